@@ -23,7 +23,8 @@ class Siting(Enum):
     """
 
     CENTRED = 0.5
-    COSITED = 0.25  # half of a 2:1 subsampled cell's centre: the chroma sample lies on the first luma sample
+    COSITED = 0.25  # on the first luma sample of a 2:1 subsampled cell: left, top
+    COSITED_LAST = 0.75  # on the second luma sample of the cell: bottom
 
 
 @dataclass(frozen=True, slots=True)
