@@ -106,9 +106,7 @@ class PixelFormat:
 
     def frame_bytes(self, width: int, height: int) -> int:
         """Bytes of all planes without padding."""
-        return sum(
-            self.plane_shape(i, width, height)[0] * self.row_bytes(i, width) for i in range(len(self.planes))
-        )
+        return sum(self.plane_shape(i, width, height)[0] * self.row_bytes(i, width) for i in range(len(self.planes)))
 
     def siting(self, location: ChromaLocation) -> tuple[Siting, Siting]:
         """The siting of chroma on the x and y axis. Unspecified is left; an axis that is not subsampled is centred."""
@@ -213,9 +211,7 @@ def plane_from_buffer(
     if stride < row_bytes:
         raise FrameError(f"{what} needs a stride of at least {row_bytes} bytes, not {stride}")
     if stride % fmt.dtype.itemsize:
-        raise FrameError(
-            f"{what} needs a stride that is a multiple of {fmt.dtype.itemsize} bytes, not {stride}"
-        )
+        raise FrameError(f"{what} needs a stride that is a multiple of {fmt.dtype.itemsize} bytes, not {stride}")
     least, most = stride * (rows - 1) + row_bytes, stride * rows
     if not least <= len(data) <= most:
         size = f"{most}" if least == most else f"{least} to {most}"
@@ -223,19 +219,16 @@ def plane_from_buffer(
     return np.ndarray((rows, samples), fmt.dtype, data, strides=(stride, fmt.dtype.itemsize))
 
 
-def frame_from_buffers(
-    fmt: PixelFormat, width: int, height: int, buffers: Sequence[tuple[bytes | memoryview, int]], **tags: Any
-) -> Frame:
-    """Build a frame on (data, stride) pairs, one for each plane, without a copy; `tags` are Frame's other fields.
+def planes_from_buffers(
+    fmt: PixelFormat, width: int, height: int, buffers: Sequence[tuple[bytes | memoryview, int]]
+) -> tuple[NDArray[Any], ...]:
+    """View (data, stride) pairs, one for each plane, as the planes of a frame, without a copy.
 
     Raises:
-        FrameError: the number of planes, a stride or a length does not fit the format and size.
+        FrameError: the size, the number of planes, a stride or a length does not fit the format.
     """
     if width < 1 or height < 1:
         raise FrameError(f"a frame is at least 1x1, not {width}x{height}")
     if len(buffers) != len(fmt.planes):
         raise FrameError(f"{fmt.name} has {len(fmt.planes)} planes, the frame has {len(buffers)}")
-    planes = tuple(
-        plane_from_buffer(fmt, i, width, height, data, stride) for i, (data, stride) in enumerate(buffers)
-    )
-    return Frame(fmt, width, height, planes, **tags)
+    return tuple(plane_from_buffer(fmt, i, width, height, data, stride) for i, (data, stride) in enumerate(buffers))
