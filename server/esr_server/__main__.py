@@ -1,0 +1,159 @@
+"""`esr-serve`: the composition root, the one place that knows every room."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Annotated
+
+import typer
+
+from esr_server import status
+from esr_server.config import Limits, SchedulerSettings, ServerSettings
+from esr_server.http import HttpServer, Page
+from esr_server.metrics import Metrics
+from esr_server.models import ModelPool
+from esr_server.rpc.call import House
+from esr_server.rpc.server import GrpcServer
+from esr_server.scheduler import Scheduler
+from esr_upscale.engine import DEVICES, ENGINES, EngineSettings
+from esr_upscale.errors import UpscaleError
+
+_log = logging.getLogger("esr_server")
+
+
+class Server:
+    """The whole service in one process. Make, start and stop it on one event loop."""
+
+    def __init__(self, settings: ServerSettings) -> None:
+        """Load the models and bind every address.
+
+        Raises:
+            UpscaleError: a model is unknown or cannot run here; OSError: an address cannot be bound.
+        """
+        self.settings = settings
+        self.metrics = Metrics()
+        self.scheduler = Scheduler(settings.scheduler)
+        self.models = ModelPool(settings.engine, settings.models[0], self.metrics)
+        for name in settings.models:
+            self.models.get(name)
+        self.grpc = GrpcServer(House(settings, self.models, self.scheduler, self.metrics))
+        self.http = HttpServer(settings.http, self._routes()) if settings.http else None
+
+    async def start(self) -> None:
+        """Serve gRPC and HTTP from now on."""
+        await self.grpc.start()
+        if self.http:
+            self.http.start()
+
+    async def stop(self, grace_s: float | None = None) -> bool:
+        """Drain and end. Returns whether every stream finished within `grace_s` (else the settings') seconds."""
+        finished = await self.grpc.stop(self.settings.grace_s if grace_s is None else grace_s)
+        if self.http:
+            await asyncio.to_thread(self.http.close)
+        self.scheduler.close()
+        return finished
+
+    def _routes(self) -> dict[str, Callable[[str], Page]]:
+        return {"/": self._status, "/metrics": self._metrics, "/healthz": self._healthz, "/readyz": self._readyz}
+
+    def _status(self, _accept: str) -> Page:
+        state = "draining" if self.scheduler.draining else "serving"
+        shown = status.Status(state, self.scheduler.active, self.settings.listen)
+        return Page(status.render(shown, self.models.entries()), "text/html; charset=utf-8")
+
+    def _metrics(self, accept: str) -> Page:
+        return Page(*self.metrics.render(accept))
+
+    def _healthz(self, _accept: str) -> Page:
+        return Page(b"ok\n")
+
+    def _readyz(self, _accept: str) -> Page:
+        return (
+            Page(b"draining\n", status=HTTPStatus.SERVICE_UNAVAILABLE) if self.scheduler.draining else Page(b"ready\n")
+        )
+
+
+async def serve(settings: ServerSettings, *, until_stdin_closes: bool = False) -> None:
+    """Serve until SIGTERM, SIGINT or, if asked, the end of standard input; then drain and return."""
+    server = Server(settings)
+    await server.start()
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    if until_stdin_closes:
+        _watch_stdin(lambda: loop.call_soon_threadsafe(stop.set))
+    _log.info("serving %s on %s", ", ".join(settings.models), ", ".join(settings.listen))
+    await stop.wait()
+    _log.info("draining: running streams have %g s", settings.grace_s)
+    if not await server.stop():
+        _log.warning("streams that had not finished after %g s were ended", settings.grace_s)
+
+
+def _watch_stdin(closed: Callable[[], object]) -> None:
+    """Call `closed` when standard input ends: a parent that dies, however, takes its private server along."""
+
+    def watch() -> None:
+        while sys.stdin.buffer.read(4096):
+            pass
+        closed()
+
+    threading.Thread(target=watch, name="esr-stdin", daemon=True).start()
+
+
+def esr_serve(
+    model: Annotated[
+        list[str] | None, typer.Option(help="Load at start; the first is the default. [default: esr_tr_x2]")
+    ] = None,
+    listen: Annotated[
+        list[str] | None, typer.Option(help="HOST:PORT or unix:PATH, any number of them. [default: 127.0.0.1:50051]")
+    ] = None,
+    http: Annotated[str, typer.Option(help="HOST:PORT of /metrics, /healthz, /readyz.")] = "127.0.0.1:9109",
+    no_http: Annotated[bool, typer.Option("--no-http", help="Serve no HTTP.")] = False,
+    engine: Annotated[str, typer.Option(help=f"One of {', '.join(ENGINES)}.")] = "auto",
+    device: Annotated[str, typer.Option(help=f"One of {', '.join(DEVICES)}.")] = "cpu",
+    threads: Annotated[int, typer.Option(min=0, help="Threads of one frame; 0: one for each processor.")] = 0,
+    workers: Annotated[int, typer.Option(min=1, help="Frames worked on at once.")] = SchedulerSettings().workers,
+    max_streams: Annotated[int, typer.Option(min=1, help="Streams at once.")] = SchedulerSettings().max_streams,
+    max_pixels: Annotated[int, typer.Option(min=1, help="Pixels of an input picture.")] = Limits().max_pixels,
+    max_output_pixels: Annotated[
+        int, typer.Option(min=1, help="Pixels of an output picture.")
+    ] = Limits().max_output_pixels,
+    grace: Annotated[float, typer.Option(min=0, help="Seconds that running streams get after SIGTERM.")] = 30.0,
+    exit_with_stdin: Annotated[
+        bool, typer.Option("--exit-with-stdin", help="Drain when standard input ends, as a private server does.")
+    ] = False,
+    log_level: Annotated[str, typer.Option(help="DEBUG, INFO, WARNING or ERROR.")] = "INFO",
+) -> None:
+    """Serve video upscaling over gRPC, and metrics over HTTP."""
+    logging.basicConfig(level=log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    defaults = ServerSettings()
+    try:
+        settings = ServerSettings(
+            listen=tuple(listen or defaults.listen),
+            http=None if no_http else http,
+            models=tuple(model or defaults.models),
+            engine=EngineSettings(engine=engine, device=device, threads=threads),
+            limits=Limits(max_pixels=max_pixels, max_output_pixels=max_output_pixels),
+            scheduler=SchedulerSettings(workers=workers, max_streams=max_streams),
+            grace_s=grace,
+        )
+        asyncio.run(serve(settings, until_stdin_closes=exit_with_stdin))
+    except (UpscaleError, OSError, ValueError) as error:
+        typer.echo(f"esr-serve: {error}", err=True)
+        raise typer.Exit(2) from error
+
+
+def main() -> None:
+    """Entry point of `esr-serve`."""
+    typer.run(esr_serve)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,94 @@
+"""Frozen settings of the service, with their defaults and their limits."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+
+from esr_upscale.engine import EngineSettings
+from esr_upscale.errors import FrameError, LimitError
+from esr_upscale.frame import PIXEL_FORMATS
+
+_MESSAGE_OVERHEAD_BYTES = 64 * 1024
+_STRIDE_SLACK = 1.1  # decoders pad rows; a tenth covers 64-byte alignment from a width of 640 on
+_GRPC_MAX_MESSAGE_BYTES = 2**31 - 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How large things may be."""
+
+    max_pixels: int = 3840 * 2160
+    """Pixels of one input picture."""
+    max_output_pixels: int = 7680 * 4320
+    """Pixels of one output picture."""
+    max_packet_bytes: int = 32 * 1024 * 1024
+    """Bytes of one compressed packet."""
+
+    def check(self, width: int, height: int, scale: int) -> None:
+        """Raise FrameError for an empty picture, LimitError where input or output would be over the limit."""
+        if width < 1 or height < 1:
+            raise FrameError(f"a picture is at least 1x1, not {width}x{height}")
+        if width * height > self.max_pixels:
+            raise LimitError(
+                f"a {width}x{height} picture has {width * height} pixels; this server takes at most {self.max_pixels}"
+            )
+        output = width * height * scale * scale
+        if output > self.max_output_pixels:
+            raise LimitError(
+                f"{width}x{height} at x{scale} makes {output} pixels; this server makes at most "
+                f"{self.max_output_pixels}: choose a smaller scale"
+            )
+
+    @property
+    def max_receive_bytes(self) -> int:
+        """What the largest request needs: a frame of the largest format, or a packet."""
+        return min(
+            max(_frame_bytes(self.max_pixels), self.max_packet_bytes) + _MESSAGE_OVERHEAD_BYTES, _GRPC_MAX_MESSAGE_BYTES
+        )
+
+    @property
+    def max_send_bytes(self) -> int:
+        """What the largest response needs."""
+        return _message_bytes(_frame_bytes(self.max_output_pixels))
+
+
+def _message_bytes(payload_bytes: int) -> int:
+    return min(payload_bytes + _MESSAGE_OVERHEAD_BYTES, _GRPC_MAX_MESSAGE_BYTES)
+
+
+def _frame_bytes(pixels: int) -> int:
+    """Bytes of a picture of so many pixels in the largest format, with padded rows."""
+    largest = max(fmt.frame_bytes(64, 64) for fmt in PIXEL_FORMATS.values()) / (64 * 64)
+    return int(pixels * largest * _STRIDE_SLACK)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SchedulerSettings:
+    """Who may run, and how much may wait."""
+
+    workers: int = max(2, os.cpu_count() or 1)
+    """Frames that are worked on at the same time, over all streams."""
+    max_streams: int = 64
+    """Streams that run at the same time; one more is refused."""
+    queue_items: int = 4
+    """Frames or packets that wait on each side of a stream's session before its sender is made to wait."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerSettings:
+    """Everything `esr-serve` can be told."""
+
+    listen: tuple[str, ...] = ("127.0.0.1:50051",)
+    """`HOST:PORT` or `unix:PATH`."""
+    http: str | None = "127.0.0.1:9109"
+    """`HOST:PORT` of /metrics, /healthz, /readyz and the status page; None for none."""
+    models: tuple[str, ...] = ("esr_tr_x2",)
+    """Loaded at start; the first is the default. Others are loaded when first asked for."""
+    engine: EngineSettings = field(default_factory=EngineSettings)
+    limits: Limits = field(default_factory=Limits)
+    scheduler: SchedulerSettings = field(default_factory=SchedulerSettings)
+    config_timeout_s: float = 10.0
+    """How long a stream may take to say its config."""
+    grace_s: float = 30.0
+    """How long running streams may take to finish after SIGTERM."""

@@ -1,0 +1,96 @@
+"""/metrics, /healthz, /readyz and the status page, on a thread of their own."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One answer."""
+
+    body: bytes
+    content_type: str = "text/plain; charset=utf-8"
+    status: HTTPStatus = HTTPStatus.OK
+
+
+Route = Callable[[str], Page]
+"""Makes a page; gets the request's Accept header."""
+
+
+class HttpServer:
+    """Serves GET and HEAD for a table of routes. It binds at once and serves from `start` to `close`."""
+
+    def __init__(self, address: str, routes: Mapping[str, Route]) -> None:
+        """Bind `address`, "HOST:PORT" (port 0: any free one).
+
+        Raises:
+            OSError: the address cannot be bound; ValueError: it is not HOST:PORT.
+        """
+        host, _, port = address.rpartition(":")
+        if not host or not port.isdigit():
+            raise ValueError(f"an HTTP address is HOST:PORT, not {address!r}")
+        self._server = ThreadingHTTPServer((host.strip("[]"), int(port)), _handler(routes))
+        self._server.daemon_threads = True
+        self._thread = threading.Thread(target=self._server.serve_forever, name="esr-http", daemon=True)
+
+    @property
+    def port(self) -> int:
+        """The port that was bound."""
+        return int(self._server.server_address[1])
+
+    def start(self) -> None:
+        """Serve from now on."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop serving and give the port back."""
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+def _handler(routes: Mapping[str, Route]) -> type[BaseHTTPRequestHandler]:
+    """The handler class that the standard library wants, closed over the routes."""
+
+    class Handler(BaseHTTPRequestHandler):
+        server_version = "esr"
+        timeout = 10  # seconds for a client to say its request
+
+        def do_GET(self) -> None:
+            self._answer(with_body=True)
+
+        def do_HEAD(self) -> None:
+            self._answer(with_body=False)
+
+        def log_message(self, format: str, *args: object) -> None:
+            _log.debug(format, *args)
+
+        def _answer(self, *, with_body: bool) -> None:
+            page = self._page()
+            self.send_response(page.status)
+            self.send_header("Content-Type", page.content_type)
+            self.send_header("Content-Length", str(len(page.body)))
+            self.send_header("Cache-Control", "no-store")
+            self.end_headers()
+            if with_body:
+                self.wfile.write(page.body)
+
+        def _page(self) -> Page:
+            route = routes.get(self.path.partition("?")[0])
+            if route is None:
+                return Page(f"there is {', '.join(routes)}\n".encode(), status=HTTPStatus.NOT_FOUND)
+            try:
+                return route(self.headers.get("Accept", ""))
+            except Exception:
+                _log.exception("%s failed", self.path)
+                return Page(b"internal error\n", status=HTTPStatus.INTERNAL_SERVER_ERROR)
+
+    return Handler

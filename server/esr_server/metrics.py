@@ -1,0 +1,165 @@
+"""Every series that /metrics shows, on a registry of their own. The only importer of prometheus_client.
+
+Names follow Prometheus' rules: one prefix, base units, `_total` on counters, and no label with an unbounded set of
+values (no stream ids).
+"""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    GCCollector,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+)
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.registry import Collector
+
+from esr_server.session import StageTimes
+from esr_upscale.engine import LoadedModel
+
+LATENCY_BUCKETS_S = (
+    0.0005, 0.001, 0.002, 0.004, 0.008, 1 / 60, 1 / 30, 1 / 24, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 5.0,
+)  # fmt: skip
+"""Edges at 1/60, 1/30 and 1/24 s, so that "in real time" can be read off a bucket."""
+
+_FPS_WINDOW_S = 1.0
+
+
+class Metrics:
+    """What the service counts and times. Call it from the event loop's thread only; scrapes may come from any."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self.registry = CollectorRegistry()
+        self._fps = _FrameRates(clock)
+        self._make_process_collectors()
+        self._make_frame_series()
+        self._make_stream_series()
+        self._make_model_series()
+
+    def _make_process_collectors(self) -> None:
+        self.registry.register(self._fps)
+        ProcessCollector(registry=self.registry)
+        PlatformCollector(registry=self.registry)
+        GCCollector(registry=self.registry)
+
+    def _make_frame_series(self) -> None:
+        self._frames = Counter(
+            "esr_frames", "Frames, by what became of them.", ["model", "outcome"], registry=self.registry
+        )
+        self._stage = Histogram(
+            "esr_frame_stage_seconds",
+            "Time of one frame in one stage.",
+            ["model", "stage"],
+            buckets=LATENCY_BUCKETS_S,
+            registry=self.registry,
+        )
+        self._latency = Histogram(
+            "esr_frame_latency_seconds",
+            "Time from a frame's arrival until it was sent.",
+            ["model"],
+            buckets=LATENCY_BUCKETS_S,
+            registry=self.registry,
+        )
+
+    def _make_stream_series(self) -> None:
+        self._active = Gauge("esr_streams_active", "Streams that run now.", registry=self.registry)
+        self._streams = Counter("esr_streams", "Streams that ended, by how.", ["outcome"], registry=self.registry)
+        self._received = Counter("esr_received_bytes", "Bytes of planes and packets received.", registry=self.registry)
+        self._sent = Counter("esr_sent_bytes", "Bytes of planes and packets sent.", registry=self.registry)
+
+    def _make_model_series(self) -> None:
+        self._info = Gauge(
+            "esr_model_info",
+            "1 for each loaded model.",
+            ["model", "alias", "family", "scale", "engine"],
+            registry=self.registry,
+        )
+        self._load = Gauge(
+            "esr_model_load_seconds", "Time to load a model and warm it up.", ["model"], registry=self.registry
+        )
+
+    def model_loaded(self, model: LoadedModel, load_s: float) -> None:
+        """A model was loaded in `load_s` seconds."""
+        spec = model.spec
+        name = spec.canonical_id
+        self._info.labels(name, spec.alias or "", spec.family, str(spec.scale), model.engine).set(1)
+        self._load.labels(name).set(load_s)
+
+    def stream_started(self) -> None:
+        """A stream was admitted."""
+        self._active.inc()
+
+    def stream_ended(self, outcome: str) -> None:
+        """An admitted stream ended."""
+        self._active.dec()
+        self._streams.labels(outcome).inc()
+
+    def stream_refused(self) -> None:
+        """A stream was not admitted."""
+        self._streams.labels("refused").inc()
+
+    def frame_sent(self, model: str, stages: StageTimes, send_s: float, latency_s: float) -> None:
+        """A frame was upscaled and sent."""
+        self._frames.labels(model, "sent").inc()
+        for stage, seconds in (
+            ("decode", stages.decode),
+            ("queue", stages.queue),
+            ("luma", stages.luma),
+            ("chroma", stages.chroma),
+            ("encode", stages.encode),
+            ("send", send_s),
+        ):
+            self._stage.labels(model, stage).observe(seconds)
+        self._latency.labels(model).observe(latency_s)
+        self._fps.count(model)
+
+    def frames_lost(self, model: str, count: int) -> None:
+        """`count` frames came in of a stream that ended before they could be sent."""
+        self._frames.labels(model, "failed").inc(count)
+
+    def received(self, count: int) -> None:
+        """`count` bytes of planes or packets came in."""
+        self._received.inc(count)
+
+    def sent(self, count: int) -> None:
+        """`count` bytes of planes or packets went out."""
+        self._sent.inc(count)
+
+    def render(self, accept: str) -> tuple[bytes, str]:
+        """The exposition and its content type, in the format that an Accept header asks for."""
+        encode, content_type = choose_encoder(accept)
+        return encode(self.registry), content_type
+
+
+class _FrameRates(Collector):
+    """`esr_fps`: frames sent in the last second, counted when it is scraped, so that it falls to 0 by itself."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._sent: defaultdict[str, deque[float]] = defaultdict(deque)
+
+    def count(self, model: str) -> None:
+        times = self._sent[model]
+        times.append(self._clock())
+        self._forget(times)
+
+    def collect(self) -> Iterable[GaugeMetricFamily]:
+        family = GaugeMetricFamily("esr_fps", "Frames sent in the last second.", labels=["model"])
+        since = self._clock() - _FPS_WINDOW_S
+        for model, times in list(self._sent.items()):
+            family.add_metric([model], sum(t > since for t in list(times)) / _FPS_WINDOW_S)
+        yield family
+
+    def _forget(self, times: deque[float]) -> None:
+        since = self._clock() - _FPS_WINDOW_S
+        while times and times[0] <= since:
+            times.popleft()

@@ -1,0 +1,68 @@
+"""The models that this server holds: loaded once, kept, shared by all streams."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass
+from typing import Protocol
+
+from esr_upscale.engine import EngineSettings, LoadedModel
+from esr_upscale.models import ModelCard, ModelSpec, list_models, load_card, load_weights, resolve
+
+
+class LoadObserver(Protocol):
+    """Who wants to know of a loaded model."""
+
+    def model_loaded(self, model: LoadedModel, load_s: float) -> None:
+        """`model` was loaded in `load_s` seconds, warm-up included."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ModelEntry:
+    """A line of ListModels."""
+
+    spec: ModelSpec
+    card: ModelCard | None
+    engine: str
+    loaded: bool
+
+
+class ModelPool:
+    """Loads a model at its first use and keeps it. Safe to use from any thread."""
+
+    def __init__(self, settings: EngineSettings, default: str, observer: LoadObserver) -> None:
+        self._settings = settings
+        self._default = default
+        self._observer = observer
+        self._loaded: dict[ModelSpec, LoadedModel] = {}
+        self._lock = threading.Lock()
+
+    def get(self, name: str) -> LoadedModel:
+        """The model of this alias, canonical id or paper id; the server's default for an empty name.
+
+        Raises:
+            UnknownModelError: there is no such model; WeightsError, EngineError: it cannot run here.
+        """
+        spec = resolve(name or self._default)
+        with self._lock:
+            if spec not in self._loaded:
+                self._loaded[spec] = self._load(spec)
+            return self._loaded[spec]
+
+    def entries(self) -> list[ModelEntry]:
+        """Every model that can be served, loaded or not. Asking for it loads none, so an engine is known by trial."""
+        loaded = dict(self._loaded)
+        return [self._entry(spec, loaded.get(spec)) for spec in list_models()]
+
+    def _entry(self, spec: ModelSpec, model: LoadedModel | None) -> ModelEntry:
+        engine = model.engine if model else LoadedModel(spec, load_weights(spec), self._settings).engine
+        return ModelEntry(spec, load_card(spec), engine, model is not None)
+
+    def _load(self, spec: ModelSpec) -> LoadedModel:
+        started = time.perf_counter()
+        model = LoadedModel(spec, load_weights(spec), self._settings)
+        model.warm_up()
+        self._observer.model_loaded(model, time.perf_counter() - started)
+        return model

@@ -1,0 +1,228 @@
+"""Between messages and the house's own values: the one bilingual file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from fractions import Fraction
+
+from esr_api.v1 import upscaler_pb2 as pb
+from esr_server.config import Limits
+from esr_server.errors import ProtocolError
+from esr_server.models import ModelEntry
+from esr_server.session import Account, SessionConfig, StageTimes
+from esr_upscale.errors import FrameError
+from esr_upscale.frame import ChromaLocation, ColorInfo, ColorRange, Frame, pixel_format, planes_from_buffers
+from esr_upscale.media.decode import DecoderSettings
+from esr_upscale.media.encode import EncoderSettings
+from esr_upscale.packet import Packet
+
+_H273_UNSPECIFIED = 2
+
+
+def session_config(config: pb.UpscaleConfig, limits: Limits) -> SessionConfig:
+    """Read what a stream was asked to be.
+
+    Raises:
+        ProtocolError: no input; FrameError: a time base or size that cannot be; LimitError: a size over the limit.
+    """
+    time_base_of(config)
+    return SessionConfig(_decoder(config, limits), _encoder(config), config.deinterlace)
+
+
+def time_base_of(config: pb.UpscaleConfig) -> Fraction:
+    """The time base of the stream's input, and so of its output, in seconds."""
+    kind = config.WhichOneof("input")
+    if kind is None:
+        raise ProtocolError("a config has raw_input or encoded_input; this one has neither")
+    ratio = config.raw_input.time_base if kind == "raw_input" else config.encoded_input.time_base
+    if ratio.num < 1 or ratio.den < 1:
+        raise FrameError(f"a time base is a positive ratio of seconds such as 1/90000, not {ratio.num}/{ratio.den}")
+    return Fraction(ratio.num, ratio.den)
+
+
+def input_format(config: pb.UpscaleConfig) -> pb.VideoFormat:
+    """The format that the config announces; empty fields where it does not say."""
+    encoded = config.WhichOneof("input") == "encoded_input"
+    return config.encoded_input.format if encoded else config.raw_input.format
+
+
+def _decoder(config: pb.UpscaleConfig, limits: Limits) -> DecoderSettings | None:
+    if config.WhichOneof("input") != "encoded_input":
+        return None
+    given = config.encoded_input
+    return DecoderSettings(
+        codec=given.codec,
+        extradata=given.extradata,
+        time_base=time_base_of(config),
+        color=color_info(given.format.color),
+        sample_aspect_ratio=ratio_or_none(given.format.sample_aspect_ratio),
+        rotation=given.format.rotation,
+        max_pixels=limits.max_pixels,
+        skip_undecodable=given.skip_undecodable,
+    )
+
+
+def _encoder(config: pb.UpscaleConfig) -> EncoderSettings | None:
+    if config.WhichOneof("output") != "encoded_output":
+        return None
+    wanted = config.encoded_output
+    return EncoderSettings(
+        codec=wanted.codec,
+        options=dict(wanted.options),
+        time_base=time_base_of(config),
+        frame_rate=ratio_or_none(wanted.frame_rate),
+        global_header=wanted.global_header,
+    )
+
+
+def ratio_or_none(ratio: pb.Rational) -> Fraction | None:
+    """A ratio, or None for "unknown"."""
+    return Fraction(ratio.num, ratio.den) if ratio.den and ratio.num else None
+
+
+def ratio_message(ratio: Fraction | None) -> pb.Rational:
+    """A ratio as a message; None is "unknown"."""
+    return pb.Rational(num=ratio.numerator, den=ratio.denominator) if ratio else pb.Rational()
+
+
+def color_info(color: pb.Color) -> ColorInfo:
+    """Colour tags; what is not set is unspecified, and so is a value that this version does not know."""
+    return ColorInfo(
+        ColorRange(color.range if color.range in ColorRange else 0),
+        color.primaries or _H273_UNSPECIFIED,
+        color.transfer or _H273_UNSPECIFIED,
+        color.matrix or _H273_UNSPECIFIED,
+        ChromaLocation(color.chroma_location if color.chroma_location in ChromaLocation else 0),
+    )
+
+
+def frame_value(message: pb.Frame, fmt: pb.VideoFormat, time_base: Fraction) -> tuple[Frame, int]:
+    """View a frame message as a frame, without a copy of its planes, and count its payload bytes.
+
+    Raises:
+        FrameError: size, planes, stride and format do not fit; UnsupportedFormatError: a format not in the table.
+    """
+    row = pixel_format(fmt.pixel_format)
+    buffers = [(plane.data, plane.stride) for plane in message.planes]
+    frame = Frame(
+        row,
+        fmt.width,
+        fmt.height,
+        planes_from_buffers(row, fmt.width, fmt.height, buffers),
+        pts=message.pts if message.HasField("pts") else None,
+        duration=message.duration if message.HasField("duration") else None,
+        time_base=time_base,
+        color=color_info(fmt.color),
+        sample_aspect_ratio=ratio_or_none(fmt.sample_aspect_ratio),
+        rotation=fmt.rotation,
+        interlaced=message.interlaced,
+    )
+    return frame, sum(len(data) for data, _ in buffers)
+
+
+def packet_value(message: pb.Packet) -> Packet:
+    """A packet message as a packet."""
+    return Packet(
+        message.data,
+        message.pts if message.HasField("pts") else None,
+        message.dts if message.HasField("dts") else None,
+        message.duration if message.HasField("duration") else None,
+        message.is_keyframe,
+        message.new_extradata,
+    )
+
+
+def format_message(frame: Frame) -> pb.VideoFormat:
+    """What a frame is."""
+    color = frame.color
+    return pb.VideoFormat(
+        width=frame.width,
+        height=frame.height,
+        pixel_format=frame.format.name,
+        color=pb.Color(
+            range=int(color.range),  # type: ignore[arg-type]  # the two enums share FFmpeg's numbers
+            primaries=color.primaries,
+            transfer=color.transfer,
+            matrix=color.matrix,
+            chroma_location=int(color.chroma_location),  # type: ignore[arg-type]
+        ),
+        sample_aspect_ratio=ratio_message(frame.sample_aspect_ratio),
+        rotation=frame.rotation,
+    )
+
+
+def frame_message(frame: Frame, sequence: int, stages: StageTimes) -> tuple[pb.Frame, int]:
+    """A frame as a message, and its payload bytes. Planes are copied once, without padding."""
+    planes = [pb.Plane(data=plane.tobytes(), stride=plane.shape[1] * plane.itemsize) for plane in frame.planes]
+    message = pb.Frame(
+        sequence=sequence,
+        pts=frame.pts,
+        duration=frame.duration,
+        planes=planes,
+        interlaced=frame.interlaced,
+        corrupt=frame.corrupt,
+        stages=stages_message(stages),
+    )
+    return message, sum(plane.nbytes for plane in frame.planes)
+
+
+def packet_message(packet: Packet, sequence: int, stages: StageTimes) -> tuple[pb.Packet, int]:
+    """A packet as a message, and its payload bytes."""
+    message = pb.Packet(
+        sequence=sequence,
+        pts=packet.pts,
+        dts=packet.dts,
+        duration=packet.duration,
+        is_keyframe=packet.is_keyframe,
+        data=packet.data,
+        new_extradata=packet.new_extradata,
+        stages=stages_message(stages),
+    )
+    return message, len(packet.data)
+
+
+def stages_message(stages: StageTimes) -> pb.StageSeconds:
+    """Stage times as a message."""
+    return pb.StageSeconds(
+        decode=stages.decode, queue=stages.queue, luma=stages.luma, chroma=stages.chroma, encode=stages.encode
+    )
+
+
+def statistics_message(account: Account, elapsed_s: float) -> pb.StreamStatistics:
+    """The account of a stream that ended well."""
+    return pb.StreamStatistics(
+        frames_in=account.frames_in,
+        frames_out=account.frames_out,
+        frames_failed=account.frames_in - account.frames_out,
+        packets_in=account.packets_in,
+        packets_out=account.packets_out,
+        packets_skipped=account.packets_skipped,
+        elapsed_s=elapsed_s,
+        stages=stages_message(account.stages),
+    )
+
+
+def output_format(given: pb.VideoFormat, scale: int) -> pb.VideoFormat:
+    """The format of a stream's output, as far as its input is known."""
+    upscaled = pb.VideoFormat()
+    upscaled.CopyFrom(given)
+    upscaled.width, upscaled.height = given.width * scale, given.height * scale
+    return upscaled
+
+
+def model_message(entry: ModelEntry) -> pb.ModelInfo:
+    """A line of ListModels."""
+    spec = entry.spec
+    psnr: Mapping[str, float] = entry.card.psnr_db if entry.card else {}
+    return pb.ModelInfo(
+        model=spec.canonical_id,
+        alias=spec.alias or "",
+        paper_id=spec.paper_id,
+        family=spec.family,
+        scale=spec.scale,
+        parameters=spec.parameters,
+        macs_per_pixel=spec.macs_per_pixel,
+        psnr_db=psnr,
+        engine=entry.engine,
+        loaded=entry.loaded,
+    )

@@ -1,0 +1,72 @@
+"""The gRPC server: its addresses, its limits, health, reflection, and a shutdown that loses nothing."""
+
+from __future__ import annotations
+
+import grpc.aio
+from grpc_health.v1 import health_pb2
+from grpc_health.v1.health import SERVICE_NAME as HEALTH
+from grpc_health.v1.health import aio as health_aio
+from grpc_health.v1.health_pb2_grpc import add_HealthServicer_to_server
+from grpc_reflection.v1alpha import reflection
+
+from esr_api.v1.upscaler_pb2_grpc import add_UpscalerServiceServicer_to_server
+from esr_server.config import ServerSettings
+from esr_server.rpc.call import House
+from esr_server.rpc.service import NAME, UpscalerService
+
+_LAST_WORDS_S = 1.0  # for statuses that are on their way when no stream runs any more
+
+
+class GrpcServer:
+    """Serves `NAME`, `grpc.health.v1` and reflection on every address of the settings."""
+
+    def __init__(self, house: House) -> None:
+        """Bind all addresses.
+
+        Raises:
+            OSError: an address cannot be bound.
+        """
+        self._house = house
+        self._server = grpc.aio.server(options=_options(house.settings))
+        self._health = health_aio.HealthServicer()
+        add_UpscalerServiceServicer_to_server(UpscalerService(house), self._server)
+        add_HealthServicer_to_server(self._health, self._server)
+        reflection.enable_server_reflection((NAME, HEALTH, reflection.SERVICE_NAME), self._server)
+        self.ports = tuple(_bind(self._server, address) for address in house.settings.listen)
+
+    async def start(self) -> None:
+        """Serve, and say SERVING."""
+        await self._server.start()
+        await self._set_health(health_pb2.HealthCheckResponse.SERVING)
+
+    async def stop(self, grace_s: float) -> bool:
+        """Say NOT_SERVING, refuse new streams, let the running ones finish.
+
+        Returns whether all finished within `grace_s` seconds; those that did not end with UNAVAILABLE.
+        """
+        await self._health.enter_graceful_shutdown()
+        finished = await self._house.scheduler.drain(grace_s)
+        await self._server.stop(_LAST_WORDS_S)
+        return finished
+
+    async def _set_health(self, status: health_pb2.HealthCheckResponse.ServingStatus) -> None:
+        for service in ("", NAME):
+            await self._health.set(service, status)
+
+
+def _options(settings: ServerSettings) -> list[tuple[str, int]]:
+    return [
+        ("grpc.max_receive_message_length", settings.limits.max_receive_bytes),
+        ("grpc.max_send_message_length", settings.limits.max_send_bytes),
+        ("grpc.so_reuseport", 0),  # a second server on the same port is an error, not half of the streams
+    ]
+
+
+def _bind(server: grpc.aio.Server, address: str) -> int:
+    try:
+        port = server.add_insecure_port(address)
+    except RuntimeError as error:
+        raise OSError(f"cannot listen on {address!r}: {error}") from error
+    if port == 0:
+        raise OSError(f"cannot listen on {address!r}: it is HOST:PORT or unix:PATH, and must be free")
+    return port

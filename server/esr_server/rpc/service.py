@@ -1,0 +1,107 @@
+"""The servicer: admits calls, serves them, and turns what ends them into a status."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from fractions import Fraction
+from typing import Any
+
+import grpc.aio
+
+from esr_api.v1 import upscaler_pb2 as pb
+from esr_api.v1.upscaler_pb2_grpc import UpscalerServiceServicer
+from esr_server.errors import RefusedError
+from esr_server.metrics import Metrics
+from esr_server.rpc import convert
+from esr_server.rpc.call import Context, House, Requests, UpscaleCall
+from esr_server.rpc.errors import status_of
+from esr_server.session import Arrival, Session, SessionConfig
+from esr_upscale.frame import Frame
+
+NAME = "esr_api.v1.UpscalerService"
+_IMAGE_TIME_BASE = Fraction(1, 90000)
+
+
+class UpscalerService(UpscalerServiceServicer):
+    """`esr_api.v1.UpscalerService`; see the .proto for what each call promises."""
+
+    def __init__(self, house: House) -> None:
+        self._house = house
+
+    async def Upscale(self, request_iterator: Requests, context: Context) -> None:  # type: ignore[override]
+        """Serve one stream."""
+        async with _status(context), self._counted():
+            await UpscaleCall(self._house, aiter(request_iterator), context).run()
+
+    async def UpscaleImage(  # type: ignore[override]
+        self, request: pb.UpscaleImageRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> pb.UpscaleImageResponse:
+        """Upscale one frame."""
+        async with _status(context):
+            return await self._house.scheduler.run(lambda: self._image(request))
+
+    async def ListModels(  # type: ignore[override]
+        self, request: pb.ListModelsRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> pb.ListModelsResponse:
+        """List every model."""
+        async with _status(context):
+            entries = await self._house.scheduler.run(self._house.models.entries)
+            return pb.ListModelsResponse(models=[convert.model_message(entry) for entry in entries])
+
+    def _image(self, request: pb.UpscaleImageRequest) -> pb.UpscaleImageResponse:
+        model = self._house.models.get(request.model)
+        limits = self._house.settings.limits
+        limits.check(request.format.width, request.format.height, model.spec.scale)
+        frame, _ = convert.frame_value(request.frame, request.format, _IMAGE_TIME_BASE)
+        session = Session(SessionConfig(), model.upscaler, limits)
+        (result,) = session.push(Arrival(frame, 0, time.perf_counter()))
+        assert isinstance(result.item, Frame)
+        message, _ = convert.frame_message(result.item, request.frame.sequence, result.stages)
+        return pb.UpscaleImageResponse(
+            model=model.spec.canonical_id,
+            engine=model.engine,
+            format=convert.format_message(result.item),
+            frame=message,
+        )
+
+    @asynccontextmanager
+    async def _counted(self) -> AsyncIterator[None]:
+        """Hold a place in the scheduler and count how the stream ended."""
+        metrics = self._house.metrics
+        try:
+            with self._house.scheduler.admit():
+                async with _outcome(metrics):
+                    yield
+        except RefusedError:
+            metrics.stream_refused()
+            raise
+
+
+@asynccontextmanager
+async def _outcome(metrics: Metrics) -> AsyncIterator[None]:
+    metrics.stream_started()
+    outcome = "failed"
+    try:
+        yield
+        outcome = "finished"
+    except asyncio.CancelledError:
+        outcome = "cancelled"
+        raise
+    finally:
+        metrics.stream_ended(outcome)
+
+
+@asynccontextmanager
+async def _status(context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[None]:
+    """End the call with the status that belongs to what was raised. A cancelled call has its status already."""
+    try:
+        yield
+        return
+    except grpc.aio.AbortError:
+        raise
+    except Exception as error:
+        code, message = status_of(error)
+    await context.abort(code, message)

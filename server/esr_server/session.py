@@ -1,0 +1,208 @@
+"""One stream: decode → deinterlace → upscale → encode, in order, every frame accounted for.
+
+A session is a fold over stages. It does no I/O, starts no thread, and is driven by one thread at a time.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+
+from esr_server.config import Limits
+from esr_server.errors import ProtocolError
+from esr_upscale.frame import Frame
+from esr_upscale.media.decode import Decoder, DecoderSettings
+from esr_upscale.media.deinterlace import open_deinterlacer
+from esr_upscale.media.encode import EncodedFrame, Encoder, EncoderSettings
+from esr_upscale.packet import Packet
+from esr_upscale.upscaler import Upscaler
+
+_MAX_REORDERED = 64  # packets whose frames may be outstanding; H.264 and HEVC reorder at most 16
+
+
+@dataclass(frozen=True, slots=True)
+class SessionConfig:
+    """What a stream was asked to be. Without `decoder` its items are frames, without `encoder` its results are."""
+
+    decoder: DecoderSettings | None = None
+    encoder: EncoderSettings | None = None
+    deinterlace: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StageTimes:
+    """Seconds that one frame, or the sum of many, spent in each stage."""
+
+    decode: float = 0.0
+    queue: float = 0.0
+    luma: float = 0.0
+    chroma: float = 0.0
+    encode: float = 0.0
+
+    def __add__(self, other: StageTimes) -> StageTimes:
+        return StageTimes(
+            self.decode + other.decode,
+            self.queue + other.queue,
+            self.luma + other.luma,
+            self.chroma + other.chroma,
+            self.encode + other.encode,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """An item as it came in: its number, and when (`time.perf_counter` seconds)."""
+
+    item: Frame | Packet
+    sequence: int
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """An item as it goes out: with the number, the arrival and the stage times of the frame it was made from."""
+
+    item: Frame | Packet
+    sequence: int
+    arrived_s: float
+    stages: StageTimes
+
+
+@dataclass(slots=True)
+class Account:
+    """What a stream has done so far."""
+
+    frames_in: int = 0
+    frames_out: int = 0
+    packets_in: int = 0
+    packets_out: int = 0
+    packets_skipped: int = 0
+    stages: StageTimes = field(default_factory=StageTimes)
+
+
+@dataclass(slots=True)
+class _Ticket:
+    """What is remembered of a frame while a stage holds it."""
+
+    sequence: int
+    arrived_s: float
+    stages: StageTimes
+
+
+class Session:
+    """The state of one stream. `push` and `flush` give results lazily: each is ready before the next is begun."""
+
+    def __init__(self, config: SessionConfig, upscaler: Upscaler, limits: Limits) -> None:
+        """Open the stages.
+
+        Raises:
+            CodecOptionError: a codec, an option or a deinterlacer is not on the allow-list.
+        """
+        self.account = Account()
+        self._upscaler = upscaler
+        self._limits = limits
+        self._decoder = Decoder(config.decoder) if config.decoder else None
+        self._deinterlacer = open_deinterlacer(config.deinterlace)
+        self._encoder = Encoder(config.encoder) if config.encoder else None
+        self._arrivals: dict[int | None, float] = {}
+        self._waiting: deque[_Ticket] = deque()
+        self._encoding: dict[int, _Ticket] = {}
+        self._encoder_frames = 0
+        self._encode_s = 0.0
+
+    def push(self, arrival: Arrival) -> Iterator[Result]:
+        """Take one item in; give what has become ready.
+
+        Raises:
+            UpscaleError: whatever a stage raises; results given before it stand.
+            ProtocolError: the item is not what the config announced, or its number is not the next.
+        """
+        queued_s = time.perf_counter() - arrival.at_s
+        for frame, ticket in self._frames(arrival, queued_s):
+            self._waiting.append(ticket)
+            yield from self._upscaled(self._deinterlacer.push(frame))
+
+    def flush(self) -> Iterator[Result]:
+        """End of the stream: give everything that stages still hold."""
+        if self._decoder:
+            for frame, ticket in self._decoded(self._decoder.flush(), time.perf_counter(), 0.0):
+                self._waiting.append(ticket)
+                yield from self._upscaled(self._deinterlacer.push(frame))
+        yield from self._upscaled(self._deinterlacer.flush())
+        if self._encoder:
+            yield from self._encoded(self._encoder.flush())
+
+    def _frames(self, arrival: Arrival, queued_s: float) -> Iterator[tuple[Frame, _Ticket]]:
+        item = arrival.item
+        if isinstance(item, Packet):
+            if self._decoder is None:
+                raise ProtocolError("the config announced raw frames, and a packet came")
+            self._check_number(arrival, self.account.packets_in)
+            self.account.packets_in += 1
+            self._remember(item.pts, arrival.at_s)
+            yield from self._decoded(self._decoder.push(item), arrival.at_s, queued_s)
+            return
+        if self._decoder is not None:
+            raise ProtocolError("the config announced packets, and a raw frame came")
+        self._check_number(arrival, self.account.frames_in)
+        self.account.frames_in += 1
+        yield item, _Ticket(arrival.sequence, arrival.at_s, StageTimes(queue=queued_s))
+
+    @staticmethod
+    def _check_number(arrival: Arrival, expected: int) -> None:
+        if arrival.sequence != expected:
+            raise ProtocolError(f"sequence counts from 0 without gaps: {expected} was next, not {arrival.sequence}")
+
+    def _remember(self, pts: int | None, at_s: float) -> None:
+        self._arrivals[pts] = at_s
+        if len(self._arrivals) > _MAX_REORDERED:
+            del self._arrivals[next(iter(self._arrivals))]
+
+    def _decoded(self, frames: Iterable[Frame], arrived_s: float, queued_s: float) -> Iterator[tuple[Frame, _Ticket]]:
+        """Number the decoder's frames, time each, and give each the arrival of the packet that had its pts."""
+        assert self._decoder is not None
+        started = time.perf_counter()
+        for frame in frames:
+            decode_s = time.perf_counter() - started
+            at_s = self._arrivals.pop(frame.pts, arrived_s)
+            ticket = _Ticket(self.account.frames_in, at_s, StageTimes(decode=decode_s, queue=queued_s))
+            self.account.frames_in += 1
+            yield frame, ticket
+            started = time.perf_counter()
+        self.account.packets_skipped = self._decoder.packets_skipped
+
+    def _upscaled(self, frames: Iterable[Frame]) -> Iterator[Result]:
+        for frame in frames:
+            ticket = self._waiting.popleft()
+            self._limits.check(frame.width, frame.height, self._upscaler.scale)
+            done = self._upscaler(frame)
+            ticket.stages = replace(ticket.stages, luma=done.luma_s, chroma=done.chroma_s)
+            yield from self._delivered(done.frame, ticket)
+
+    def _delivered(self, frame: Frame, ticket: _Ticket) -> Iterator[Result]:
+        if self._encoder is None:
+            yield self._result(frame, ticket)
+            return
+        self._encoding[self._encoder_frames] = ticket
+        self._encoder_frames += 1
+        yield from self._encoded(self._encoder.push(frame))
+
+    def _encoded(self, packets: Iterable[EncodedFrame]) -> Iterator[Result]:
+        """Give each packet the ticket of its frame. Time of calls that gave no packet goes to the next ones."""
+        assert self._encoder is not None
+        started = time.perf_counter()
+        done = list(packets)
+        self._encode_s += time.perf_counter() - started
+        for encoded in done:
+            ticket = self._encoding.pop(encoded.index)
+            ticket.stages = replace(ticket.stages, encode=self._encode_s / len(done))
+            self.account.packets_out += 1
+            yield self._result(encoded.packet, ticket)
+        self._encode_s = 0.0 if done else self._encode_s
+
+    def _result(self, item: Frame | Packet, ticket: _Ticket) -> Result:
+        self.account.frames_out += 1
+        self.account.stages += ticket.stages
+        return Result(item, ticket.sequence, ticket.arrived_s, ticket.stages)

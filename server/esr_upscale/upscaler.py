@@ -1,0 +1,83 @@
+"""Frame → frame: luma through the model's kernel, chroma through bicubic, tags and time untouched."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from esr_upscale.components import Components, pack, unpack
+from esr_upscale.filters import Siting
+from esr_upscale.frame import Frame, PixelFormat
+from esr_upscale.kernels import PlaneKernel
+
+PlaneData: TypeAlias = NDArray[Any]
+
+
+class Kernels(Protocol):
+    """The kernels of one model on one engine, for every depth and siting that a stream may need."""
+
+    def luma(self, depth: int) -> PlaneKernel:
+        """The model's kernel for planes of `depth` bits."""
+        ...
+
+    def chroma(self, depth: int, siting_x: Siting, siting_y: Siting) -> PlaneKernel:
+        """Bicubic (Keys, a = −0.5) for chroma of this depth and siting."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Upscaled:
+    """An upscaled frame and the seconds its luma and chroma took."""
+
+    frame: Frame
+    luma_s: float
+    chroma_s: float
+
+
+class Upscaler:
+    """Upscales frames of any supported format by one model. Safe to call from several threads at once."""
+
+    def __init__(self, scale: int, kernels: Kernels) -> None:
+        self.scale = scale
+        self._kernels = kernels
+
+    def __call__(self, frame: Frame) -> Upscaled:
+        """Upscale a progressive frame; the result has the same format, colour, time, SAR and rotation.
+
+        Laying components out again (RGB, nv12) counts as chroma: it is what colour costs beyond luma.
+        """
+        started = time.perf_counter()
+        parts = unpack(frame)
+        unpacked = time.perf_counter()
+        luma = self._kernels.luma(parts.depth)(parts.luma)
+        after_luma = time.perf_counter()
+        siting = frame.format.siting(frame.color.chroma_location)
+        chroma = tuple(self._kernels.chroma(parts.depth, *siting)(plane) for plane in parts.chroma)
+        width, height = frame.width * self.scale, frame.height * self.scale
+        upscaled = dataclasses.replace(
+            frame,
+            width=width,
+            height=height,
+            planes=pack(frame.format, Components(parts.depth, luma, self._cropped(frame, chroma))),
+        )
+        done = time.perf_counter()
+        return Upscaled(upscaled, after_luma - unpacked, done - after_luma + unpacked - started)
+
+    def _cropped(self, frame: Frame, chroma: tuple[PlaneData, ...]) -> tuple[PlaneData, ...]:
+        """Cut chroma to the ceiling shift of the output's luma size: s·⌈w/2⌉ can be one or more too many."""
+        if not chroma:
+            return chroma
+        layout = frame.format.planes[-1]
+        rows = -(-frame.height * self.scale >> layout.shift_y)
+        columns = -(-frame.width * self.scale >> layout.shift_x)
+        return tuple(plane[:rows, :columns] for plane in chroma)
+
+    def warm_up(self, fmt: PixelFormat) -> None:
+        """Upscale one small frame of a format, so that no frame of a stream waits for a kernel to be made."""
+        shapes = (fmt.plane_shape(i, 64, 64) for i in range(len(fmt.planes)))
+        self(Frame(fmt, 64, 64, tuple(np.zeros(shape, fmt.dtype) for shape in shapes)))
