@@ -1,0 +1,1 @@
+"""What tests of several rooms share: pictures, media and a running server."""

@@ -1,0 +1,104 @@
+"""The house rules that imports must keep: one importer for each foreign library, and one way from room to room."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+ROOTS = (ROOT / "proto", ROOT / "server", ROOT / "client")
+
+IMPORTERS = {
+    "grpc": ("esr_api", "esr_server.rpc", "esr_client"),
+    "grpc_health": ("esr_server.rpc", "esr_client"),
+    "grpc_reflection": ("esr_server.rpc",),
+    "google": ("esr_api", "esr_server.rpc", "esr_client"),
+    "av": ("esr_upscale.media", "esr_client"),
+    "prometheus_client": ("esr_server.metrics",),
+    "halide": ("esr_upscale.kernels",),
+    "torch": ("esr_upscale.nets", "esr_upscale.training"),
+    "PIL": ("esr_upscale.training",),
+    "safetensors": ("esr_upscale.models", "esr_upscale.training"),
+    "asyncio": ("esr_server", "esr_client"),
+    "esr_api": ("esr_api", "esr_server.rpc", "esr_client"),
+}
+"""A library, and the rooms that may import it."""
+
+FORBIDDEN = {
+    "esr_api": ("esr_upscale", "esr_server", "esr_client"),
+    "esr_client": ("esr_upscale", "esr_server"),
+    "esr_upscale": ("esr_server", "esr_client", "esr_api"),
+    "esr_upscale.frame": ("esr_upscale.kernels", "esr_upscale.nets", "esr_upscale.models", "esr_upscale.media"),
+    "esr_upscale.models": ("esr_upscale.kernels", "esr_upscale.nets", "esr_upscale.media", "esr_upscale.upscaler"),
+    "esr_upscale.kernels": ("esr_upscale.nets", "esr_upscale.media", "esr_upscale.upscaler", "esr_upscale.engine"),
+    "esr_upscale.nets": ("esr_upscale.media", "esr_upscale.upscaler", "esr_upscale.engine", "esr_upscale.training"),
+    "esr_upscale.media": ("esr_upscale.kernels", "esr_upscale.nets", "esr_upscale.models", "esr_upscale.upscaler"),
+    "esr_server": ("esr_client",),
+    "esr_server.session": ("esr_server.scheduler", "esr_server.rpc", "esr_server.metrics", "esr_server.http"),
+    "esr_server.scheduler": ("esr_server.rpc", "esr_server.metrics", "esr_server.http"),
+    "esr_server.metrics": ("esr_server.rpc", "esr_server.scheduler", "esr_server.http"),
+    "esr_server.http": ("esr_server.rpc", "esr_server.scheduler", "esr_server.session", "esr_server.metrics"),
+    "esr_server.rpc": ("esr_server.http", "esr_server.__main__"),
+}
+"""A room, and the rooms it must not know."""
+
+
+def _modules() -> Iterator[tuple[str, Path]]:
+    for root in ROOTS:
+        for path in sorted(root.rglob("*.py")):
+            parts = path.relative_to(root).with_suffix("").parts
+            if len(parts) > 1:
+                yield ".".join(parts[:-1] if parts[-1] == "__init__" else parts), path
+
+
+MODULES = dict(_modules())
+
+
+def _imports(path: Path) -> set[str]:
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} imports relatively"
+            names.add(node.module or "")
+            names.update(f"{node.module}.{alias.name}" for alias in node.names)
+    return names
+
+
+def _within(module: str, room: str) -> bool:
+    return module == room or module.startswith(room + ".")
+
+
+def test_the_rooms_are_there() -> None:
+    assert {name.partition(".")[0] for name in MODULES} == {"esr_api", "esr_upscale", "esr_server", "esr_client"}
+    rooms = {room for table in (IMPORTERS.values(), FORBIDDEN.values()) for row in table for room in row}
+    for room in rooms - {"esr_upscale.training"}:
+        assert any(_within(name, room) for name in MODULES), f"no module is in {room}: the table is stale"
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_one_importer_for_each_library(name: str) -> None:
+    for imported in _imports(MODULES[name]):
+        for library, rooms in IMPORTERS.items():
+            if _within(imported, library):
+                assert any(_within(name, room) for room in rooms), f"{name} imports {imported}"
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_imports_run_one_way(name: str) -> None:
+    imported = _imports(MODULES[name])
+    for room, strangers in FORBIDDEN.items():
+        if _within(name, room):
+            wrong = {i for i in imported for stranger in strangers if _within(i, stranger)}
+            assert not wrong, f"{name} imports {sorted(wrong)}"
+
+
+@pytest.mark.parametrize("name", [n for n in MODULES if not _within(n, "esr_server.__main__")])
+def test_only_main_knows_every_room(name: str) -> None:
+    rooms = ("esr_server.rpc.server", "esr_server.http", "esr_server.scheduler")
+    known = {room for room in rooms for i in _imports(MODULES[name]) if _within(i, room)}
+    assert len(known) < len(rooms), f"{name} knows {known}"
