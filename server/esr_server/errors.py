@@ -2,9 +2,10 @@
 
 ServiceError
 ├── ProtocolError     messages in an order that the contract does not know
-└── RefusedError      a stream that is not taken in
-    ├── DrainingError   the server shuts down; another one will take the stream
-    └── BusyError       as many streams run as the server was configured for
+├── RefusedError      a stream that is not taken in
+│   ├── DrainingError   the server shuts down; another one will take the stream
+│   └── BusyError       as many streams run as the server was configured for
+└── StageDiedError    something in a stage asked for the whole process to end
 
 `esr_server.rpc.errors` has the one table from these, and from the engine's, to status codes.
 """
@@ -30,3 +31,11 @@ class DrainingError(RefusedError):
 
 class BusyError(RefusedError):
     """The server runs as many streams as it was configured for."""
+
+
+class StageDiedError(ServiceError):
+    """A stage raised what is no Exception, such as SystemExit: its stream ends, and the server lives."""
+
+    def __init__(self, cause: BaseException) -> None:
+        super().__init__(f"a stage died of {cause!r}")
+        self.__cause__ = cause

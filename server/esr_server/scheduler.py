@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from typing import Protocol, TypeVar
 
 from esr_server.config import SchedulerSettings
-from esr_server.errors import BusyError, DrainingError
+from esr_server.errors import BusyError, DrainingError, StageDiedError
 from esr_server.session import Arrival, Result
 
 _T = TypeVar("_T")
@@ -110,7 +110,7 @@ class Scheduler:
 class _Failure:
     """An error on its way through a queue, in its place behind what came before it."""
 
-    def __init__(self, error: BaseException) -> None:
+    def __init__(self, error: Exception) -> None:
         self.error = error
 
 
@@ -180,8 +180,11 @@ class Stream:
             await self._drive(self._session.flush())
         except asyncio.CancelledError:
             raise
-        except BaseException as error:
+        except Exception as error:
             await self._outbox.put(_Failure(error))
+        except BaseException as error:
+            # SystemExit and its like would take the whole event loop along, and every other stream with it.
+            await self._outbox.put(_Failure(StageDiedError(error)))
         else:
             await self._outbox.put(_END)
 

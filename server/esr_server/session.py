@@ -14,7 +14,7 @@ from esr_server.config import Limits
 from esr_server.errors import ProtocolError
 from esr_upscale.frame import Frame
 from esr_upscale.media.decode import Decoder, DecoderSettings
-from esr_upscale.media.deinterlace import open_deinterlacer
+from esr_upscale.media.deinterlace import deinterlacer
 from esr_upscale.media.encode import EncodedFrame, Encoder, EncoderSettings
 from esr_upscale.packet import Packet
 from esr_upscale.upscaler import Upscaler
@@ -104,7 +104,7 @@ class Session:
         self._upscaler = upscaler
         self._limits = limits
         self._decoder = Decoder(config.decoder) if config.decoder else None
-        self._deinterlacer = open_deinterlacer(config.deinterlace)
+        self._deinterlacer = deinterlacer(config.deinterlace)
         self._encoder = Encoder(config.encoder) if config.encoder else None
         self._arrivals: dict[int | None, float] = {}
         self._waiting: deque[_Ticket] = deque()

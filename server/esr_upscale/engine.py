@@ -6,6 +6,7 @@ then the torch reference of `nets/`. torch is imported only when it is the one t
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
@@ -39,6 +40,11 @@ class EngineSettings:
                 raise EngineError(f"no engine or device is named {value!r}; there are {', '.join(allowed)}")
         if self.threads < 0:
             raise EngineError(f"threads is 0 (all processors) or more, not {self.threads}")
+
+    @property
+    def threads_of_frame(self) -> int:
+        """Threads of one frame, with 0 made a number."""
+        return self.threads or os.cpu_count() or 1
 
 
 class LoadedModel:
@@ -80,14 +86,14 @@ class LoadedModel:
     def _plan(self, depth: int) -> PlaneKernel:
         settings = self._settings
         if settings.engine != "torch" and settings.device == "cpu":
-            fused = kernels.plan(self.spec, self._weights, depth, settings.threads)
+            fused = kernels.plan(self.spec, self._weights, depth, settings.threads_of_frame)
             if fused is not None:
                 return fused
             if settings.engine == "fused":
                 raise EngineError(f"{self.spec.canonical_id} has no fused kernel; start with --engine auto or torch")
         from esr_upscale import nets  # torch takes seconds to import: only when it runs
 
-        return nets.plan(self.spec, self._weights, depth, device=settings.device, threads=settings.threads)
+        return nets.plan(self.spec, self._weights, depth, device=settings.device, threads=settings.threads_of_frame)
 
     def _plan_chroma(self, depth: int, siting_x: Siting, siting_y: Siting) -> PlaneKernel:
         from esr_upscale import nets

@@ -13,7 +13,7 @@ from typing import TypeAlias
 import grpc.aio
 
 from esr_api.v1 import upscaler_pb2 as pb
-from esr_server.config import ServerSettings
+from esr_server.config import Limits, ServerSettings
 from esr_server.errors import ProtocolError
 from esr_server.metrics import Metrics
 from esr_server.models import ModelPool
@@ -59,7 +59,7 @@ class UpscaleCall:
         session_config = convert.session_config(config, limits)
         session = await self._house.scheduler.run(lambda: Session(session_config, model.upscaler, limits))
         await self._write(negotiated=_echo(config, model))
-        await self._serve(session, _Inputs(config), model)
+        await self._serve(session, _Inputs(config, limits, model.spec.scale), model)
 
     async def _config(self) -> pb.UpscaleConfig:
         timeout_s = self._house.settings.config_timeout_s
@@ -121,7 +121,9 @@ class UpscaleCall:
 class _Inputs:
     """Reads requests after the config; remembers the format last said."""
 
-    def __init__(self, config: pb.UpscaleConfig) -> None:
+    def __init__(self, config: pb.UpscaleConfig, limits: Limits, scale: int) -> None:
+        self._limits = limits
+        self._scale = scale
         self._format = convert.input_format(config)
         self._time_base: Fraction = convert.time_base_of(config)
 
@@ -132,6 +134,7 @@ class _Inputs:
         if kind == "frame":
             if request.frame.HasField("format"):
                 self._format = request.frame.format
+                self._limits.check(self._format.width, self._format.height, self._scale)
             frame, size = convert.frame_value(request.frame, self._format, self._time_base)
             return Arrival(frame, request.frame.sequence, now_s), size
         if kind == "packet":

@@ -17,6 +17,8 @@ from esr_upscale.media.encode import EncoderSettings
 from esr_upscale.packet import Packet
 
 _H273_UNSPECIFIED = 2
+_RANGES = {int(member): member for member in ColorRange}
+_LOCATIONS = {int(member): member for member in ChromaLocation}
 
 
 def session_config(config: pb.UpscaleConfig, limits: Limits) -> SessionConfig:
@@ -88,11 +90,11 @@ def ratio_message(ratio: Fraction | None) -> pb.Rational:
 def color_info(color: pb.Color) -> ColorInfo:
     """Colour tags; what is not set is unspecified, and so is a value that this version does not know."""
     return ColorInfo(
-        ColorRange(color.range if color.range in ColorRange else 0),
+        _RANGES.get(color.range, ColorRange.UNSPECIFIED),
         color.primaries or _H273_UNSPECIFIED,
         color.transfer or _H273_UNSPECIFIED,
         color.matrix or _H273_UNSPECIFIED,
-        ChromaLocation(color.chroma_location if color.chroma_location in ChromaLocation else 0),
+        _LOCATIONS.get(color.chroma_location, ChromaLocation.UNSPECIFIED),
     )
 
 
