@@ -1,0 +1,87 @@
+"""The Python SDK of edge-sr.
+
+    import esr_client
+    with esr_client.connect("127.0.0.1:50051") as client:
+        for frame in client.upscale(frames, model="esr_tr_x2"):
+            ...
+
+`connect` gives the sync client, `connect_async` the asyncio one; both have the same calls. Everything public is listed
+here; modules whose names begin with an underscore are not.
+"""
+
+from esr_client._aio import AsyncClient, connect_async
+from esr_client._aio_stream import AsyncUpscaleStream
+from esr_client._client import Client, connect
+from esr_client._config import EncodedInput, EncodedOutput, Options, RawInput, RawOutput, StreamConfig, VideoFormat
+from esr_client._errors import (
+    AccessError,
+    CallCancelledError,
+    ClosedError,
+    ContractError,
+    DamagedInputError,
+    DeadlineExceededError,
+    ErrorCode,
+    EsrError,
+    FrameError,
+    InputError,
+    InternalServerError,
+    InvalidArgumentError,
+    MediaError,
+    NotFoundError,
+    OutputError,
+    PrivateServerError,
+    ResourceExhaustedError,
+    ServerError,
+    UnavailableError,
+    UnsupportedError,
+)
+from esr_client._frame import ChromaLocation, Color, ColorRange, Frame, Packet, StageSeconds
+from esr_client._results import ModelInfo, Negotiated, ServerStatus, ServingState, StreamStatistics
+from esr_client._stream import UpscaleStream
+
+__all__ = [
+    "AccessError",
+    "AsyncClient",
+    "AsyncUpscaleStream",
+    "CallCancelledError",
+    "ChromaLocation",
+    "Client",
+    "ClosedError",
+    "Color",
+    "ColorRange",
+    "ContractError",
+    "DamagedInputError",
+    "DeadlineExceededError",
+    "EncodedInput",
+    "EncodedOutput",
+    "ErrorCode",
+    "EsrError",
+    "Frame",
+    "FrameError",
+    "InputError",
+    "InternalServerError",
+    "InvalidArgumentError",
+    "MediaError",
+    "ModelInfo",
+    "Negotiated",
+    "NotFoundError",
+    "Options",
+    "OutputError",
+    "Packet",
+    "PrivateServerError",
+    "RawInput",
+    "RawOutput",
+    "ResourceExhaustedError",
+    "ServerError",
+    "ServerStatus",
+    "ServingState",
+    "StageSeconds",
+    "StreamConfig",
+    "StreamStatistics",
+    "UnavailableError",
+    "UnsupportedError",
+    "UpscaleStream",
+    "VideoFormat",
+    "connect",
+    "connect_async",
+]

@@ -1,0 +1,137 @@
+"""The asyncio client."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
+from types import TracebackType
+from typing import TYPE_CHECKING, Self, TypeVar, cast
+
+import grpc
+import grpc.aio
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from esr_api.v1 import upscaler_pb2 as pb
+from esr_api.v1.upscaler_pb2_grpc import UpscalerServiceStub
+from esr_client import _calls
+from esr_client._aio_stream import AsyncUpscaleStream, Call, StartCall
+from esr_client._body import Plan
+from esr_client._config import Options, StreamConfig
+from esr_client._errors import ClosedError, NotFoundError, from_rpc
+from esr_client._frame import Frame, Packet
+from esr_client._kinds import FrameT
+from esr_client._results import ModelInfo, ServerStatus, ServingState
+
+if TYPE_CHECKING:
+    from esr_api.v1.upscaler_pb2_grpc import UpscalerServiceAsyncStub
+
+__all__ = ["AsyncClient", "connect_async"]
+
+RequestT = TypeVar("RequestT")
+ResponseT = TypeVar("ResponseT")
+
+
+@contextlib.contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except grpc.RpcError as error:
+        raise from_rpc(error) from error
+
+
+class AsyncClient:
+    """A connection to one server, for one event loop. Several streams may run at once."""
+
+    def __init__(self, target: str, options: Options) -> None:
+        self._options = options
+        self._closed = False
+        self._channel = grpc.aio.insecure_channel(_calls.grpc_target(target), options=options.channel_arguments())
+        # The stub for both kinds of channel is one class; only its types are two.
+        self._stub = cast("UpscalerServiceAsyncStub", UpscalerServiceStub(self._channel))
+        self._health = health_pb2_grpc.HealthStub(self._channel)
+
+    def upscale(
+        self,
+        frames: AsyncIterable[FrameT] | Iterable[FrameT],
+        *,
+        model: str,
+        deinterlace: str = "",
+        timeout_s: float | None = None,
+    ) -> AsyncUpscaleStream[FrameT]:
+        """As `Client.upscale`. An iterable that is not asynchronous must not block."""
+        return AsyncUpscaleStream(self._starter(timeout_s), Plan.for_frames(model, deinterlace), frames, self._options)
+
+    def stream(
+        self,
+        items: AsyncIterable[Frame | Packet] | Iterable[Frame | Packet],
+        config: StreamConfig,
+        *,
+        timeout_s: float | None = None,
+    ) -> AsyncUpscaleStream[Frame | Packet]:
+        """As `Client.stream`. An iterable that is not asynchronous must not block."""
+        return AsyncUpscaleStream(self._starter(timeout_s), Plan.for_config(config), items, self._options)
+
+    def _starter(self, timeout_s: float | None) -> StartCall:
+        def start(requests: AsyncIterator[pb.UpscaleRequest]) -> Call:
+            self._check_open()
+            return self._stub.Upscale(requests, timeout=timeout_s)
+
+        return start
+
+    async def upscale_image(self, frame: FrameT, *, model: str, timeout_s: float | None = None) -> FrameT:
+        """As `Client.upscale_image`."""
+        request, answer = _calls.image_request(frame, model)
+        return answer(await self._unary(self._stub.UpscaleImage, request, timeout_s))
+
+    async def models(self) -> tuple[ModelInfo, ...]:
+        """As `Client.models`."""
+        return _calls.models_from(await self._unary(self._stub.ListModels, pb.ListModelsRequest()))
+
+    async def status(self) -> ServerStatus:
+        """As `Client.status`."""
+        return _calls.status_from([await self._state(service) for service in ("", *_calls.SERVICES)])
+
+    async def _state(self, service: str) -> ServingState:
+        request = health_pb2.HealthCheckRequest(service=service)
+        try:
+            return _calls.state_from(await self._unary(self._health.Check, request))
+        except NotFoundError:
+            return ServingState.UNKNOWN
+
+    async def _unary(
+        self,
+        method: grpc.aio.UnaryUnaryMultiCallable[RequestT, ResponseT],
+        request: RequestT,
+        timeout_s: float | None = None,
+    ) -> ResponseT:
+        self._check_open()
+        with _translated():
+            return await method(request, timeout=timeout_s or self._options.timeout_s)
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise ClosedError("this client was closed")
+
+    async def close(self) -> None:
+        """Close the connection; running streams are cancelled."""
+        self._closed = True
+        await self._channel.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+
+def connect_async(target: str, *, options: Options | None = None) -> AsyncClient:
+    """A client of the server at `host:port` or `unix:PATH`, for the running event loop.
+
+    Nothing is sent before the first call. Use it as `async with`, or await `close()`.
+
+    Raises:
+        ValueError: the target is neither.
+    """
+    return AsyncClient(target, options or Options())

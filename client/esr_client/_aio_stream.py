@@ -1,0 +1,246 @@
+"""One stream over an asyncio channel: gRPC's task writes, the caller's task reads."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Iterable
+from types import TracebackType
+from typing import Any, Generic, Self, TypeAlias, TypeVar
+
+import grpc.aio
+
+from esr_api.v1 import upscaler_pb2 as pb
+from esr_client._body import Body, Plan
+from esr_client._config import Options
+from esr_client._errors import CallCancelledError, ServerError, from_rpc, from_status
+from esr_client._results import Negotiated, StreamStatistics
+
+__all__ = ["AsyncUpscaleStream"]
+
+ItemT = TypeVar("ItemT")
+
+Call: TypeAlias = "grpc.aio.StreamStreamCall[pb.UpscaleRequest, pb.UpscaleResponse]"
+StartCall: TypeAlias = Callable[[AsyncIterator[pb.UpscaleRequest]], Call]
+
+
+async def _from_iterable(items: Iterable[ItemT]) -> AsyncIterator[ItemT]:
+    for item in items:
+        yield item
+
+
+class _Sender(Generic[ItemT]):
+    """The writing half. It knows nothing of the stream object, so that dropping that one ends the call."""
+
+    def __init__(self, body: Body[ItemT], first: list[ItemT], source: AsyncIterator[ItemT]) -> None:
+        self.error: Exception | None = None
+        self._body = body
+        self._first = first
+        self._source = source
+        self._room = asyncio.Event()
+        self._call: Call | None = None
+
+    async def requests(self) -> AsyncIterator[pb.UpscaleRequest]:
+        """What gRPC's task iterates. It ends early, with the call cancelled, when the source raises."""
+        try:
+            yield self._body.opening()
+            while True:
+                await self._wait_for_room()
+                yield self._body.push(self._first.pop() if self._first else await anext(self._source))
+        except StopAsyncIteration:
+            return
+        except Exception as error:
+            self.error = error
+            if self._call is not None:
+                self._call.cancel()
+
+    async def _wait_for_room(self) -> None:
+        while not self._body.has_room:
+            self._room.clear()
+            await self._room.wait()
+
+    def attach(self, call: Call) -> None:
+        """Tell the sender its call, which it ends if the source raises. Its task has not run yet."""
+        self._call = call
+
+    def answered(self) -> None:
+        """An answer has been taken: there may be room."""
+        self._room.set()
+
+
+class _Statuses:
+    """What a call said of its end, each time it did.
+
+    A write that fails while the server ends the call makes grpc.aio put a status of its own in the place of the
+    server's, before or after that one comes (grpc/grpc#36066). The server's is the one to report.
+    """
+
+    _OWN = "Internal error from Core"
+    _PATIENCE_S = 0.5
+
+    def __init__(self, call: Call) -> None:
+        self._said: asyncio.Queue[tuple[grpc.StatusCode, str]] = asyncio.Queue()
+        call.add_done_callback(self._note)
+
+    def _note(self, call: Call) -> None:
+        code, details = _at_once(call.code()), _at_once(call.details())
+        if code is not None and details != self._OWN:
+            self._said.put_nowait((code, details or ""))
+
+    async def error(self, error: grpc.RpcError) -> ServerError:
+        """The error to raise for `error`."""
+        made = from_rpc(error)
+        if str(made) != self._OWN:
+            return made
+        try:
+            return from_status(*await asyncio.wait_for(self._said.get(), self._PATIENCE_S))
+        except TimeoutError:
+            return made
+
+
+def _at_once(coroutine: Coroutine[Any, Any, ItemT]) -> ItemT | None:
+    """The result of a coroutine that has nothing to wait for."""
+    try:
+        coroutine.send(None)
+    except StopIteration as done:
+        result: ItemT = done.value
+        return result
+    coroutine.close()
+    return None
+
+
+class AsyncUpscaleStream(Generic[ItemT]):
+    """Upscaled frames (or packets) in order: an asynchronous iterator, and a context manager that cancels what is left.
+
+    The call begins when the first item is asked for. Items are taken from the caller's iterable in another task, at
+    most `Options.window` frames ahead of the answers taken. Dropping the stream before its end cancels the call. An
+    exception of the iterable is raised here, and the call is cancelled.
+    """
+
+    def __init__(
+        self, start: StartCall, plan: Plan, items: AsyncIterable[ItemT] | Iterable[ItemT], options: Options
+    ) -> None:
+        self._start = start
+        self._plan = plan
+        self._items = items
+        self._options = options
+        self._body: Body[ItemT] | None = None
+        self._sender: _Sender[ItemT] | None = None
+        self._call: Call | None = None
+        self._statuses: _Statuses | None = None
+        self._ready: list[ItemT] = []
+        self._ended = False
+
+    @property
+    def negotiated(self) -> Negotiated | None:
+        """The server's echo; None before the first item came or `open` was called."""
+        return self._body.negotiated if self._body else None
+
+    @property
+    def statistics(self) -> StreamStatistics | None:
+        """The server's account; None before the end."""
+        return self._body.statistics if self._body else None
+
+    async def open(self) -> Negotiated | None:
+        """Begin the call, wait for the server's echo and give it; None if there are no frames, hence no call.
+
+        Raises:
+            EsrError: the server refused the stream, or cannot be reached.
+        """
+        while self.negotiated is None and not self._ended:
+            self._ready += await self._step()
+        return self.negotiated
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> ItemT:
+        while not self._ready and not self._ended:
+            self._ready += await self._step()
+        if not self._ready:
+            raise StopAsyncIteration
+        return self._ready.pop()
+
+    async def _step(self) -> list[ItemT]:
+        try:
+            await self._begin()
+            return await self._advance()
+        except BaseException:
+            self._cancel()
+            raise
+
+    async def _begin(self) -> None:
+        if self._call is not None or self._ended:
+            return
+        source = aiter(self._items) if isinstance(self._items, AsyncIterable) else _from_iterable(self._items)
+        first = [item async for item in _one(source)] if self._plan.peeks else []
+        if self._plan.peeks and not first:
+            self._ended = True
+            return
+        self._body = self._plan.body(first[0] if first else None, self._options)
+        self._sender = _Sender(self._body, first, source)
+        self._call = self._start(self._sender.requests())
+        self._statuses = _Statuses(self._call)
+        self._sender.attach(self._call)
+
+    async def _advance(self) -> list[ItemT]:
+        if self._body is None or self._sender is None or self._call is None or self._statuses is None:
+            return []
+        response = await _read(self._call, self._sender, self._statuses)
+        if response is None:
+            self._ended = True
+            self._body.finish()
+            return []
+        items = self._body.pull(response)
+        self._sender.answered()
+        return items
+
+    def _cancel(self) -> None:
+        self._ended = True
+        if self._call is not None:
+            self._call.cancel()
+
+    async def aclose(self) -> None:
+        """Cancel what is left of the call. Closing twice does no harm."""
+        self._cancel()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    def __del__(self) -> None:
+        if getattr(self, "_call", None) is not None:
+            self._cancel()
+
+
+async def _read(call: Call, sender: _Sender[Any], statuses: _Statuses) -> pb.UpscaleResponse | None:
+    """The next response; None at the end."""
+    try:
+        response = await call.read()
+    except grpc.RpcError as error:
+        raise sender.error or await statuses.error(error) from error
+    except asyncio.CancelledError:
+        # grpc.aio says this of a call that was cancelled here, and of a task that is being cancelled.
+        if _task_is_cancelled():
+            raise
+        raise sender.error or CallCancelledError("the stream was closed") from None
+    if isinstance(response, pb.UpscaleResponse):
+        return response
+    if sender.error is not None:
+        raise sender.error
+    return None
+
+
+async def _one(source: AsyncIterator[ItemT]) -> AsyncIterator[ItemT]:
+    try:
+        yield await anext(source)
+    except StopAsyncIteration:
+        return
+
+
+def _task_is_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

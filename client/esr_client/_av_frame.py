@@ -1,0 +1,84 @@
+"""av.VideoFrame to Frame and back."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Any
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+from esr_client._frame import Color, ColorRange, Frame, PixelFormat, pixel_format
+
+_DEFAULT_TIME_BASE = Fraction(1, 90000)
+
+
+def is_frame(item: object) -> bool:
+    """Whether it is an av.VideoFrame."""
+    return isinstance(item, av.VideoFrame)
+
+
+def _view(plane: av.video.plane.VideoPlane, row: PixelFormat, index: int, size: tuple[int, int]) -> NDArray[Any]:
+    rows, samples = row.plane_shape(index, *size)
+    lines = np.frombuffer(plane, row.dtype).reshape(-1, plane.line_size // row.sample_bytes)  # type: ignore[call-overload]
+    view: NDArray[Any] = lines[:rows, :samples]
+    return view
+
+
+def planes_of(frame: av.VideoFrame) -> tuple[NDArray[Any], ...]:
+    """View the planes of an av frame without a copy; they keep it alive.
+
+    Raises:
+        FrameError: its pixel format is not supported.
+    """
+    row = pixel_format(frame.format.name)
+    size = frame.width, frame.height
+    return tuple(_view(plane, row, index, size) for index, plane in enumerate(frame.planes))
+
+
+def color_of(tagged: av.VideoFrame | av.VideoCodecContext) -> Color:
+    """The colour tags of an av frame or codec context. PyAV 18 cannot say the chroma location."""
+    return Color(
+        range=ColorRange(tagged.color_range),
+        primaries=int(tagged.color_primaries),
+        transfer=int(tagged.color_trc),
+        matrix=int(tagged.colorspace),
+    )
+
+
+def to_frame(frame: av.VideoFrame) -> Frame:
+    """A view of an av frame, without a copy.
+
+    Raises:
+        FrameError: its pixel format is not supported.
+    """
+    return Frame(
+        planes=planes_of(frame),
+        width=frame.width,
+        height=frame.height,
+        pixel_format=frame.format.name,
+        pts=frame.pts,
+        duration=frame.duration or None,
+        time_base=frame.time_base or _DEFAULT_TIME_BASE,
+        color=color_of(frame),
+        rotation=frame.rotation,
+        interlaced=frame.interlaced_frame,
+        corrupt=frame.is_corrupt,
+    )
+
+
+def from_frame(frame: Frame) -> av.VideoFrame:
+    """A new av frame with the planes copied in. PyAV 18 cannot set a frame's aspect ratio or rotation."""
+    made = av.VideoFrame(frame.width, frame.height, frame.pixel_format)
+    for view, plane in zip(planes_of(made), frame.planes, strict=True):
+        view[:] = plane
+    made.pts = frame.pts
+    made.time_base = frame.time_base
+    if frame.duration is not None:
+        made.duration = frame.duration
+    made.color_range = frame.color.range
+    made.color_primaries = frame.color.primaries
+    made.color_trc = frame.color.transfer
+    made.colorspace = frame.color.matrix
+    return made

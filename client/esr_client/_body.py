@@ -1,0 +1,225 @@
+"""One stream without its transport: items become requests, responses become items, and the account is kept.
+
+Nothing here waits or sends. The sync and the asyncio transport each drive one `Body`: `opening`, then `push` for each
+item, and `pull` for each response, then `finish`. One thread may push while another pulls.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from fractions import Fraction
+from typing import Any, Generic, TypeVar
+
+from esr_api.v1 import upscaler_pb2 as pb
+from esr_client import _convert
+from esr_client._config import Options, RawInput, RawOutput, StreamConfig
+from esr_client._errors import ContractError, ErrorCode, FrameError
+from esr_client._frame import Frame, Packet
+from esr_client._kinds import AS_IT_IS, Kind, kind_of
+from esr_client._results import Negotiated, StreamStatistics
+
+ItemT = TypeVar("ItemT")
+
+# A deinterlacer looks at the fields around: it answers a frame only after it has seen later ones.
+_DEINTERLACE_DELAY = 2
+
+
+def _frame_kind(item: object) -> Kind:
+    if isinstance(item, (Frame, Packet)):
+        return AS_IT_IS
+    raise FrameError(f"a stream takes esr_client.Frame or esr_client.Packet, not {type(item).__name__}")
+
+
+def _config_for(frame: Frame, model: str, deinterlace: str) -> StreamConfig:
+    raw = RawInput(format=_convert.format_of(frame), time_base=frame.time_base)
+    return StreamConfig(model=model, input=raw, deinterlace=deinterlace)
+
+
+class Plan:
+    """What a stream will be, before its first item is known."""
+
+    def __init__(self, config: Callable[[object], StreamConfig], kind: Callable[[object], Kind], peeks: bool) -> None:
+        self._config = config
+        self._kind = kind
+        self.peeks = peeks
+        """Whether the config needs the first item; without one there is no stream."""
+
+    @classmethod
+    def for_frames(cls, model: str, deinterlace: str) -> Plan:
+        """Frames of any kind: the first one says what the input is."""
+        return cls(lambda first: _config_for(kind_of(first).to_frame(first), model, deinterlace), kind_of, True)
+
+    @classmethod
+    def for_config(cls, config: StreamConfig) -> Plan:
+        """Frames or packets, as an explicit config says."""
+        return cls(lambda _: config, _frame_kind, False)
+
+    def body(self, first: object, options: Options) -> Body[Any]:
+        """The body of the stream that begins with the item `first`.
+
+        Raises:
+            FrameError: the item cannot be sent.
+        """
+        return Body(self._config(first), self._kind, options)
+
+
+class Body(Generic[ItemT]):
+    """One stream without its transport."""
+
+    def __init__(self, config: StreamConfig, kind: Callable[[object], Kind], options: Options) -> None:
+        self.negotiated: Negotiated | None = None
+        self.statistics: StreamStatistics | None = None
+        self._config = config
+        self._kind = kind
+        self._max_send_bytes = options.max_send_bytes
+        raw_in, raw_out = isinstance(config.input, RawInput), isinstance(config.output, RawOutput)
+        self._answers_each = raw_in and raw_out
+        self._window = options.window + (_DEINTERLACE_DELAY if config.deinterlace else 0)
+        self._kinds: deque[Kind] = deque()
+        self._said_in = config.input.format
+        self._said_out = config.input.format
+        self._sent = self._received = 0
+
+    # -- towards the server
+
+    @property
+    def has_room(self) -> bool:
+        """Whether one more item may be sent before an answer has been taken."""
+        return not self._answers_each or self._sent - self._received < self._window
+
+    def opening(self) -> pb.UpscaleRequest:
+        """The first request."""
+        return _convert.config_request(self._config)
+
+    def push(self, item: ItemT) -> pb.UpscaleRequest:
+        """The request for one item.
+
+        Raises:
+            FrameError: the item cannot be sent on this stream.
+        """
+        kind = self._kind(item)
+        value = kind.to_frame(item)
+        request = self._packet(value) if isinstance(value, Packet) else self._frame(value)
+        if self._answers_each:
+            self._kinds.append(kind)
+        self._sent += 1
+        return request
+
+    def _packet(self, packet: Packet) -> pb.UpscaleRequest:
+        if isinstance(self._config.input, RawInput):
+            raise FrameError("a packet on a stream of raw frames")
+        return pb.UpscaleRequest(packet=_convert.packet_to(packet, self._sent))
+
+    def _frame(self, frame: Frame) -> pb.UpscaleRequest:
+        if not isinstance(self._config.input, RawInput):
+            raise FrameError("a frame on a stream of packets")
+        size = sum(plane.nbytes for plane in frame.planes)
+        if size > self._max_send_bytes:
+            raise FrameError(
+                f"a {frame.width}x{frame.height} {frame.pixel_format} frame has {size} bytes, more than the "
+                f"{self._max_send_bytes} of this client's limits; raise max_frame_pixels",
+                code=ErrorCode.RESOURCE_EXHAUSTED,
+            )
+        frame = _in_time_base(frame, self._config.input.time_base)
+        message = _convert.frame_to(frame, self._sent, self._said_in)
+        if message.HasField("format"):
+            self._said_in = _convert.format_of(frame)
+        return pb.UpscaleRequest(frame=message)
+
+    # -- from the server
+
+    def pull(self, response: pb.UpscaleResponse) -> list[ItemT]:
+        """The items of one response: none or one.
+
+        Raises:
+            ContractError: it is not the response that should come next.
+        """
+        which = response.WhichOneof("payload")
+        if self.statistics is not None:
+            raise ContractError("the server sent more after the statistics")
+        if (which == "negotiated") is (self.negotiated is not None):
+            raise ContractError(f"the server sent {which or 'an empty response'} where {self._expected()} comes")
+        return _PULLS[which or ""](self, response)
+
+    def _expected(self) -> str:
+        return "its echo of the config" if self.negotiated is None else "a frame, a packet or the statistics"
+
+    def _pull_negotiated(self, response: pb.UpscaleResponse) -> list[ItemT]:
+        self.negotiated = _convert.negotiated_from(response.negotiated)
+        self._said_out = self.negotiated.output_format
+        return []
+
+    def _pull_frame(self, response: pb.UpscaleResponse) -> list[ItemT]:
+        message = response.frame
+        if message.sequence != self._received:
+            raise ContractError(f"the server sent frame {message.sequence} where frame {self._received} comes")
+        if self._answers_each and not self._kinds:
+            raise ContractError(f"the server sent frame {message.sequence}, which nobody asked for")
+        if message.HasField("format"):
+            self._said_out = _convert.format_from(message.format)
+        frame = _convert.frame_from(message, self._said_out, self._time_base())
+        kind = self._kinds.popleft() if self._answers_each else None
+        self._received += 1
+        return [kind.from_frame(frame) if kind else frame]  # type: ignore[list-item]
+
+    def _pull_packet(self, response: pb.UpscaleResponse) -> list[ItemT]:
+        self._received += 1
+        return [_convert.packet_from(response.packet)]  # type: ignore[list-item]
+
+    def _pull_statistics(self, response: pb.UpscaleResponse) -> list[ItemT]:
+        self.statistics = _convert.statistics_from(response.statistics)
+        return []
+
+    def _pull_nothing(self, response: pb.UpscaleResponse) -> list[ItemT]:
+        raise ContractError("the server sent an empty response")
+
+    def _time_base(self) -> Fraction:
+        return self.negotiated.time_base if self.negotiated else self._config.input.time_base
+
+    # -- the account
+
+    def finish(self) -> None:
+        """Compare what was sent and received with the server's account.
+
+        Raises:
+            ContractError: there is none, or it differs.
+        """
+        if self.statistics is None:
+            raise ContractError("the server ended the stream without its statistics")
+        for what, here, there in self._accounts(self.statistics):
+            if here != there:
+                raise ContractError(f"{what}: {here} by this client's count, {there} by the server's")
+
+    def _accounts(self, said: StreamStatistics) -> Iterator[tuple[str, int, int]]:
+        raw_in, raw_out = isinstance(self._config.input, RawInput), isinstance(self._config.output, RawOutput)
+        yield ("frames sent", self._sent, said.frames_in) if raw_in else ("packets sent", self._sent, said.packets_in)
+        yield (
+            ("frames received", self._received, said.frames_out)
+            if raw_out
+            else ("packets received", self._received, said.packets_out)
+        )
+        if self._answers_each:
+            yield "frames answered", self._received, self._sent
+        yield "frames accounted for", said.frames_out + said.frames_failed, said.frames_in
+
+
+_PULLS: dict[str, Callable[[Body[Any], pb.UpscaleResponse], list[Any]]] = {
+    "negotiated": Body._pull_negotiated,
+    "frame": Body._pull_frame,
+    "packet": Body._pull_packet,
+    "statistics": Body._pull_statistics,
+    "": Body._pull_nothing,
+}
+
+
+def _in_time_base(frame: Frame, time_base: Fraction) -> Frame:
+    if frame.time_base == time_base:
+        return frame
+    ratio = frame.time_base / time_base
+    pts = None if frame.pts is None else frame.pts * ratio
+    if pts is not None and pts.denominator != 1:
+        raise FrameError(f"pts {frame.pts} in {frame.time_base} s is no whole number of this stream's {time_base} s")
+    duration = None if frame.duration is None else round(frame.duration * ratio)
+    return replace(frame, pts=None if pts is None else int(pts), duration=duration, time_base=time_base)

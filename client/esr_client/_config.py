@@ -1,0 +1,121 @@
+"""Options and configs: small values that hold defaults and check themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+
+from esr_client._frame import Color
+
+__all__ = ["EncodedInput", "EncodedOutput", "Options", "RawInput", "RawOutput", "StreamConfig", "VideoFormat"]
+
+_LARGEST_PIXEL_BYTES = 6  # yuv444p10le
+_SMALLEST_SCALE = 2
+_ENVELOPE_BYTES = 64 * 1024  # tags, times, row padding of the widest frames
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """How a client talks to its server."""
+
+    window: int = 4
+    """Raw frames that may be on their way at once: sent, and their answer not yet taken by the caller. Where packets
+    go either way flow control is the bound, because a codec may hold back any number of frames."""
+    max_frame_pixels: int = 4 * 3840 * 2160
+    """Pixels of the largest upscaled frame: 4K made twice as large. It sets gRPC's message limits."""
+    timeout_s: float | None = 30.0
+    """For the calls that are not streams. A stream has its own `timeout_s`, and no default."""
+
+    def __post_init__(self) -> None:
+        if self.window < 1:
+            raise ValueError(f"window is at least 1, not {self.window}")
+        if self.max_frame_pixels < 1:
+            raise ValueError(f"max_frame_pixels is at least 1, not {self.max_frame_pixels}")
+
+    @property
+    def max_receive_bytes(self) -> int:
+        """Bytes of the largest response."""
+        return min(self.max_frame_pixels * _LARGEST_PIXEL_BYTES + _ENVELOPE_BYTES, 2**31 - 1)
+
+    @property
+    def max_send_bytes(self) -> int:
+        """Bytes of the largest request: what the smallest scale makes the largest frame of."""
+        pixels = self.max_frame_pixels // _SMALLEST_SCALE**2
+        return min(pixels * _LARGEST_PIXEL_BYTES + _ENVELOPE_BYTES, 2**31 - 1)
+
+    def channel_arguments(self) -> list[tuple[str, int]]:
+        """Arguments of the gRPC channel."""
+        return [
+            ("grpc.max_receive_message_length", self.max_receive_bytes),
+            ("grpc.max_send_message_length", self.max_send_bytes),
+        ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VideoFormat:
+    """What the pictures of a stream are."""
+
+    width: int
+    height: int
+    pixel_format: str
+    """FFmpeg's name; empty if unknown."""
+    color: Color = field(default_factory=Color)
+    sample_aspect_ratio: Fraction | None = None
+    rotation: int = 0
+    """Degrees counter-clockwise that a player turns the picture by."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RawInput:
+    """Raw frames go in."""
+
+    format: VideoFormat
+    time_base: Fraction
+    """In seconds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EncodedInput:
+    """Elementary packets go in, as a demuxer gives them."""
+
+    codec: str
+    """h264, hevc, vp8, vp9, av1, mpeg2video, mpeg4 or mjpeg."""
+    time_base: Fraction
+    """In seconds."""
+    format: VideoFormat
+    """What the container says. Tags that are set here win over the bitstream's."""
+    extradata: bytes = field(default=b"", repr=False)
+    skip_undecodable: bool = False
+    """Go on after a packet that cannot be decoded, instead of ending with `DamagedInputError`."""
+
+
+@dataclass(frozen=True, slots=True)
+class RawOutput:
+    """Raw frames come out."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EncodedOutput:
+    """Packets of an encoder come out."""
+
+    codec: str
+    """libx264, libx265, libsvtav1 or libvpx-vp9."""
+    options: Mapping[str, str] = field(default_factory=dict)
+    """FFmpeg options such as crf and preset."""
+    frame_rate: Fraction | None = None
+    """A hint for rate control. Times come from pts alone."""
+    global_header: bool = True
+    """Codec headers in the first packet's `new_extradata` only, as MP4 and Matroska want it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamConfig:
+    """What one stream is to do."""
+
+    model: str
+    """An alias (esr_tr_x2), a canonical id (esr_tr_x2_k5_c2) or the paper's id (eSR-TR_s2_K5_C2)."""
+    input: RawInput | EncodedInput
+    output: RawOutput | EncodedOutput = RawOutput()
+    deinterlace: str = ""
+    """How interlaced frames become progressive: "bwdif". Empty: they are refused."""

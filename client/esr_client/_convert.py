@@ -1,0 +1,286 @@
+"""The one file that speaks both protobuf and the values of this package."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from fractions import Fraction
+from typing import Any
+
+from numpy.typing import NDArray
+
+from esr_api.v1 import upscaler_pb2 as pb
+from esr_client._config import EncodedInput, EncodedOutput, RawInput, RawOutput, StreamConfig, VideoFormat
+from esr_client._errors import ContractError, FrameError
+from esr_client._frame import (
+    ChromaLocation,
+    Color,
+    ColorRange,
+    Frame,
+    Packet,
+    StageSeconds,
+    pixel_format,
+    plane_from_buffer,
+)
+from esr_client._results import ModelInfo, Negotiated, StreamStatistics
+
+_INT32_MAX = 2**31 - 1
+
+# ---- values -----------------------------------------------------------------------------------------------------
+
+
+def rational(value: Fraction | None) -> pb.Rational | None:
+    """A ratio on the wire; None stays out of the message.
+
+    Raises:
+        FrameError: it does not fit into 32 bits.
+    """
+    if value is None:
+        return None
+    if abs(value.numerator) > _INT32_MAX or value.denominator > _INT32_MAX:
+        raise FrameError(f"the ratio {value} does not fit into 32 bits")
+    return pb.Rational(num=value.numerator, den=value.denominator)
+
+
+def fraction(message: pb.Rational) -> Fraction | None:
+    """A ratio from the wire; a denominator of 0 is unknown."""
+    return Fraction(message.num, message.den) if message.den else None
+
+
+def _color_to(color: Color) -> pb.Color:
+    return pb.Color(
+        range=pb.ColorRange.Name(color.range),
+        primaries=color.primaries,
+        transfer=color.transfer,
+        matrix=color.matrix,
+        chroma_location=pb.ChromaLocation.Name(color.chroma_location),
+    )
+
+
+def _color_from(message: pb.Color) -> Color:
+    return Color(
+        range=ColorRange(message.range),
+        primaries=message.primaries or 2,
+        transfer=message.transfer or 2,
+        matrix=message.matrix or 2,
+        chroma_location=ChromaLocation(message.chroma_location),
+    )
+
+
+def format_to(value: VideoFormat) -> pb.VideoFormat:
+    """A format on the wire."""
+    return pb.VideoFormat(
+        width=value.width,
+        height=value.height,
+        pixel_format=value.pixel_format,
+        color=_color_to(value.color),
+        sample_aspect_ratio=rational(value.sample_aspect_ratio),
+        rotation=value.rotation,
+    )
+
+
+def format_from(message: pb.VideoFormat) -> VideoFormat:
+    """A format from the wire."""
+    return VideoFormat(
+        width=message.width,
+        height=message.height,
+        pixel_format=message.pixel_format,
+        color=_color_from(message.color),
+        sample_aspect_ratio=fraction(message.sample_aspect_ratio),
+        rotation=message.rotation,
+    )
+
+
+def _stages_from(message: pb.StageSeconds) -> StageSeconds:
+    return StageSeconds(message.decode, message.queue, message.luma, message.chroma, message.encode)
+
+
+def format_of(frame: Frame) -> VideoFormat:
+    """The format of one frame."""
+    return VideoFormat(
+        width=frame.width,
+        height=frame.height,
+        pixel_format=frame.pixel_format,
+        color=frame.color,
+        sample_aspect_ratio=frame.sample_aspect_ratio,
+        rotation=frame.rotation,
+    )
+
+
+# ---- config -----------------------------------------------------------------------------------------------------
+
+
+def _raw_input(value: RawInput) -> dict[str, Any]:
+    return {"raw_input": pb.RawInput(format=format_to(value.format), time_base=rational(value.time_base))}
+
+
+def _encoded_input(value: EncodedInput) -> dict[str, Any]:
+    message = pb.EncodedInput(
+        codec=value.codec,
+        extradata=value.extradata,
+        time_base=rational(value.time_base),
+        format=format_to(value.format),
+        skip_undecodable=value.skip_undecodable,
+    )
+    return {"encoded_input": message}
+
+
+def _raw_output(_: RawOutput) -> dict[str, Any]:
+    return {"raw_output": pb.RawOutput()}
+
+
+def _encoded_output(value: EncodedOutput) -> dict[str, Any]:
+    message = pb.EncodedOutput(
+        codec=value.codec,
+        options=value.options,
+        frame_rate=rational(value.frame_rate),
+        global_header=value.global_header,
+    )
+    return {"encoded_output": message}
+
+
+_ENDS: dict[type, Callable[[Any], dict[str, Any]]] = {
+    RawInput: _raw_input,
+    EncodedInput: _encoded_input,
+    RawOutput: _raw_output,
+    EncodedOutput: _encoded_output,
+}
+
+
+def config_request(config: StreamConfig) -> pb.UpscaleRequest:
+    """The first request of a stream."""
+    ends = _ENDS[type(config.input)](config.input) | _ENDS[type(config.output)](config.output)
+    return pb.UpscaleRequest(config=pb.UpscaleConfig(model=config.model, deinterlace=config.deinterlace, **ends))
+
+
+# ---- frames and packets -----------------------------------------------------------------------------------------
+
+
+def _plane_to(plane: NDArray[Any]) -> pb.Plane:
+    # tobytes() drops the padding of rows in the one copy that protobuf needs anyway.
+    return pb.Plane(data=plane.tobytes(), stride=plane.shape[1] * plane.itemsize)
+
+
+def frame_to(frame: Frame, sequence: int = 0, said: VideoFormat | None = None) -> pb.Frame:
+    """A frame on the wire. Its format goes along unless it is the one `said` before."""
+    own = format_of(frame)
+    return pb.Frame(
+        sequence=sequence,
+        pts=frame.pts,
+        duration=frame.duration,
+        planes=[_plane_to(plane) for plane in frame.planes],
+        format=None if own == said else format_to(own),
+        interlaced=frame.interlaced,
+        corrupt=frame.corrupt,
+    )
+
+
+def _planes_from(fmt: VideoFormat, planes: Iterable[pb.Plane]) -> tuple[NDArray[Any], ...]:
+    row = pixel_format(fmt.pixel_format)
+    size = fmt.width, fmt.height
+    return tuple(plane_from_buffer(row, i, size, p.data, p.stride) for i, p in enumerate(planes))
+
+
+def frame_from(message: pb.Frame, fmt: VideoFormat, time_base: Fraction) -> Frame:
+    """A frame from the wire, of the format said for it or before it.
+
+    Raises:
+        ContractError: its planes do not fit its format.
+    """
+    try:
+        return Frame(
+            planes=_planes_from(fmt, message.planes),
+            width=fmt.width,
+            height=fmt.height,
+            pixel_format=fmt.pixel_format,
+            pts=message.pts if message.HasField("pts") else None,
+            duration=message.duration if message.HasField("duration") else None,
+            time_base=time_base,
+            color=fmt.color,
+            sample_aspect_ratio=fmt.sample_aspect_ratio,
+            rotation=fmt.rotation,
+            interlaced=message.interlaced,
+            corrupt=message.corrupt,
+            sequence=message.sequence,
+            stages=_stages_from(message.stages),
+        )
+    except (FrameError, IndexError) as error:
+        raise ContractError(f"the server sent a frame that does not fit its format: {error}") from error
+
+
+def packet_to(packet: Packet, sequence: int) -> pb.Packet:
+    """A packet on the wire."""
+    return pb.Packet(
+        sequence=sequence,
+        pts=packet.pts,
+        dts=packet.dts,
+        duration=packet.duration,
+        is_keyframe=packet.is_keyframe,
+        data=packet.data,
+        new_extradata=packet.new_extradata,
+    )
+
+
+def packet_from(message: pb.Packet) -> Packet:
+    """A packet from the wire."""
+    return Packet(
+        data=message.data,
+        pts=message.pts if message.HasField("pts") else None,
+        dts=message.dts if message.HasField("dts") else None,
+        duration=message.duration if message.HasField("duration") else None,
+        is_keyframe=message.is_keyframe,
+        new_extradata=message.new_extradata,
+        sequence=message.sequence,
+        stages=_stages_from(message.stages),
+    )
+
+
+# ---- results ----------------------------------------------------------------------------------------------------
+
+
+def negotiated_from(message: pb.Negotiated) -> Negotiated:
+    """The echo of a stream.
+
+    Raises:
+        ContractError: it lacks the time base.
+    """
+    time_base = fraction(message.time_base)
+    if time_base is None:
+        raise ContractError("the server's echo has no time base")
+    return Negotiated(
+        stream_id=message.stream_id,
+        model=message.model,
+        engine=message.engine,
+        scale=message.scale,
+        output_format=format_from(message.output_format),
+        time_base=time_base,
+    )
+
+
+def statistics_from(message: pb.StreamStatistics) -> StreamStatistics:
+    """The account of a stream."""
+    return StreamStatistics(
+        frames_in=message.frames_in,
+        frames_out=message.frames_out,
+        frames_failed=message.frames_failed,
+        packets_in=message.packets_in,
+        packets_out=message.packets_out,
+        packets_skipped=message.packets_skipped,
+        elapsed_s=message.elapsed_s,
+        stages=_stages_from(message.stages),
+    )
+
+
+def model_from(message: pb.ModelInfo) -> ModelInfo:
+    """One row of the list of models."""
+    return ModelInfo(
+        model=message.model,
+        alias=message.alias,
+        paper_id=message.paper_id,
+        family=message.family,
+        scale=message.scale,
+        parameters=message.parameters,
+        macs_per_pixel=message.macs_per_pixel,
+        psnr_db=dict(message.psnr_db),
+        engine=message.engine,
+        loaded=message.loaded,
+    )

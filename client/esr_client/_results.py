@@ -1,0 +1,85 @@
+"""What a server says of itself and of a stream."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from fractions import Fraction
+
+from esr_client._config import VideoFormat
+from esr_client._frame import StageSeconds
+
+__all__ = ["ModelInfo", "Negotiated", "ServerStatus", "ServingState", "StreamStatistics"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Negotiated:
+    """The server's echo: what a stream will be."""
+
+    stream_id: str
+    model: str
+    """Canonical id."""
+    engine: str
+    scale: int
+    output_format: VideoFormat
+    """As known so far; with encoded input the first frame has the last word."""
+    time_base: Fraction
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamStatistics:
+    """The server's account of a stream that ended well: frames_in = frames_out + frames_failed."""
+
+    frames_in: int = 0
+    frames_out: int = 0
+    frames_failed: int = 0
+    packets_in: int = 0
+    packets_out: int = 0
+    packets_skipped: int = 0
+    elapsed_s: float = 0.0
+    stages: StageSeconds = field(default_factory=StageSeconds)
+    """Sums over all frames."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelInfo:
+    """One model that a server can run."""
+
+    model: str
+    """Canonical id."""
+    alias: str
+    """Empty if it has none."""
+    paper_id: str
+    family: str
+    scale: int
+    parameters: int
+    macs_per_pixel: int
+    """Multiply-accumulates for each input pixel."""
+    psnr_db: Mapping[str, float] = field(default_factory=dict)
+    """PSNR on luma by data set, as the model's card says."""
+    engine: str
+    """What it would run on there."""
+    loaded: bool
+
+
+class ServingState(StrEnum):
+    """What a server says of one of its services. NOT_SERVING: shutting down, or not ready yet."""
+
+    UNKNOWN = "UNKNOWN"
+    SERVING = "SERVING"
+    NOT_SERVING = "NOT_SERVING"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerStatus:
+    """The health of a server."""
+
+    overall: ServingState
+    services: Mapping[str, ServingState]
+    """By service name."""
+
+    @property
+    def serving(self) -> bool:
+        """Whether the server takes calls."""
+        return self.overall is ServingState.SERVING

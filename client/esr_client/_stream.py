@@ -1,0 +1,209 @@
+"""One stream over a sync channel: gRPC's thread writes, the caller's thread reads."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from types import TracebackType
+from typing import TYPE_CHECKING, Generic, Self, TypeAlias, TypeVar
+
+import grpc
+
+from esr_api.v1 import upscaler_pb2 as pb
+from esr_client._body import Body, Plan
+from esr_client._config import Options
+from esr_client._errors import EsrError, from_rpc
+from esr_client._results import Negotiated, StreamStatistics
+
+if TYPE_CHECKING:
+    from grpc import _CallIterator
+
+__all__ = ["UpscaleStream"]
+
+ItemT = TypeVar("ItemT")
+
+Call: TypeAlias = "_CallIterator[pb.UpscaleResponse]"
+StartCall: TypeAlias = Callable[[Iterator[pb.UpscaleRequest]], Call]
+
+
+class _Sender(Generic[ItemT]):
+    """The writing half. It knows nothing of the stream object, so that dropping that one ends the call."""
+
+    def __init__(self, body: Body[ItemT], first: list[ItemT], source: Iterator[ItemT]) -> None:
+        self.error: Exception | None = None
+        self._body = body
+        self._first = first
+        self._source = source
+        self._changed = threading.Condition()
+        self._closed = False
+        self._call: Call | None = None
+
+    def requests(self) -> Iterator[pb.UpscaleRequest]:
+        """What gRPC's thread iterates. It ends early, with the call cancelled, when the source raises."""
+        try:
+            yield self._body.opening()
+            for item in self._items():
+                yield self._body.push(item)
+        except Exception as error:
+            self._fail(error)
+
+    def _items(self) -> Iterator[ItemT]:
+        # Room comes first: the caller's iterator is not asked for a frame that cannot be sent yet.
+        while self._wait_for_room():
+            item = self._first.pop() if self._first else next(self._source, self)
+            if isinstance(item, _Sender):
+                return
+            yield item
+
+    def _wait_for_room(self) -> bool:
+        with self._changed:
+            self._changed.wait_for(lambda: self._closed or self._body.has_room)
+            return not self._closed
+
+    def _fail(self, error: Exception) -> None:
+        with self._changed:
+            self.error = error
+            call = self._call
+        if call is not None:
+            call.cancel()
+
+    def attach(self, call: Call) -> None:
+        """Tell the sender its call, which it ends if the source raises."""
+        with self._changed:
+            self._call = call
+        call.add_callback(self.close)
+        if self.error is not None:
+            call.cancel()
+
+    def answered(self) -> None:
+        """An answer has been taken: there may be room."""
+        with self._changed:
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        """Send nothing more."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+
+class UpscaleStream(Generic[ItemT]):
+    """Upscaled frames (or packets) in order: an iterator, and a context manager that cancels what is left.
+
+    The call begins when the first item is asked for. Items are taken from the caller's iterable on another thread, at
+    most `Options.window` frames ahead of the answers taken. Dropping the stream before its end cancels the call. An
+    exception of the iterable is raised here, and the call is cancelled.
+    """
+
+    def __init__(self, start: StartCall, plan: Plan, items: Iterable[ItemT], options: Options) -> None:
+        self._start = start
+        self._plan = plan
+        self._items = items
+        self._options = options
+        self._body: Body[ItemT] | None = None
+        self._sender: _Sender[ItemT] | None = None
+        self._call: Call | None = None
+        self._ready: list[ItemT] = []
+        self._ended = False
+
+    @property
+    def negotiated(self) -> Negotiated | None:
+        """The server's echo; None before the first item came or `open` was called."""
+        return self._body.negotiated if self._body else None
+
+    @property
+    def statistics(self) -> StreamStatistics | None:
+        """The server's account; None before the end."""
+        return self._body.statistics if self._body else None
+
+    def open(self) -> Negotiated | None:
+        """Begin the call, wait for the server's echo and give it; None if there are no frames, hence no call.
+
+        Raises:
+            EsrError: the server refused the stream, or cannot be reached.
+        """
+        while self.negotiated is None and not self._ended:
+            self._ready += self._step()
+        return self.negotiated
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> ItemT:
+        while not self._ready and not self._ended:
+            self._ready += self._step()
+        if not self._ready:
+            raise StopIteration
+        return self._ready.pop()
+
+    def _step(self) -> list[ItemT]:
+        try:
+            self._begin()
+            return self._advance()
+        except BaseException:
+            self.close()
+            raise
+
+    def _begin(self) -> None:
+        if self._call is not None or self._ended:
+            return
+        source = iter(self._items)
+        first = list(itertools.islice(source, 1)) if self._plan.peeks else []
+        if self._plan.peeks and not first:
+            self._ended = True
+            return
+        self._body = self._plan.body(first[0] if first else None, self._options)
+        self._sender = _Sender(self._body, first, source)
+        self._call = self._start(self._sender.requests())
+        self._sender.attach(self._call)
+
+    def _advance(self) -> list[ItemT]:
+        if self._body is None or self._sender is None or self._call is None:
+            return []
+        response = self._read(self._call, self._sender)
+        if response is None:
+            self._ended = True
+            self._body.finish()
+            return []
+        items = self._body.pull(response)
+        self._sender.answered()
+        return items
+
+    def _read(self, call: Call, sender: _Sender[ItemT]) -> pb.UpscaleResponse | None:
+        try:
+            response: pb.UpscaleResponse | None = next(call, None)
+        except grpc.RpcError as error:
+            raise _cause(sender.error, error) from None
+        if response is None and sender.error is not None:
+            raise sender.error
+        return response
+
+    def close(self) -> None:
+        """Cancel what is left of the call. Closing twice does no harm."""
+        self._ended = True
+        if self._sender is not None:
+            self._sender.close()
+        if self._call is not None:
+            self._call.cancel()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        if getattr(self, "_call", None) is not None:
+            self.close()
+
+
+def _cause(source_error: Exception | None, error: grpc.RpcError) -> Exception:
+    # A source that raised has cancelled the call: its exception is the reason, the status only the consequence.
+    if source_error is not None:
+        return source_error
+    made: EsrError = from_rpc(error)
+    made.__cause__ = error
+    return made
