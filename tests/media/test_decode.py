@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from esr_upscale.media.decode import DECODERS, Decoder, DecoderSettings
 from esr_upscale.packet import Packet
 
 INTERLACED = Flags.interlaced_dct | Flags.interlaced_me
-STREAMS = {
+STREAMS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "h264 with B-frames": ("libx264", "h264", {"options": {"preset": "veryfast", "bf": "3"}, "count": 12}),
     "h264 with extradata": ("libx264", "h264", {"options": {"preset": "veryfast"}, "global_header": True}),
     "h264 gray": ("libx264", "h264", {"options": {"preset": "veryfast"}, "fmt": "gray"}),
