@@ -1,0 +1,150 @@
+"""Between FFmpeg's frames and ours: views of planes one way, one copy the other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+from av.video.frame import VideoFrame
+from av.video.plane import VideoPlane
+from numpy.typing import NDArray
+
+from esr_upscale.frame import ChromaLocation, ColorInfo, ColorRange, Frame, PixelFormat, pixel_format
+
+# Names that say "full range" in the format instead of in the tag; the layout is that of the other name.
+_FULL_RANGE_TWINS = {"yuvj422p": "yuv422p", "yuvj444p": "yuv444p"}
+_FULL_RANGE_FORMATS = frozenset({"yuvj420p", *_FULL_RANGE_TWINS})
+_UNSPECIFIED = 2
+
+
+@dataclass(frozen=True, slots=True)
+class FrameTags:
+    """What is known of a stream's frames from outside their own data, such as from a container.
+
+    Fields of `color` that are set win over the frame's own; `default_chroma_location` stands behind both. `rotation` is
+    in degrees, counter-clockwise; 0 leaves the frame's own.
+    """
+
+    time_base: Fraction
+    color: ColorInfo | None = None
+    default_chroma_location: ChromaLocation = ChromaLocation.UNSPECIFIED
+    sample_aspect_ratio: Fraction | None = None
+    rotation: int = 0
+
+
+def from_av(source: VideoFrame, tags: FrameTags) -> Frame:
+    """View `source` as a `Frame`, without a copy.
+
+    The planes are read-only, because a decoder may still predict from them. They keep `source` alive.
+
+    Raises:
+        UnsupportedFormatError: the pixel format is not in the table.
+    """
+    name = source.format.name
+    fmt = pixel_format(_FULL_RANGE_TWINS.get(name, name))
+    planes = _views(source, fmt)
+    for plane in planes:
+        plane.flags.writeable = False
+    return Frame(
+        format=fmt,
+        width=source.width,
+        height=source.height,
+        planes=planes,
+        pts=source.pts,
+        duration=source.duration or None,
+        time_base=tags.time_base,
+        color=_color(source, tags),
+        sample_aspect_ratio=tags.sample_aspect_ratio,
+        rotation=tags.rotation or source.rotation,
+        interlaced=source.interlaced_frame,
+        corrupt=source.is_corrupt,
+    )
+
+
+def to_av(frame: Frame) -> VideoFrame:
+    """Copy `frame` into FFmpeg's memory, with its time and colour tags.
+
+    PyAV 18 cannot set a frame's siting, sample aspect ratio or interlaced flag; who needs them must say them elsewhere.
+    """
+    target = VideoFrame(frame.width, frame.height, frame.format.name)
+    for view, plane in zip(_views(target, frame.format), frame.planes, strict=True):
+        view[...] = plane
+    target.pts = frame.pts
+    target.time_base = frame.time_base
+    target.duration = frame.duration or 0
+    target.color_range = frame.color.range
+    target.color_primaries = frame.color.primaries
+    target.color_trc = frame.color.transfer
+    target.colorspace = frame.color.matrix
+    return target
+
+
+def source_of(frame: Frame) -> VideoFrame | None:
+    """The FFmpeg frame that all planes of `frame` are views of as `from_av` made them; None if there is none.
+
+    It has flags that `Frame` has no field for, such as which field comes first.
+    """
+    owners = [plane.base.frame if isinstance(plane.base, _Memory) else None for plane in frame.planes]
+    first = owners[0]
+    if first is None or any(owner is not first for owner in owners):
+        return None
+    return first if (first.width, first.height) == (frame.width, frame.height) else None
+
+
+def overlay(under: ColorInfo, over: ColorInfo) -> ColorInfo:
+    """`under`, with each tag that `over` specifies in its place."""
+    return ColorInfo(
+        range=over.range or under.range,
+        primaries=_first_specified(over.primaries, under.primaries),
+        transfer=_first_specified(over.transfer, under.transfer),
+        matrix=_first_specified(over.matrix, under.matrix),
+        chroma_location=over.chroma_location or under.chroma_location,
+    )
+
+
+def _first_specified(over: int, under: int) -> int:
+    return under if over == _UNSPECIFIED else over
+
+
+class _Memory:
+    """Memory of an FFmpeg frame as numpy sees it. An array made from it has it as its base and so keeps it alive."""
+
+    __slots__ = ("__array_interface__", "frame")
+
+    def __init__(self, frame: VideoFrame, plane: VideoPlane, shape: tuple[int, int], dtype: np.dtype[Any]) -> None:
+        self.frame = frame
+        self.__array_interface__ = {
+            "version": 3,
+            "shape": shape,
+            "typestr": dtype.str,
+            "data": (plane.buffer_ptr, False),
+            # Negative where the picture is stored bottom-up; the pointer is to its top row all the same.
+            "strides": (plane.line_size, dtype.itemsize),
+        }
+
+
+def _views(frame: VideoFrame, fmt: PixelFormat) -> tuple[NDArray[Any], ...]:
+    shapes = (fmt.plane_shape(index, frame.width, frame.height) for index in range(len(fmt.planes)))
+    return tuple(
+        np.asarray(_Memory(frame, plane, shape, fmt.dtype)) for plane, shape in zip(frame.planes, shapes, strict=True)
+    )
+
+
+def _color(source: VideoFrame, tags: FrameTags) -> ColorInfo:
+    own = ColorInfo(
+        range=_range(source),
+        # 0 is reserved for these two, and not for the matrix (where it is RGB).
+        primaries=int(source.color_primaries) or _UNSPECIFIED,
+        transfer=int(source.color_trc) or _UNSPECIFIED,
+        matrix=int(source.colorspace),
+        # Only PyAV 19 can read it.
+        chroma_location=ChromaLocation(int(getattr(source, "chroma_location", 0))),
+    )
+    color = overlay(own, tags.color) if tags.color else own
+    return replace(color, chroma_location=color.chroma_location or tags.default_chroma_location)
+
+
+def _range(source: VideoFrame) -> ColorRange:
+    return ColorRange.FULL if source.format.name in _FULL_RANGE_FORMATS else ColorRange(int(source.color_range))
