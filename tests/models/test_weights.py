@@ -23,7 +23,7 @@ def _card(spec: ModelSpec) -> ModelCard:
 def test_what_is_shipped() -> None:
     names = {spec.canonical_id for spec in list_models()}
     assert {"bicubic_x2", "bicubic_x3", "bicubic_x4"} <= names
-    assert {"esr_tr_x2_k5_c2"} <= names
+    assert {"esr_tr_x2_k5_c2", "esr_tr_x3_k5_c2", "esr_tr_x4_k5_c2"} <= names
     assert [spec.canonical_id for spec in list_models()] == sorted(names)
 
 

@@ -127,15 +127,16 @@ def test_torch_keeps_its_threads() -> None:
     assert torch.get_num_threads() == before
 
 
-def test_a_failure_in_a_helper_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("failure", [MemoryError, IndexError])
+def test_a_failure_in_a_strip_is_raised(monkeypatch: pytest.MonkeyPatch, failure: type[Exception]) -> None:
     spec = resolve("esr_tr_x2")
     kernel = nets.plan(spec, load_weights(spec), 8, threads=2)
 
     def broken(*_: object) -> None:
-        raise MemoryError("no room")
+        raise failure("not today")
 
     monkeypatch.setattr(kernel, "_strip", broken)
-    with pytest.raises(MemoryError):
+    with pytest.raises(failure, match="not today"):
         kernel(synthetic_luma(64, 64))
 
 
