@@ -167,7 +167,9 @@ class Decoder:
         return (self._frame(frame, context) for frame in frames)
 
     def _av_packet(self, packet: Packet) -> AvPacket[Stream]:
-        made: AvPacket[Stream] = AvPacket(packet.data)
+        # Made from bytes, it would be a view of them, without the padding that FFmpeg's decoders read into.
+        made: AvPacket[Stream] = AvPacket(len(packet.data))
+        made.update(packet.data)
         made.time_base = self._settings.time_base
         made.pts = packet.pts
         made.dts = packet.dts
