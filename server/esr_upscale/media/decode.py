@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import cast
@@ -97,7 +98,7 @@ class Decoder:
         return self._skipped
 
     def push(self, packet: Packet) -> Iterator[Frame]:
-        """Decode one packet and give the frames that are ready.
+        """Decode one packet, as the result is iterated, and give the frames that are ready.
 
         When a packet cannot be decoded, all frames of the packets before it come first, then the error.
 
@@ -108,13 +109,14 @@ class Decoder:
         """
         number, self._number = self._number, self._number + 1
         if packet.new_extradata and packet.new_extradata != self._extradata:
-            yield from self._drain()
+            yield from self.flush()
             self._extradata = packet.new_extradata
         try:
             frames = self._decode(packet, number)
         except MediaDataError:
             if not self._settings.skip_undecodable:
-                yield from self._drain()
+                with suppress(MediaDataError):  # the first error is the one to tell
+                    yield from self._drain()
                 raise
             self._skipped += 1
             return
