@@ -71,7 +71,6 @@ def _encoder(config: pb.UpscaleConfig) -> EncoderSettings | None:
     return EncoderSettings(
         codec=wanted.codec,
         options=dict(wanted.options),
-        time_base=time_base_of(config),
         frame_rate=ratio_or_none(wanted.frame_rate),
         global_header=wanted.global_header,
     )
