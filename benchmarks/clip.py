@@ -47,7 +47,7 @@ def read_frames(width: int, height: int, count: int) -> list[esr_client.Frame]:
 
 def _frame(frame: av.VideoFrame) -> esr_client.Frame:
     planes = tuple(
-        np.frombuffer(plane, np.uint8).reshape(plane.height, plane.line_size)[:, : plane.width].copy()
+        np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, plane.line_size)[:, : plane.width].copy()
         for plane in frame.planes
     )
     assert frame.time_base is not None

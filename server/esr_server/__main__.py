@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 import sys
 import threading
@@ -132,6 +133,7 @@ def esr_serve(
     log_level: Annotated[str, typer.Option(help="DEBUG, INFO, WARNING or ERROR.")] = "INFO",
 ) -> None:
     """Serve video upscaling over gRPC, and metrics over HTTP."""
+    os.environ.setdefault("SVT_LOG", "1")  # SVT-AV1 writes its banner past FFmpeg's log; this is its only switch
     logging.basicConfig(level=log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     defaults = ServerSettings()
     try:

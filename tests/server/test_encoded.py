@@ -101,7 +101,7 @@ async def test_a_size_change_is_refused_where_the_output_is_encoded() -> None:
 
 def _joined(*parts: Elementary) -> list[pb.UpscaleRequest]:
     """Streams one after the other; each new one brings its headers along."""
-    packets = []
+    packets: list[pb.UpscaleRequest] = []
     for part in parts:
         for index, packet in enumerate(part.packets):
             copy = pb.Packet()
@@ -141,7 +141,7 @@ async def test_an_undecodable_packet_is_passed_over_on_request() -> None:
 
 
 async def test_a_truncated_stream_gives_what_is_there() -> None:
-    """It ends in the middle of a packet: the whole ones are answered, the cut one is flagged as concealed or refused."""
+    """It ends in the middle of a packet: the whole ones are answered, the cut one is flagged or refused."""
     media = encode("h264", bf="0")
     requests = [pb.UpscaleRequest.FromString(r.SerializeToString()) for r in media.requests()[:6]]
     requests[5].packet.data = requests[5].packet.data[: len(requests[5].packet.data) // 2]

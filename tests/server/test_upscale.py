@@ -63,7 +63,11 @@ async def test_every_format_and_odd_sizes(fmt: PixelFormat) -> None:
 async def test_tags_pass_through() -> None:
     request = raw_config()
     fmt = request.config.raw_input.format
-    fmt.color.CopyFrom(pb.Color(range=2, primaries=9, transfer=16, matrix=9, chroma_location=3))
+    fmt.color.CopyFrom(
+        pb.Color(
+            range=pb.COLOR_RANGE_FULL, primaries=9, transfer=16, matrix=9, chroma_location=pb.CHROMA_LOCATION_TOPLEFT
+        )
+    )
     fmt.sample_aspect_ratio.CopyFrom(pb.Rational(num=80, den=33))
     fmt.rotation = -90
     async with running() as server, stub_of(server) as stub:

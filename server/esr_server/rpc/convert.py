@@ -214,7 +214,7 @@ def output_format(given: pb.VideoFormat, scale: int) -> pb.VideoFormat:
 def model_message(entry: ModelEntry) -> pb.ModelInfo:
     """A line of ListModels."""
     spec = entry.spec
-    psnr: Mapping[str, float] = entry.card.psnr_db if entry.card else {}
+    psnr: Mapping[str, float] = entry.card.psnr if entry.card else {}
     return pb.ModelInfo(
         model=spec.canonical_id,
         alias=spec.alias or "",
@@ -222,7 +222,7 @@ def model_message(entry: ModelEntry) -> pb.ModelInfo:
         family=spec.family,
         scale=spec.scale,
         parameters=spec.parameters,
-        macs_per_pixel=spec.macs_per_pixel,
+        macs_per_pixel=spec.macs,
         psnr_db=psnr,
         engine=entry.engine,
         loaded=entry.loaded,
