@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,7 +66,8 @@ class CpuKernel:
         helpers = [self._pool.submit(self._work, padded, phases, strips) for _ in range(self._helpers) if self._pool]
         self._work(padded, phases, strips)
         for helper in helpers:
-            helper.result()
+            if not helper.cancel():  # one that has not started is at another picture's strips, and not needed any more
+                helper.result()
         return result
 
     def _strips(self, height: int, width: int) -> Iterator[tuple[int, int]]:
@@ -75,9 +76,8 @@ class CpuKernel:
         return ((start, min(start + rows, height)) for start in range(0, height, rows))
 
     def _work(self, padded: Tensor, phases: Tensor, strips: deque[tuple[int, int]]) -> None:
-        with single_threaded(), torch.inference_mode(), suppress(IndexError):
-            while True:  # until there is no strip left to pop
-                start, stop = strips.popleft()
+        with torch_threads(1), torch.inference_mode():
+            for start, stop in _taken(strips):
                 self._strip(padded[start : stop + 2 * self._radius], phases[:, :, start:stop])
 
     def _strip(self, padded: Tensor, phases: Tensor) -> None:
@@ -116,14 +116,24 @@ def pad(plane: NDArray[Any], radius: int, padding: Padding) -> NDArray[np.float3
     return padded
 
 
+def _taken(strips: deque[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    # Several threads take from the same deque until it is empty.
+    while True:
+        try:
+            strip = strips.popleft()
+        except IndexError:
+            return
+        yield strip
+
+
 @contextmanager
-def single_threaded() -> Iterator[None]:
-    """Keep torch's operations of this thread on this thread. The setting is each thread's own."""
+def torch_threads(count: int) -> Iterator[None]:
+    """Give torch's operations `count` threads when called from this one. The setting is each thread's own."""
     before = torch.get_num_threads()
-    if before == 1:
+    if before == count:
         yield
         return
-    torch.set_num_threads(1)
+    torch.set_num_threads(count)
     try:
         yield
     finally:

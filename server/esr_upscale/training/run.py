@@ -6,12 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-
 from esr_upscale import nets
 from esr_upscale.errors import InvalidInputError
 from esr_upscale.models import ModelSpec, load_weights, save_weights
 from esr_upscale.nets.edge_sr import HEADS
+from esr_upscale.nets.engine import torch_threads
 from esr_upscale.training.cards import new_card
 from esr_upscale.training.one_layer import BATCH, PEAK_RATE, Progress, Result, Trainer, steps_in
 from esr_upscale.training.protocol import evaluate
@@ -43,13 +42,13 @@ def train(
     """
     if spec.family not in HEADS:
         raise InvalidInputError(f"{spec.family} cannot be trained here; these families can: {', '.join(HEADS)}")
-    torch.set_num_threads(settings.threads)
     loaded = load_tiles(tiles, spec.scale, spec["K"])
 
     def start() -> Trainer:
         return Trainer(spec, loaded, settings.seed, settings.restarts)
 
-    result = start().run(settings.steps or steps_in(settings.seconds, start), report)
+    with torch_threads(settings.threads):
+        result = start().run(settings.steps or steps_in(settings.seconds, start), report)
     card = new_card(spec, _recipe(spec, result, settings), tiles, len(loaded), settings.seed)
     save_weights(spec, result.weights, card, out)
     return result
