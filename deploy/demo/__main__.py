@@ -20,7 +20,7 @@ from deploy.demo.compare import Crop, compare
 from deploy.demo.scrape import STAGES, Scrape, scrape
 from esr_client.files import FileReport, FileSettings, upscale_file
 
-CROP = Crop(x=560, y=180, width=160, height=150, at_s=3.0)
+CROP = Crop(x=400, y=190, width=170, height=150, at_s=0.88)
 
 
 def upscale_with_bar(client: esr_client.Client, clip: Path, out: Path, model: str, console: Console) -> FileReport:

@@ -15,7 +15,6 @@ _ZOOM = 2  # of the upscaled crops; the source's pixels are shown twice as large
 _MARGIN, _LABEL = 12, 40
 
 
-
 @dataclass(frozen=True, slots=True)
 class Crop:
     """A rectangle of the source, in its pixels, and the time in seconds of the frame it is taken from."""
