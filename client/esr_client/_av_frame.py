@@ -26,13 +26,15 @@ def _view(plane: av.video.plane.VideoPlane, row: PixelFormat, index: int, size: 
     return view
 
 
-def planes_of(frame: av.VideoFrame) -> tuple[NDArray[Any], ...]:
+def planes_of(frame: av.VideoFrame, name: str | None = None) -> tuple[NDArray[Any], ...]:
     """View the planes of an av frame without a copy; they keep it alive.
+
+    `name` is a pixel format of the same layout, to take it as.
 
     Raises:
         FrameError: its pixel format is not supported.
     """
-    row = pixel_format(frame.format.name)
+    row = pixel_format(name or frame.format.name)
     size = frame.width, frame.height
     return tuple(_view(plane, row, index, size) for index, plane in enumerate(frame.planes))
 
@@ -47,20 +49,20 @@ def color_of(tagged: av.VideoFrame | av.VideoCodecContext) -> Color:
     )
 
 
-def to_frame(frame: av.VideoFrame) -> Frame:
-    """A view of an av frame, without a copy.
+def to_frame(frame: av.VideoFrame, *, name: str | None = None, time_base: Fraction | None = None) -> Frame:
+    """A view of an av frame, without a copy. `name` is a pixel format of the same layout, to take it as.
 
     Raises:
         FrameError: its pixel format is not supported.
     """
     return Frame(
-        planes=planes_of(frame),
+        planes=planes_of(frame, name),
         width=frame.width,
         height=frame.height,
-        pixel_format=frame.format.name,
+        pixel_format=name or frame.format.name,
         pts=frame.pts,
         duration=frame.duration or None,
-        time_base=frame.time_base or _DEFAULT_TIME_BASE,
+        time_base=frame.time_base or time_base or _DEFAULT_TIME_BASE,
         color=color_of(frame),
         rotation=frame.rotation,
         interlaced=frame.interlaced_frame,

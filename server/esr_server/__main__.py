@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 import sys
 import threading
@@ -91,6 +92,8 @@ async def serve(settings: ServerSettings, *, until_stdin_closes: bool = False) -
         _watch_stdin(lambda: loop.call_soon_threadsafe(stop.set))
     _log.info("serving %s on %s", ", ".join(settings.models), ", ".join(settings.listen))
     await stop.wait()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.remove_signal_handler(number)  # a second one ends the process at once
     _log.info("draining: running streams have %g s", settings.grace_s)
     if not await server.stop():
         _log.warning("streams that had not finished after %g s were ended", settings.grace_s)
@@ -132,6 +135,7 @@ def esr_serve(
     log_level: Annotated[str, typer.Option(help="DEBUG, INFO, WARNING or ERROR.")] = "INFO",
 ) -> None:
     """Serve video upscaling over gRPC, and metrics over HTTP."""
+    os.environ.setdefault("SVT_LOG", "1")  # SVT-AV1 writes its banner past FFmpeg's log; this is its only switch
     logging.basicConfig(level=log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     defaults = ServerSettings()
     try:

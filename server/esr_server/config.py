@@ -71,7 +71,7 @@ class SchedulerSettings:
     """Frames that are worked on at the same time, over all streams."""
     max_streams: int = 64
     """Streams that run at the same time; one more is refused."""
-    queue_items: int = 4
+    queue_items: int = 2
     """Frames or packets that wait on each side of a stream's session before its sender is made to wait."""
 
 

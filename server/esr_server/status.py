@@ -47,11 +47,10 @@ def render(status: Status, models: Iterable[ModelEntry]) -> bytes:
 
 def _row(entry: ModelEntry) -> str:
     spec = entry.spec
-    psnr = entry.card.psnr_db if entry.card else {}
-    figures = ", ".join(f"{name} {value:.2f}" for name, value in psnr.items())
+    figures = ", ".join(f"{name} {value:.2f}" for name, value in entry.card.psnr.items())
     cells = (
         f"<td>{html.escape(spec.canonical_id)}</td><td>{html.escape(spec.family)}</td>"
-        f'<td class="n">×{spec.scale}</td><td class="n">{spec.parameters}</td><td class="n">{spec.macs_per_pixel}</td>'
+        f'<td class="n">×{spec.scale}</td><td class="n">{spec.parameters}</td><td class="n">{spec.macs}</td>'
         f"<td>{html.escape(figures)}</td><td>{html.escape(entry.engine)}</td><td>{'yes' if entry.loaded else 'no'}</td>"
     )
     return f"<tr>{cells}</tr>"

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import re
 import shutil
+import socket
 import subprocess
+import urllib.parse
+import urllib.request
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -41,6 +46,48 @@ async def test_the_exposition_follows_prometheus_rules() -> None:
     complaints = [line for line in (done.stdout + done.stderr).splitlines() if line.startswith("esr_")]
     assert not complaints
     assert done.returncode in (0, 3), done.stderr  # 3: it also lints the process's own series
+
+
+@pytest.mark.skipif(shutil.which("prometheus") is None, reason="needs the Debian package prometheus")
+async def test_a_real_prometheus_reads_the_server(tmp_path: Path) -> None:
+    async with running() as server, stub_of(server) as stub:
+        assert server.http is not None
+        await upscale(stub, [raw_config(), *map(raw_frame, range(5))])
+        config = (DEPLOY / "prometheus.yml").read_text()
+        config = config.replace("127.0.0.1:9109", f"127.0.0.1:{server.http.port}").replace("5s", "1s")
+        (tmp_path / "prometheus.yml").write_text(config)
+        shutil.copy(DEPLOY / "alerts.yml", tmp_path)
+        assert await _asked_of_prometheus(tmp_path, 'esr_frames_total{outcome="sent"}') == "5"
+
+
+async def _asked_of_prometheus(folder: Path, query: str) -> str:
+    """Run Prometheus in `folder` until it answers a query, at most 30 s; the value of the first series."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    process = await asyncio.create_subprocess_exec(
+        "prometheus",
+        f"--config.file={folder / 'prometheus.yml'}",
+        f"--storage.tsdb.path={folder / 'data'}",
+        f"--web.listen-address={address}",
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        url = f"http://{address}/api/v1/query?query={urllib.parse.quote(query)}"
+        for _ in range(60):
+            await asyncio.sleep(0.5)
+            with contextlib.suppress(OSError):  # it does not listen yet
+                answer = await asyncio.to_thread(_fetch, url)
+                if answer["data"]["result"]:
+                    return str(answer["data"]["result"][0]["value"][1])
+        pytest.fail("Prometheus had nothing to say in 30 s")
+    finally:
+        process.terminate()
+        await process.wait()
+
+
+def _fetch(url: str) -> Any:
+    with urllib.request.urlopen(url, timeout=5) as response:
+        return json.load(response)
 
 
 def test_dashboard_and_alerts_name_only_series_that_exist() -> None:

@@ -120,7 +120,8 @@ def _reference(
     context.thread_count = 1
     frames = []
     for packet in packets:
-        carrier = AvPacket(packet.data)
+        carrier = AvPacket(len(packet.data))
+        carrier.update(packet.data)
         carrier.pts, carrier.dts, carrier.time_base = packet.pts, packet.dts, time_base
         frames += context.decode(carrier)
     frames += context.decode(None)

@@ -135,7 +135,11 @@ def decoded(clip: SimpleNamespace) -> list[Frame]:
 def ffmpeg_bwdif(clip: SimpleNamespace) -> list[list[NDArray[Any]]]:
     """The planes of FFmpeg's decoder and filter joined without the code under test."""
     context: Any = av.CodecContext.create(clip.codec, "r")
-    frames = [frame for packet in clip.packets for frame in context.decode(av.Packet(packet.data))]
+    frames = []
+    for packet in clip.packets:
+        carrier: Any = av.Packet(len(packet.data))
+        carrier.update(packet.data)
+        frames += context.decode(carrier)
     frames += context.decode(None)
     graph = av.filter.Graph()
     source = graph.add("buffer", video_size="64x64", pix_fmt="yuv420p", time_base="1/25")

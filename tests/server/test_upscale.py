@@ -63,7 +63,11 @@ async def test_every_format_and_odd_sizes(fmt: PixelFormat) -> None:
 async def test_tags_pass_through() -> None:
     request = raw_config()
     fmt = request.config.raw_input.format
-    fmt.color.CopyFrom(pb.Color(range=2, primaries=9, transfer=16, matrix=9, chroma_location=3))
+    fmt.color.CopyFrom(
+        pb.Color(
+            range=pb.COLOR_RANGE_FULL, primaries=9, transfer=16, matrix=9, chroma_location=pb.CHROMA_LOCATION_TOPLEFT
+        )
+    )
     fmt.sample_aspect_ratio.CopyFrom(pb.Rational(num=80, den=33))
     fmt.rotation = -90
     async with running() as server, stub_of(server) as stub:
@@ -156,7 +160,7 @@ async def test_models_are_listed() -> None:
         models = {m.model: m for m in (await stub.ListModels(pb.ListModelsRequest())).models}
     assert {"bicubic_x2", "bicubic_x3", "bicubic_x4", "esr_tr_x2_k5_c2"} <= set(models)
     edge = models["esr_tr_x2_k5_c2"]
-    assert (edge.alias, edge.paper_id, edge.family, edge.scale) == ("esr_tr_x2", "eSR-TR_s2_K5_C2", "eSR-TR", 2)
+    assert (edge.alias, edge.paper_id, edge.family, edge.scale) == ("esr_tr_x2", "eSR-TR_s2_K5_C2", "esr_tr", 2)
     assert (edge.parameters, edge.macs_per_pixel) == (600, 600)
     assert edge.psnr_db["Set5"] > 35
     assert edge.engine == "torch-cpu"

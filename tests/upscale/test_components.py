@@ -22,7 +22,7 @@ def test_there_and_back_is_exact(fmt: PixelFormat, size: tuple[int, int]) -> Non
 
 def test_every_rgb_colour_survives() -> None:
     """All 2²⁴ colours would take a while: every pair of two components, and the cube's grid in steps of 5."""
-    steps = np.arange(0, 256, 5, np.uint8)
+    steps = np.arange(0, 256, 5, dtype=np.uint8)
     grid = np.stack(np.meshgrid(steps, steps, steps), -1).reshape(1, -1)
     fmt = pixel_format("rgb24")
     frame = Frame(fmt, grid.shape[1] // 3, 1, (grid,))

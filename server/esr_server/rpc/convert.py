@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from fractions import Fraction
 
 from esr_api.v1 import upscaler_pb2 as pb
@@ -71,7 +70,6 @@ def _encoder(config: pb.UpscaleConfig) -> EncoderSettings | None:
     return EncoderSettings(
         codec=wanted.codec,
         options=dict(wanted.options),
-        time_base=time_base_of(config),
         frame_rate=ratio_or_none(wanted.frame_rate),
         global_header=wanted.global_header,
     )
@@ -215,7 +213,6 @@ def output_format(given: pb.VideoFormat, scale: int) -> pb.VideoFormat:
 def model_message(entry: ModelEntry) -> pb.ModelInfo:
     """A line of ListModels."""
     spec = entry.spec
-    psnr: Mapping[str, float] = entry.card.psnr_db if entry.card else {}
     return pb.ModelInfo(
         model=spec.canonical_id,
         alias=spec.alias or "",
@@ -223,8 +220,8 @@ def model_message(entry: ModelEntry) -> pb.ModelInfo:
         family=spec.family,
         scale=spec.scale,
         parameters=spec.parameters,
-        macs_per_pixel=spec.macs_per_pixel,
-        psnr_db=psnr,
+        macs_per_pixel=spec.macs,
+        psnr_db=entry.card.psnr,
         engine=entry.engine,
         loaded=entry.loaded,
     )

@@ -36,14 +36,14 @@ class UpscalerService(UpscalerServiceServicer):
         async with _status(context), self._counted():
             await UpscaleCall(self._house, aiter(request_iterator), context).run()
 
-    async def UpscaleImage(  # type: ignore[override]
+    async def UpscaleImage(
         self, request: pb.UpscaleImageRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> pb.UpscaleImageResponse:
         """Upscale one frame."""
         async with _status(context):
             return await self._house.scheduler.run(lambda: self._image(request))
 
-    async def ListModels(  # type: ignore[override]
+    async def ListModels(
         self, request: pb.ListModelsRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> pb.ListModelsResponse:
         """List every model."""

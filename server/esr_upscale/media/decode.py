@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import cast
@@ -97,7 +98,7 @@ class Decoder:
         return self._skipped
 
     def push(self, packet: Packet) -> Iterator[Frame]:
-        """Decode one packet and give the frames that are ready.
+        """Decode one packet, as the result is iterated, and give the frames that are ready.
 
         When a packet cannot be decoded, all frames of the packets before it come first, then the error.
 
@@ -108,13 +109,14 @@ class Decoder:
         """
         number, self._number = self._number, self._number + 1
         if packet.new_extradata and packet.new_extradata != self._extradata:
-            yield from self._drain()
+            yield from self.flush()
             self._extradata = packet.new_extradata
         try:
             frames = self._decode(packet, number)
         except MediaDataError:
             if not self._settings.skip_undecodable:
-                yield from self._drain()
+                with suppress(MediaDataError):  # the first error is the one to tell
+                    yield from self._drain()
                 raise
             self._skipped += 1
             return
@@ -167,7 +169,9 @@ class Decoder:
         return (self._frame(frame, context) for frame in frames)
 
     def _av_packet(self, packet: Packet) -> AvPacket[Stream]:
-        made: AvPacket[Stream] = AvPacket(packet.data)
+        # Made from bytes, it would be a view of them, without the padding that FFmpeg's decoders read into.
+        made: AvPacket[Stream] = AvPacket(len(packet.data))
+        made.update(packet.data)
         made.time_base = self._settings.time_base
         made.pts = packet.pts
         made.dts = packet.dts

@@ -1,0 +1,1 @@
+"""Measurements of this machine. Nothing here is imported by the product or its tests."""

@@ -1,0 +1,45 @@
+"""A server process of one's own, for as long as a measurement lasts."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import grpc
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """Where it listens, and its process id."""
+
+    target: str
+    http: str
+    pid: int
+
+
+@contextmanager
+def serving(*models: str) -> Iterator[Serving]:
+    """Run `esr-serve` with these models on free loopback ports, until the block ends."""
+    target, http = (f"127.0.0.1:{port}" for port in _free_ports(2))
+    flags = [flag for model in models for flag in ("--model", model)]
+    command = (sys.executable, "-m", "esr_server", "--listen", target, "--http", http, "--log-level", "WARNING")
+    process = subprocess.Popen((*command, *flags))
+    try:
+        with grpc.insecure_channel(target) as channel:
+            grpc.channel_ready_future(channel).result(timeout=60)
+        yield Serving(target, http, process.pid)
+    finally:
+        process.terminate()
+        process.wait(60)
+
+
+def _free_ports(count: int) -> list[int]:
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [int(s.getsockname()[1]) for s in sockets]
+    for s in sockets:
+        s.close()
+    return ports

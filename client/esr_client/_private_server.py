@@ -1,0 +1,131 @@
+"""A server of one's own: a child process on a Unix socket that nobody else can reach, gone with its client."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Self
+
+from esr_client._client import connect
+from esr_client._errors import EsrError, PrivateServerError
+
+_START_TIMEOUT_S = 120.0
+_POLL_S = 0.05
+_PATIENCE_S = 10.0
+_LONGEST_SOCKET_PATH = 100  # of the 107 bytes that Linux allows, 103 elsewhere
+_LAST_WORDS_BYTES = 2000
+
+
+class PrivateServer:
+    """A server for one model, for as long as this object is open.
+
+    Make it before any channel: gRPC and forking do not go together. The child ends when its standard input does, which
+    the system closes however this process ends.
+    """
+
+    def __init__(self, model: str, *, start_timeout_s: float = _START_TIMEOUT_S) -> None:
+        """Start it and wait until it serves.
+
+        Raises:
+            PrivateServerError: it did not start; the message has its last words.
+        """
+        self._directory = _private_directory()
+        self.target = f"unix:{self._directory / 's'}"
+        """What a client connects to."""
+        self._process: subprocess.Popen[bytes] | None = None
+        try:
+            with open(self._log, "wb") as log:
+                self._process = self._start(model, log)
+            self._wait_until_it_serves(self._process, start_timeout_s)
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def _log(self) -> Path:
+        return self._directory / "log"
+
+    @property
+    def pid(self) -> int | None:
+        """The child's process id; None when it is closed."""
+        return self._process.pid if self._process else None
+
+    def _start(self, model: str, log: IO[bytes]) -> subprocess.Popen[bytes]:
+        # -P: a folder named esr_server where the caller happens to stand is not the server.
+        command = [sys.executable, "-P", "-m", "esr_server", "--listen", self.target]
+        command += ["--no-http", "--exit-with-stdin", "--model", model]
+        # A session of its own: Ctrl-C is for the client, which then closes this server.
+        return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True)
+
+    def _wait_until_it_serves(self, process: subprocess.Popen[bytes], timeout_s: float) -> None:
+        end = time.monotonic() + timeout_s
+        while not self._serves():
+            if process.poll() is not None:
+                raise PrivateServerError(_why(self._last_words()))
+            if time.monotonic() > end:
+                raise PrivateServerError(f"the private server did not begin to serve in {timeout_s:g} s")
+            time.sleep(_POLL_S)
+
+    def _serves(self) -> bool:
+        # Without the socket a channel would only back off, and then wait longer than the server needs.
+        if not (self._directory / "s").exists():
+            return False
+        try:
+            with connect(self.target) as client:
+                return client.status().serving
+        except EsrError:
+            return False
+
+    def _last_words(self) -> str:
+        return self._log.read_bytes()[-_LAST_WORDS_BYTES:].decode(errors="replace").strip()
+
+    def close(self) -> None:
+        """End the server: ask by closing its input, then by SIGTERM, then by SIGKILL."""
+        process, self._process = self._process, None
+        if process is not None:
+            _end(process)
+        shutil.rmtree(self._directory, ignore_errors=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _private_directory() -> Path:
+    """A fresh folder for this user only (0700), short enough for a socket's name."""
+    made = tempfile.mkdtemp(prefix="esr-")
+    if len(os.fsencode(made)) > _LONGEST_SOCKET_PATH:
+        os.rmdir(made)
+        made = tempfile.mkdtemp(prefix="esr-", dir="/tmp")
+    return Path(made)
+
+
+def _why(last_words: str) -> str:
+    if "ModuleNotFoundError" in last_words:
+        missing = last_words.rpartition("ModuleNotFoundError: ")[2].splitlines()[0]
+        return f'the private server needs more than the client ({missing}): pip install "edge-sr[server]"'
+    return f"the private server did not start: {last_words or 'it said nothing'}"
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    if process.stdin is not None:
+        with contextlib.suppress(BrokenPipeError):
+            process.stdin.close()
+    for ask in (process.terminate, process.kill):
+        try:
+            process.wait(_PATIENCE_S)
+            return
+        except subprocess.TimeoutExpired:
+            ask()
+    process.wait()

@@ -1,0 +1,76 @@
+"""Streams that are copied as they are, and what is said of containers, streams and chapters."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import av
+from av.container import InputContainer, OutputContainer
+from av.stream import Stream
+
+# Muxers write these themselves; the old ones would be wrong.
+_STALE = re.compile(r"encoder|duration|major_brand|minor_version|compatible_brands|_statistics_.*", re.IGNORECASE)
+_STALE_OF_VIDEO = re.compile(r"bps|number_of_(frames|bytes)|.*-eng|vendor_id", re.IGNORECASE)
+
+
+def kept(metadata: Mapping[str, str], *, upscaled: bool = False) -> dict[str, str]:
+    """The metadata that stay true in the copy."""
+    return {
+        key: value
+        for key, value in metadata.items()
+        if not _STALE.fullmatch(key) and not (upscaled and _STALE_OF_VIDEO.fullmatch(key))
+    }
+
+
+def describe(stream: Stream) -> str:
+    """A stream for a message: number, type, codec."""
+    context = getattr(stream, "codec_context", None)
+    codec = context.codec.canonical_name if context is not None else getattr(stream, "name", None)
+    return f"#{stream.index} {stream.type}" + (f" ({codec})" if codec else "")
+
+
+def add_copy(output: OutputContainer, stream: Stream) -> Stream:
+    """Add a stream to `output` that takes the packets of `stream`.
+
+    Raises:
+        ValueError, av.FFmpegError: the container does not take this codec.
+    """
+    made: Any = output.add_stream_from_template(stream, opaque=True)
+    made.disposition = stream.disposition
+    made.metadata.update(kept(stream.metadata))
+    added: Stream = made
+    return added
+
+
+def can_hold(format_name: str, stream: Stream) -> bool:
+    """Whether a container takes a stream. Only its muxer knows: ask it to begin a file in memory with this one."""
+    if stream.type not in ("video", "audio", "subtitle", "data", "attachment"):
+        return False
+    output = av.open(io.BytesIO(), "w", format=format_name)
+    try:
+        add_copy(output, stream)
+        output.start_encoding()
+    except (ValueError, TypeError, AttributeError, av.FFmpegError):
+        return False
+    finally:
+        _abandon(output)
+    return True
+
+
+def _abandon(output: OutputContainer) -> None:
+    # The trailer of a file without packets may fail; nobody wants that file.
+    try:
+        output.close()
+    except (ValueError, av.FFmpegError):
+        return
+
+
+def copy_chapters(source: InputContainer, output: OutputContainer) -> None:
+    """Copy chapters and the container's metadata."""
+    output.metadata.update(kept(source.metadata))
+    chapters = source.chapters()
+    if chapters:
+        output.set_chapters(chapters)

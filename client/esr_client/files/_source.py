@@ -1,0 +1,248 @@
+"""The input: a container is opened, its video goes to the server, and what else is wanted is set aside for copying."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from types import TracebackType
+from typing import Any, Self
+
+import av
+import numpy as np
+from av.packet import Packet as AvPacket
+from av.sidedata.sidedata import Type as SideData
+from av.stream import Disposition
+from av.video.stream import VideoStream
+
+from esr_client import _av_frame
+from esr_client._config import EncodedInput, RawInput, VideoFormat
+from esr_client._errors import InputError
+from esr_client._frame import Frame, Packet
+from esr_client.files._codecs import SERVER_DECODES
+from esr_client.files._shown import reason, shown
+
+_HEAD_PACKETS = 256  # as far as the first decodable picture is looked for
+_DEFAULT_RATE = Fraction(25)
+_FASTEST_RATE = 1000
+
+# Formats that decoders give and the server does not know, and those that hold the same samples.
+_SAME_LAYOUT = {"yuvj422p": "yuv422p", "yuvj444p": "yuv444p"}
+_UNPACKED = {"gbrp": "rgb24", "rgb0": "rgb24", "bgr0": "rgb24"}
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """What only a decoded picture says."""
+
+    pixel_format: str = ""
+    rotation: int = 0
+    display_matrix: tuple[int, ...] | None = None
+    """Nine integers as FFmpeg has them, or None."""
+
+
+class Source:
+    """An open input. `items` may run on another thread than everything else."""
+
+    def __init__(self, url: str, open_timeout_s: float | None, read_timeout_s: float | None) -> None:
+        """Open a file, or any URL that PyAV opens, and choose the video stream.
+
+        Raises:
+            InputError: it cannot be opened, or has no video.
+        """
+        self._shown = shown(url)
+        try:
+            self.container = av.open(url, timeout=(open_timeout_s, read_timeout_s), metadata_errors="replace")
+        except (av.FFmpegError, OSError, ValueError) as error:
+            raise InputError(f"cannot open {self._shown}: {reason(error)}") from error
+        self._reading = threading.Lock()
+        self._closed = False
+        self._copied: deque[AvPacket[Any]] = deque()
+        self._head: list[AvPacket[Any]] = []
+        self.discarded: set[int] = set()
+        """pts of pictures that the container wants decoded and not shown."""
+        self.picture = Picture()
+        self.video = self._choose()
+        self.codec = self.video.codec_context.codec.canonical_name
+        self.sends_packets = self.codec in SERVER_DECODES
+
+    def _choose(self) -> VideoStream:
+        pictures = Disposition.attached_pic | Disposition.timed_thumbnails
+        videos = [s for s in self.container.streams.video if s.codec_context and not s.disposition & pictures]
+        if not videos:
+            self.close()
+            raise InputError(f"{self._shown} has no video that can be decoded")
+        return next((s for s in videos if s.disposition & Disposition.default), videos[0])
+
+    # -- what it is
+
+    @property
+    def time_base(self) -> Fraction:
+        """Of the video, in seconds."""
+        return self.video.time_base or Fraction(1, 90000)
+
+    @property
+    def frame_rate(self) -> Fraction:
+        """Guessed; for rate control and for pictures without a time."""
+        rate = self.video.guessed_rate or self.video.average_rate
+        return rate if rate and 0 < rate <= _FASTEST_RATE else _DEFAULT_RATE
+
+    @property
+    def frames(self) -> int | None:
+        """How many there will be, as far as the container knows."""
+        if self.video.frames:
+            return self.video.frames
+        seconds = (self.container.duration or 0) / av.time_base
+        return round(seconds * self.frame_rate) or None
+
+    @property
+    def has_times(self) -> bool:
+        """Whether the first packet of video has a pts. Raw bitstreams have none."""
+        first = next((p for p in self._head if p.stream_index == self.video.index), None)
+        return first is None or first.pts is not None
+
+    def format(self) -> VideoFormat:
+        """Of the video, as the container and the first picture say."""
+        context = self.video.codec_context
+        ratio = self.video.sample_aspect_ratio
+        return VideoFormat(
+            width=context.width,
+            height=context.height,
+            pixel_format=self.picture.pixel_format,
+            color=_av_frame.color_of(context),
+            sample_aspect_ratio=Fraction(ratio) if ratio else None,
+            rotation=self.picture.rotation,
+        )
+
+    def config(self, skip_undecodable: bool) -> EncodedInput | RawInput:
+        """The input side of the stream's config."""
+        if not self.sends_packets:
+            return RawInput(format=self.format(), time_base=self.time_base)
+        return EncodedInput(
+            codec=self.codec,
+            extradata=self.video.codec_context.extradata or b"",
+            time_base=self.time_base,
+            format=self.format(),
+            skip_undecodable=skip_undecodable,
+        )
+
+    # -- reading
+
+    def start(self, copies: Iterable[av.stream.Stream]) -> None:
+        """Read up to the first picture. `copies` are the streams to set packets aside of.
+
+        Raises:
+            InputError: the input cannot be read.
+        """
+        self._packets = self._read(self.container.demux(self.video, *copies))
+        for packet in itertools.islice(self._packets, _HEAD_PACKETS):
+            self._head.append(packet)
+            if packet.stream_index == self.video.index and self._look(packet):
+                break
+        self.video.codec_context.flush_buffers()
+
+    def _look(self, packet: AvPacket[Any]) -> bool:
+        # Flushing at once gets the picture out of decoders that hold pictures back.
+        context = self.video.codec_context
+        try:
+            frames = [*context.decode(packet), *context.decode(None)]
+        except av.FFmpegError:
+            frames = []
+        context.flush_buffers()
+        if frames:
+            name = frames[0].format.name
+            known = _UNPACKED.get(name) or _SAME_LAYOUT.get(name) or name
+            self.picture = Picture(known, frames[0].rotation, _matrix(frames[0]))
+        return bool(frames)
+
+    def _read(self, packets: Iterator[AvPacket[Any]]) -> Iterator[AvPacket[Any]]:
+        # The lock keeps `close` from pulling the container away under a read on another thread.
+        while True:
+            with self._reading:
+                if self._closed:
+                    return
+                try:
+                    packet = next(packets, None)
+                except (av.FFmpegError, OSError) as error:
+                    raise InputError(f"cannot read {self._shown}: {reason(error)}") from error
+            if packet is None:
+                return
+            if packet.size:
+                yield packet
+
+    def items(self) -> Iterator[Packet | Frame]:
+        """What goes to the server, in order; packets of other streams are set aside on the way.
+
+        Raises:
+            InputError: the input cannot be read, or not decoded where it is decoded here.
+        """
+        for packet in itertools.chain(self._head, self._packets):
+            if packet.stream_index != self.video.index:
+                self._copied.append(packet)
+            elif self.sends_packets:
+                yield self._packet(packet)
+            else:
+                yield from self._decoded(packet)
+        if not self.sends_packets:
+            yield from self._decoded(None)
+
+    def _packet(self, packet: AvPacket[Any]) -> Packet:
+        if packet.is_discard and packet.pts is not None:
+            self.discarded.add(packet.pts)
+        extradata = packet.get_sidedata("new_extradata") if packet.has_sidedata("new_extradata") else b""
+        return Packet(
+            data=bytes(packet),
+            pts=packet.pts,
+            dts=packet.dts,
+            duration=packet.duration or None,
+            is_keyframe=packet.is_keyframe,
+            new_extradata=bytes(extradata),
+        )
+
+    def _decoded(self, packet: AvPacket[Any] | None) -> Iterator[Frame]:
+        try:
+            frames = self.video.codec_context.decode(packet)
+        except av.FFmpegError as error:
+            raise InputError(f"cannot decode {self.codec} of {self._shown}: {reason(error)}") from error
+        yield from (_known(frame, self.time_base) for frame in frames)
+
+    def take_copied(self) -> Iterator[AvPacket[Any]]:
+        """Packets that were set aside and not yet taken."""
+        while self._copied:
+            yield self._copied.popleft()
+
+    def close(self) -> None:
+        """Close the container, after a read that another thread is in."""
+        self._closed = True
+        with self._reading:
+            self.container.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _matrix(frame: av.VideoFrame) -> tuple[int, ...] | None:
+    found = next((data for data in _side_data(frame) if data.type is SideData.DISPLAYMATRIX), None)
+    return None if found is None else tuple(int(value) for value in np.frombuffer(bytes(found), np.int32))
+
+
+def _side_data(frame: av.VideoFrame) -> Iterable[Any]:
+    # PyAV's types call it a dict of motion vectors. It holds every kind, and iterating gives the values.
+    side_data: Any = frame.side_data
+    return list(side_data)
+
+
+def _known(frame: av.VideoFrame, time_base: Fraction) -> Frame:
+    """A decoded picture in a format that the server knows."""
+    name = frame.format.name
+    if name in _UNPACKED:
+        frame = frame.reformat(format=_UNPACKED[name], threads=1)
+    return _av_frame.to_frame(frame, name=_SAME_LAYOUT.get(name), time_base=time_base)

@@ -1,0 +1,237 @@
+"""Upscaled video into the output: frames that are encoded here, or packets of the server's encoder."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import Any, Protocol
+
+import av
+from av.container import InputContainer, OutputContainer
+from av.packet import Packet as AvPacket
+from av.video.stream import VideoStream
+
+from esr_client import _av_frame
+from esr_client._config import VideoFormat
+from esr_client._errors import ContractError, OutputError
+from esr_client._frame import Color, ColorRange, Frame, Packet
+from esr_client.files._codecs import Encoding, check_size, encoder_format
+from esr_client.files._copies import kept
+from esr_client.files._shown import output_error
+from esr_client.files._sink import Notice, Sink
+from esr_client.files._source import Source
+
+
+class Writer(Protocol):
+    """What takes the items of a stream."""
+
+    frames: int
+    """Pictures written."""
+
+    def write(self, item: Frame | Packet) -> None:
+        """Write one item.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
+
+    def finish(self) -> None:
+        """Write what an encoder still holds.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
+
+
+class Timeline:
+    """Gives pictures without a time one, and moves those whose time does not advance, which no container takes."""
+
+    def __init__(self, time_base: Fraction, rate: Fraction, notice: Notice) -> None:
+        self._step = 1 / rate / time_base
+        self._rate = rate
+        self._notice = notice
+        self._last: Fraction | None = None
+        self._said: set[str] = set()
+
+    def at(self, pts: int | None) -> int:
+        """The pts to write for a picture whose own is `pts`."""
+        if pts is None:
+            self._say(f"the input has pictures without a time; they are placed {float(self._rate):g} to the second")
+            self._last = Fraction(0) if self._last is None else self._last + self._step
+        elif self._last is not None and pts <= self._last:
+            self._say("the input has pictures whose time does not advance; they are moved by the least possible")
+            self._last = Fraction(int(self._last) + 1)
+        else:
+            self._last = Fraction(pts)
+        return round(self._last)
+
+    def _say(self, text: str) -> None:
+        if text not in self._said:
+            self._said.add(text)
+            self._notice(text)
+
+
+def _tag(stream: VideoStream, color: Color, ratio: Fraction | None, source: Source) -> None:
+    """Say of the output's video what was said of the input's."""
+    context = stream.codec_context
+    context.color_range = color.range
+    context.color_primaries = color.primaries
+    context.color_trc = color.transfer
+    context.colorspace = color.matrix
+    if ratio:
+        context.sample_aspect_ratio = ratio
+    if source.picture.display_matrix:
+        stream.set_display_matrix(source.picture.display_matrix)
+    made: Any = stream  # the type says that dispositions are Disposition; the setter takes numbers
+    made.disposition = int(source.video.disposition)
+    stream.metadata.update(kept(source.video.metadata, upscaled=True))
+
+
+class FrameWriter:
+    """Encodes frames here."""
+
+    def __init__(self, source: Source, sink: Sink, encoding: Encoding) -> None:
+        self.frames = 0
+        self._source = source
+        self._sink = sink
+        self._encoding = encoding
+        self._timeline = Timeline(source.time_base, source.frame_rate, sink.notice)
+        self._stream: VideoStream | None = None
+        self._first: Frame | None = None
+        self._durations: dict[int, int] = {}
+
+    def write(self, item: Frame | Packet) -> None:
+        """Encode one frame; see Writer."""
+        if not isinstance(item, Frame):
+            raise ContractError("the server sent a packet where frames were asked for")
+        if item.pts in self._source.discarded:
+            return
+        if self._stream is None or self._first is None:
+            self._first = item
+            self._stream = self._open(item)
+        self._check_same(item, self._first)
+        pts = self._timeline.at(item.pts)
+        if item.duration:
+            self._durations[pts] = item.duration
+        self._encode(self._stream, self._av_frame(item, self._stream, pts))
+        self.frames += 1
+
+    def finish(self) -> None:
+        """Flush the encoder; see Writer."""
+        if self._stream is not None:
+            self._encode(self._stream, None)
+
+    def _open(self, frame: Frame) -> VideoStream:
+        name = encoder_format(self._encoding.codec, frame.pixel_format)
+        check_size(self._encoding.codec, frame.pixel_format, frame.width, frame.height)
+        return self._sink.open(self._source, lambda c: self._add(c, frame, name))
+
+    def _add(self, container: OutputContainer, frame: Frame, name: str) -> VideoStream:
+        made: Any = container.add_stream(
+            self._encoding.codec, rate=self._source.frame_rate, options=dict(self._encoding.options)
+        )
+        stream: VideoStream = made
+        stream.width, stream.height, stream.pix_fmt = frame.width, frame.height, name
+        stream.codec_context.time_base = stream.time_base = self._source.time_base
+        _tag(stream, _color(frame), frame.sample_aspect_ratio, self._source)
+        return stream
+
+    def _check_same(self, frame: Frame, first: Frame) -> None:
+        old, new = (f"{f.width}x{f.height} {f.pixel_format}" for f in (first, frame))
+        if old != new:
+            raise OutputError(f"the video changes from {old} to {new} on its way, which an encoder cannot follow")
+
+    def _av_frame(self, frame: Frame, stream: VideoStream, pts: int) -> av.VideoFrame:
+        made = _av_frame.from_frame(frame)
+        if made.format.name != stream.pix_fmt:
+            made = made.reformat(format=stream.pix_fmt, threads=1)
+        made.color_range = _color(frame).range
+        made.pts, made.time_base = pts, self._source.time_base
+        return made
+
+    def _encode(self, stream: VideoStream, frame: av.VideoFrame | None) -> None:
+        try:
+            packets = stream.encode(frame)
+        except (av.FFmpegError, ValueError) as error:
+            raise output_error(self._sink.path, error) from error
+        self._sink.write(self._lasting(packets))
+
+    def _lasting(self, packets: list[AvPacket[Any]]) -> Iterator[AvPacket[Any]]:
+        # Not every encoder hands durations through; the last one of a file is how long its last picture stays.
+        for packet in packets:
+            packet.duration = self._durations.pop(packet.pts or 0, packet.duration)
+            yield packet
+
+
+def _color(frame: Frame) -> Color:
+    full = frame.pixel_format.startswith("yuvj")
+    color = frame.color
+    return Color(ColorRange.FULL, color.primaries, color.transfer, color.matrix) if full else color
+
+
+class PacketWriter:
+    """Muxes packets of the server's encoder.
+
+    Pictures that the input's container hides are among them, since others may be predicted from them. MP4 hides them
+    again where they come before time 0.
+    """
+
+    def __init__(self, source: Source, sink: Sink, encoding: Encoding, said: VideoFormat) -> None:
+        """`said` is the output's format as the server's echo has it."""
+        self.frames = 0
+        self._source = source
+        self._sink = sink
+        self._encoding = encoding
+        self._said = said
+        self._stream: VideoStream | None = None
+
+    def write(self, item: Frame | Packet) -> None:
+        """Mux one packet; see Writer."""
+        if not isinstance(item, Packet):
+            raise ContractError("the server sent a frame where packets were asked for")
+        if self._stream is None:
+            self._stream = self._open(item)
+        packet: AvPacket[Any] = AvPacket(item.data)
+        packet.pts, packet.dts, packet.duration = item.pts, item.dts, item.duration or 0
+        packet.time_base, packet.is_keyframe = self._source.time_base, item.is_keyframe
+        packet.stream = self._stream
+        self._sink.write([packet])
+        self.frames += 1
+
+    def finish(self) -> None:
+        """Nothing is held here; see Writer."""
+        shown = self._sink.shows(self._source.discarded)
+        if shown:
+            self._sink.notice(f"{shown} pictures that the input hides are shown; --encode client leaves them out")
+
+    def _open(self, first: Packet) -> VideoStream:
+        try:
+            template = _template(self._encoding.codec, first, self._said)
+        except (av.FFmpegError, ValueError, IndexError) as error:
+            raise output_error(self._sink.path, error) from error
+        with template:
+            return self._sink.open(self._source, lambda c: self._add(c, template))
+
+    def _add(self, container: OutputContainer, template: InputContainer) -> VideoStream:
+        stream = container.add_stream_from_template(template.streams.video[0], opaque=True)
+        stream.time_base = self._source.time_base
+        _tag(stream, self._said.color, self._said.sample_aspect_ratio, self._source)
+        return stream
+
+
+def _template(codec: str, packet: Packet, said: VideoFormat) -> InputContainer:
+    """A file in memory with one packet, opened: its stream knows what an output stream must be told.
+
+    PyAV's `add_mux_stream` makes streams without a codec context, which can have no extradata, tags or rotation.
+    """
+    memory = io.BytesIO()
+    with av.open(memory, "w", format="matroska") as output:
+        stream: Any = output.add_mux_stream(codec, rate=25, width=said.width, height=said.height)
+        stream.time_base = Fraction(1, 1000)
+        only: AvPacket[Any] = AvPacket(packet.data)
+        only.pts = only.dts = 0
+        only.time_base, only.is_keyframe, only.stream = Fraction(1, 1000), True, stream
+        output.mux(only)
+    memory.seek(0)
+    return av.open(memory, "r")

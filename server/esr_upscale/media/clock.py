@@ -1,0 +1,43 @@
+"""When frames are shown, for encoders that insist on knowing it."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+from esr_upscale.errors import FrameError
+from esr_upscale.frame import Frame
+
+
+class Clock:
+    """Gives each frame a pts, its own if it has one, and holds that they increase."""
+
+    def __init__(self, frame_rate: Fraction | None) -> None:
+        self._rate = frame_rate
+        self._last: Frame | None = None
+        self._pts = 0
+        self._step = 1
+
+    def next(self, frame: Frame, index: int) -> int:
+        """The pts of frame number `index`.
+
+        Raises:
+            FrameError: it is not after the one before.
+        """
+        pts = self._continued() if frame.pts is None else frame.pts
+        if self._last is not None:
+            if pts <= self._pts:
+                raise FrameError(
+                    f"frame {index} has pts {pts}, which is not after {self._pts}; an encoder needs increasing pts, "
+                    "ask for frames instead of packets"
+                )
+            self._step = pts - self._pts
+        self._last, self._pts = frame, pts
+        return pts
+
+    def _continued(self) -> int:
+        if self._last is None:
+            return 0
+        if self._last.duration:
+            return self._pts + self._last.duration
+        ticks = 1 / (self._rate * self._last.time_base) if self._rate else Fraction(self._step)
+        return self._pts + max(1, round(ticks))

@@ -1,0 +1,172 @@
+"""The allow-list of encoders and of their options.
+
+Only options that set quality, rate, speed, structure or compatibility are here. The ones that take further options in a
+string (x264-params and its like) or name a file (stats, passlogfile) are not, because what they allow cannot be listed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from esr_upscale.errors import CodecOptionError
+
+
+@dataclass(frozen=True, slots=True)
+class Values:
+    """The values that an option takes: a test, and the words for it."""
+
+    says: str
+    accepts: Callable[[str], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class EncoderRow:
+    """One encoder.
+
+    `even`: where chroma is subsampled, the size must be a multiple of the subsampling. `reorders`: packets come in
+    another order than frames. `min_side`: the least width and height. `max_frame_rate` is the largest hint that it
+    takes, in frames per second. `fixed` are options that every stream gets.
+    """
+
+    name: str
+    options: Mapping[str, Values]
+    even: bool
+    reorders: bool
+    min_side: int = 1
+    fixed: Mapping[str, str] = field(default_factory=dict)
+    max_frame_rate: int = 1000
+
+
+def _number(low: float, high: float) -> Values:
+    return Values(f"a number from {low:g} to {high:g}", lambda text: low <= _parsed(float, text) <= high)
+
+
+def _integer(low: int, high: int) -> Values:
+    return Values(f"a whole number from {low} to {high}", lambda text: low <= _parsed(int, text) <= high)
+
+
+def _parsed(kind: Callable[[str], float], text: str) -> float:
+    # float and int also read "1_000", " 1" and other scripts' digits, which FFmpeg does not. NaN is in no range.
+    if not re.fullmatch(r"[-+]?[0-9]+(\.[0-9]*)?", text):
+        return float("nan")
+    try:
+        return kind(text)
+    except ValueError:
+        return float("nan")
+
+
+def _one_of(names: str) -> Values:
+    known = tuple(names.split())
+    return Values(f"one of {', '.join(known)}", lambda text: text in known)
+
+
+_BITRATE = Values(
+    "bits or bits per second, such as 4000000, 4000k or 4M",
+    lambda text: re.fullmatch(r"[0-9]{1,10}(\.[0-9]{1,3})?[kM]?", text) is not None,
+)
+_SWITCH = _integer(0, 1)
+
+_RATE = {"b": _BITRATE, "maxrate": _BITRATE, "bufsize": _BITRATE, "g": _integer(0, 100_000), "threads": _integer(1, 64)}
+_STRUCTURE = {"keyint_min": _integer(0, 100_000), "bf": _integer(0, 16), "refs": _integer(1, 16)}
+
+_X26X_PRESETS = "ultrafast superfast veryfast faster fast medium slow slower veryslow placebo"
+_H264_LEVELS = "1 1b 1.1 1.2 1.3 2 2.1 2.2 3 3.1 3.2 4 4.1 4.2 5 5.1 5.2 6 6.1 6.2"
+
+_X264 = {
+    **_RATE,
+    **_STRUCTURE,
+    "crf": _number(0, 51),
+    "qp": _integer(0, 63),
+    "preset": _one_of(_X26X_PRESETS),
+    "tune": _one_of("film animation grain stillimage psnr ssim fastdecode zerolatency"),
+    "profile": _one_of("baseline main high high10 high422 high444"),
+    "level": _one_of(_H264_LEVELS),
+    "rc-lookahead": _integer(0, 250),
+    "aq-mode": _integer(0, 3),
+    "aq-strength": _number(0, 3),
+    "sc_threshold": _integer(0, 100),
+    "b_strategy": _integer(0, 2),
+    "b-pyramid": _one_of("none strict normal"),
+    "weightp": _integer(0, 2),
+    "mbtree": _SWITCH,
+    "forced-idr": _SWITCH,
+    "aud": _SWITCH,
+}
+_X265 = {
+    **_RATE,
+    **_STRUCTURE,
+    "crf": _number(0, 51),
+    "qp": _integer(0, 51),
+    "preset": _one_of(_X26X_PRESETS),
+    "tune": _one_of("psnr ssim grain zerolatency fastdecode animation"),
+    "profile": _one_of("main main10 main-intra main422-10 main444-8 main444-10"),
+    "forced-idr": _SWITCH,
+}
+_SVT_AV1 = {
+    **_RATE,
+    "crf": _integer(0, 63),
+    "qp": _integer(1, 63),
+    "preset": _integer(-1, 13),
+}
+_VP9 = {
+    **_RATE,
+    "minrate": _BITRATE,
+    "keyint_min": _integer(0, 100_000),
+    "crf": _integer(0, 63),
+    "qmin": _integer(0, 63),
+    "qmax": _integer(0, 63),
+    "deadline": _one_of("best good realtime"),
+    "cpu-used": _integer(-8, 8),
+    "lag-in-frames": _integer(0, 25),
+    "auto-alt-ref": _integer(0, 6),
+    "row-mt": _SWITCH,
+    "tile-columns": _integer(0, 6),
+    "tile-rows": _integer(0, 2),
+    "frame-parallel": _SWITCH,
+    "lossless": _SWITCH,
+    "aq-mode": _integer(0, 4),
+    "tune-content": _one_of("default screen film"),
+}
+
+# x265 4 and SVT-AV1 4.1 write past the end of their buffers for small pictures (widths up to 48; 16x16), and take the
+# process with them. This size has a margin.
+_SAFE_SIDE = 64
+
+_ROWS = (
+    EncoderRow("libx264", _X264, even=True, reorders=True),
+    # x265 writes to stderr past FFmpeg's log, unless this option says not to.
+    EncoderRow(
+        "libx265", _X265, even=True, reorders=True, min_side=_SAFE_SIDE, fixed={"x265-params": "log-level=none"}
+    ),
+    EncoderRow("libsvtav1", _SVT_AV1, even=False, reorders=False, min_side=_SAFE_SIDE, max_frame_rate=240),
+    EncoderRow("libvpx-vp9", _VP9, even=False, reorders=False),
+)
+
+ENCODERS = {row.name: row for row in _ROWS}
+"""The encoders by FFmpeg's name."""
+
+
+def encoder_row(codec: str) -> EncoderRow:
+    """Look up an encoder.
+
+    Raises:
+        CodecOptionError: it is not on the allow-list, which the message gives.
+    """
+    if codec not in ENCODERS:
+        raise CodecOptionError(f"encoder {codec!r} is not offered; these are: {', '.join(ENCODERS)}")
+    return ENCODERS[codec]
+
+
+def check_options(row: EncoderRow, options: Mapping[str, str]) -> None:
+    """Check the names and values of options.
+
+    Raises:
+        CodecOptionError: a name is not on the encoder's list, or a value is not one that the option takes.
+    """
+    for name, value in options.items():
+        if name not in row.options:
+            raise CodecOptionError(f"{row.name} has no option {name!r} here; it has: {', '.join(sorted(row.options))}")
+        if not row.options[name].accepts(value):
+            raise CodecOptionError(f"option {name!r} of {row.name} is {row.options[name].says}, not {value!r}")

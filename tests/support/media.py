@@ -1,0 +1,85 @@
+"""Media made on the spot with real codecs, as a demuxer would hand it over."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Any
+
+import av
+import numpy as np
+
+from esr_api.v1 import upscaler_pb2 as pb
+
+ENCODERS = {
+    "h264": "libx264",
+    "hevc": "libx265",
+    "vp8": "libvpx",
+    "vp9": "libvpx-vp9",
+    "av1": "libsvtav1",
+    "mpeg2video": "mpeg2video",
+    "mpeg4": "mpeg4",
+    "mjpeg": "mjpeg",
+}
+NATIVE_FORMATS = {"mjpeg": "yuvj420p"}
+QUIET = {"libx265": {"x265-params": "log-level=none"}, "libsvtav1": {"preset": "10"}}
+
+
+@dataclass(frozen=True)
+class Elementary:
+    """Packets of one stream, in decoding order, and what its container would say of it."""
+
+    codec: str
+    packets: tuple[pb.Packet, ...]
+    time_base: Fraction
+    extradata: bytes = field(repr=False)
+    pts: tuple[int, ...]
+
+    def config(self, *, model: str = "bicubic_x2", skip: bool = False, **more: Any) -> pb.UpscaleRequest:
+        """The config of a stream of these packets."""
+        base = pb.Rational(num=self.time_base.numerator, den=self.time_base.denominator)
+        encoded = pb.EncodedInput(codec=self.codec, extradata=self.extradata, time_base=base, skip_undecodable=skip)
+        return pb.UpscaleRequest(config=pb.UpscaleConfig(model=model, encoded_input=encoded, **more))
+
+    def requests(self) -> list[pb.UpscaleRequest]:
+        """The packets as requests."""
+        return [pb.UpscaleRequest(packet=packet) for packet in self.packets]
+
+
+def encode(
+    codec: str = "h264",
+    *,
+    size: tuple[int, int] = (64, 48),
+    pts: Sequence[int] = tuple(range(12)),
+    pixel_format: str = "",
+    time_base: Fraction = Fraction(1, 25),
+    interlaced: bool = False,
+    **options: str,
+) -> Elementary:
+    """Encode a moving gradient with these pts."""
+    name = ENCODERS[codec]
+    pixel_format = pixel_format or NATIVE_FORMATS.get(codec, "yuv420p")
+    context: Any = av.CodecContext.create(name, "w")
+    context.width, context.height = size
+    context.pix_fmt = pixel_format
+    context.time_base, context.framerate = time_base, Fraction(25)
+    context.options = {**QUIET.get(name, {}), **options}
+    if interlaced:
+        context.flags |= av.codec.context.Flags.interlaced_dct
+    context.flags |= av.codec.context.Flags.global_header
+    made = [packet for i, at in enumerate(pts) for packet in context.encode(_picture(size, pixel_format, i, at))]
+    made += context.encode(None)
+    packets = tuple(
+        pb.Packet(sequence=i, pts=p.pts, dts=p.dts, is_keyframe=p.is_keyframe, data=bytes(p))
+        for i, p in enumerate(made)
+    )
+    return Elementary(codec, packets, time_base, bytes(context.extradata or b""), tuple(pts))
+
+
+def _picture(size: tuple[int, int], pixel_format: str, index: int, pts: int) -> av.VideoFrame:
+    y, x = np.mgrid[: size[1], : size[0]]
+    gray = ((x * 3 + y * 2 + index * 7) % 256).astype(np.uint8)
+    frame = av.VideoFrame.from_ndarray(gray, "gray").reformat(format=pixel_format)
+    frame.pts = pts
+    return frame
