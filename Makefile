@@ -21,7 +21,7 @@ $(SETUP): pyproject.toml constraints.txt
 	touch $@
 
 demo: $(SETUP)
-	$(BIN)/python -m benchmarks.demo --model $(MODEL) --output demo
+	$(BIN)/python -m deploy.demo --model $(MODEL) --output demo
 
 test: $(SETUP) check
 	$(BIN)/python -m pytest

@@ -15,6 +15,7 @@ _ZOOM = 2  # of the upscaled crops; the source's pixels are shown twice as large
 _MARGIN, _LABEL = 12, 40
 
 
+
 @dataclass(frozen=True, slots=True)
 class Crop:
     """A rectangle of the source, in its pixels, and the time in seconds of the frame it is taken from."""
@@ -39,7 +40,7 @@ def compare(client: esr_client.Client, clip: Path, crop: Crop, models: tuple[str
     """Write a PNG with the crop from the source and from every model, each labelled."""
     source = source_frame(clip, crop.at_s)
     pictures = [("source", _cut(source, crop, 1))]
-    pictures += [(f"{m.rpartition('_')[0]} ×2", _cut(client.upscale_image(source, model=m), crop, 2)) for m in models]
+    pictures += [(f"{m.rpartition('_')[0]} x2", _cut(client.upscale_image(source, model=m), crop, 2)) for m in models]
     _side_by_side(pictures).save(target)
 
 

@@ -92,6 +92,8 @@ async def serve(settings: ServerSettings, *, until_stdin_closes: bool = False) -
         _watch_stdin(lambda: loop.call_soon_threadsafe(stop.set))
     _log.info("serving %s on %s", ", ".join(settings.models), ", ".join(settings.listen))
     await stop.wait()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.remove_signal_handler(number)  # a second one ends the process at once
     _log.info("draining: running streams have %g s", settings.grace_s)
     if not await server.stop():
         _log.warning("streams that had not finished after %g s were ended", settings.grace_s)

@@ -6,6 +6,7 @@ values (no stream ids).
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable
@@ -35,7 +36,7 @@ _FPS_WINDOW_S = 1.0
 
 
 class Metrics:
-    """What the service counts and times. Call it from the event loop's thread only; scrapes may come from any."""
+    """What the service counts and times. Safe to call, and to scrape, from any thread."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.registry = CollectorRegistry()
@@ -146,17 +147,20 @@ class _FrameRates(Collector):
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._sent: defaultdict[str, deque[float]] = defaultdict(deque)
+        self._lock = threading.Lock()
 
     def count(self, model: str) -> None:
-        times = self._sent[model]
-        times.append(self._clock())
-        self._forget(times)
+        with self._lock:
+            times = self._sent[model]
+            times.append(self._clock())
+            self._forget(times)
 
     def collect(self) -> Iterable[GaugeMetricFamily]:
         family = GaugeMetricFamily("esr_fps", "Frames sent in the last second.", labels=["model"])
-        since = self._clock() - _FPS_WINDOW_S
-        for model, times in list(self._sent.items()):
-            family.add_metric([model], sum(t > since for t in list(times)) / _FPS_WINDOW_S)
+        with self._lock:
+            for model, times in self._sent.items():
+                self._forget(times)
+                family.add_metric([model], len(times) / _FPS_WINDOW_S)
         yield family
 
     def _forget(self, times: deque[float]) -> None:

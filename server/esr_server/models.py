@@ -24,7 +24,7 @@ class ModelEntry:
     """A line of ListModels."""
 
     spec: ModelSpec
-    card: ModelCard | None
+    card: ModelCard
     engine: str
     loaded: bool
 
@@ -37,6 +37,7 @@ class ModelPool:
         self._default = default
         self._observer = observer
         self._loaded: dict[ModelSpec, LoadedModel] = {}
+        self._engines: dict[ModelSpec, str] = {}
         self._lock = threading.Lock()
 
     def get(self, name: str) -> LoadedModel:
@@ -52,13 +53,14 @@ class ModelPool:
             return self._loaded[spec]
 
     def entries(self) -> list[ModelEntry]:
-        """Every model that can be served, loaded or not. Asking for it loads none, so an engine is known by trial."""
-        loaded = dict(self._loaded)
-        return [self._entry(spec, loaded.get(spec)) for spec in list_models()]
+        """Every model that can be served, loaded or not. Asking loads none."""
+        return [ModelEntry(spec, load_card(spec), self._engine(spec), spec in self._loaded) for spec in list_models()]
 
-    def _entry(self, spec: ModelSpec, model: LoadedModel | None) -> ModelEntry:
-        engine = model.engine if model else LoadedModel(spec, load_weights(spec), self._settings).engine
-        return ModelEntry(spec, load_card(spec), engine, model is not None)
+    def _engine(self, spec: ModelSpec) -> str:
+        """What would run a model here. It is known by planning its kernels, once."""
+        if spec not in self._engines:
+            self._engines[spec] = LoadedModel(spec, load_weights(spec), self._settings).engine
+        return self._engines[spec]
 
     def _load(self, spec: ModelSpec) -> LoadedModel:
         started = time.perf_counter()

@@ -47,8 +47,7 @@ def render(status: Status, models: Iterable[ModelEntry]) -> bytes:
 
 def _row(entry: ModelEntry) -> str:
     spec = entry.spec
-    psnr = entry.card.psnr if entry.card else {}
-    figures = ", ".join(f"{name} {value:.2f}" for name, value in psnr.items())
+    figures = ", ".join(f"{name} {value:.2f}" for name, value in entry.card.psnr.items())
     cells = (
         f"<td>{html.escape(spec.canonical_id)}</td><td>{html.escape(spec.family)}</td>"
         f'<td class="n">×{spec.scale}</td><td class="n">{spec.parameters}</td><td class="n">{spec.macs}</td>'

@@ -12,6 +12,8 @@ import pytest
 
 from esr_api.v1 import upscaler_pb2 as pb
 from esr_server.config import Limits, SchedulerSettings
+from esr_upscale.frame import Frame
+from esr_upscale.upscaler import Upscaled, Upscaler
 from tests.support.calls import Outcome, raw_config, raw_frame, stub_of, upscale
 from tests.support.server import running
 
@@ -198,6 +200,36 @@ async def test_more_streams_than_there_are_places() -> None:
         assert (await first.read()).frame.sequence == 0
         first.cancel()
         assert server.metrics.registry.get_sample_value("esr_streams_total", {"outcome": "refused"}) == 1
+
+
+class DyingUpscaler:
+    """A test double for a stage that fails: the real upscaler until a pts, then a fault that nobody foresaw."""
+
+    def __init__(self, real: Upscaler, dies_at_pts: int, error: BaseException) -> None:
+        self.scale = real.scale
+        self._real, self._dies_at_pts, self._error = real, dies_at_pts, error
+
+    def __call__(self, frame: Frame) -> Upscaled:
+        if frame.pts == self._dies_at_pts:
+            raise self._error
+        return self._real(frame)
+
+
+@pytest.mark.parametrize("error", [RuntimeError("secret"), SystemExit(1)], ids=repr)
+async def test_a_stage_that_dies_never_leaves_its_caller_waiting(error: BaseException) -> None:
+    async with running() as server, stub_of(server) as stub:
+        model = server.models.get("bicubic_x4")
+        model.upscaler = DyingUpscaler(model.upscaler, 7, error)  # type: ignore[assignment]
+        dying = upscale(stub, [raw_config(model="bicubic_x4"), *map(raw_frame, range(20))])
+        bad, neighbour = await asyncio.wait_for(asyncio.gather(dying, upscale(stub, _steady())), 20)
+        lost = server.metrics.registry.get_sample_value(
+            "esr_frames_total", {"model": "bicubic_x4", "outcome": "failed"}
+        )
+    assert bad.code is grpc.StatusCode.INTERNAL
+    assert "secret" not in bad.details
+    assert [frame.pts for frame in bad.frames] == [1, 3, 5]
+    assert lost == 1
+    _assert_whole(neighbour)
 
 
 async def _until(condition: Callable[[], bool]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from fractions import Fraction
 
 from esr_api.v1 import upscaler_pb2 as pb
@@ -214,7 +213,6 @@ def output_format(given: pb.VideoFormat, scale: int) -> pb.VideoFormat:
 def model_message(entry: ModelEntry) -> pb.ModelInfo:
     """A line of ListModels."""
     spec = entry.spec
-    psnr: Mapping[str, float] = entry.card.psnr if entry.card else {}
     return pb.ModelInfo(
         model=spec.canonical_id,
         alias=spec.alias or "",
@@ -223,7 +221,7 @@ def model_message(entry: ModelEntry) -> pb.ModelInfo:
         scale=spec.scale,
         parameters=spec.parameters,
         macs_per_pixel=spec.macs,
-        psnr_db=psnr,
+        psnr_db=entry.card.psnr,
         engine=entry.engine,
         loaded=entry.loaded,
     )

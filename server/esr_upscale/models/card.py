@@ -1,0 +1,50 @@
+"""The card of a model: where its weights come from and how good they are. JSON beside the weights file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+from esr_upscale.errors import WeightsError
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """What is known of a set of weights."""
+
+    model: str
+    """Canonical id."""
+    padding: str
+    """`edge` or `zeros`."""
+    recipe: str
+    """How the weights were made, in a sentence or two."""
+    data: str
+    """What they were made from."""
+    credits: tuple[str, ...]
+    """Works whose licence asks for their author to be named."""
+    licence: str
+    """SPDX id of the weights' own licence."""
+    psnr: Mapping[str, float] = field(hash=False)
+    """Set → mean PSNR of luma in dB, by the protocol of `esr eval`."""
+    date: str
+    """Day they were made, ISO 8601."""
+    versions: Mapping[str, str] = field(hash=False)
+    """Library → version."""
+    seed: int | None = None
+    """Seed of the run; None where nothing is random."""
+
+    def to_json(self) -> str:
+        """The card as indented JSON, ending in a newline."""
+        return json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n"
+
+
+def parse_card(text: str, origin: str) -> ModelCard:
+    """Read a card. Raises WeightsError, naming `origin`, when it is not one."""
+    try:
+        raw: dict[str, Any] = json.loads(text)
+        known = {f.name: raw[f.name] for f in fields(ModelCard)}
+        return ModelCard(**known | {"credits": tuple(known["credits"])})
+    except (ValueError, TypeError, KeyError) as error:
+        raise WeightsError(f"{origin} is not a model card: {error!r}") from error

@@ -1,0 +1,84 @@
+"""The families as torch modules: the reference engine, training, CUDA. With `training/` the only importer of torch.
+
+A family's file here has its name in `models/` and ends in `NETS`, a tuple, which this package collects.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from types import MappingProxyType
+
+import torch
+from torch import nn
+
+from esr_upscale.errors import EngineError
+from esr_upscale.filters import Siting
+from esr_upscale.kernels import PlaneKernel, Weights
+from esr_upscale.models import ModelSpec, check_weights
+from esr_upscale.nets.bicubic import RADIUS, Bicubic, BicubicForm
+from esr_upscale.nets.engine import Coding, CpuKernel, ModuleKernel
+from esr_upscale.nets.net import Net
+
+__all__ = ["NETS", "build_module", "chroma_kernel", "plan", "reference"]
+
+
+def _collect() -> MappingProxyType[str, Net]:
+    modules = (importlib.import_module(f"{__name__}.{m.name}") for m in pkgutil.iter_modules(__path__))
+    return MappingProxyType({net.family: net for module in modules for net in getattr(module, "NETS", ())})
+
+
+NETS = _collect()
+"""Family name → its torch side."""
+
+
+def plan(spec: ModelSpec, weights: Weights, pixel_depth: int, *, device: str = "cpu", threads: int = 1) -> PlaneKernel:
+    """The torch engine for a model: uint8 planes at a depth of 8 bits, uint16 from 9 to 16.
+
+    `device` is "cpu", on `threads` threads, or "cuda" (or "cuda:1"), in half precision up to 10 bits. Raises
+    WeightsError when `weights` are not of this model, EngineError when the device is not there.
+    """
+    check_weights(spec, weights, "the given weights")
+    form = NETS[spec.family].cpu_form
+    if device == "cpu" and form is not None:
+        coding = Coding(pixel_depth)
+        arranged = form(spec, weights, coding.maximum)
+        return CpuKernel(arranged, spec.scale, spec.radius, spec.padding, coding, threads)
+    return _on_device(build_module(spec, weights), pixel_depth, device)
+
+
+def reference(spec: ModelSpec, weights: Weights, pixel_depth: int) -> PlaneKernel:
+    """The module as it stands, in float32 on the CPU: slow, and what every faster engine is held against."""
+    return _on_device(build_module(spec, weights), pixel_depth, "cpu")
+
+
+def chroma_kernel(
+    scale: int,
+    siting_x: Siting,
+    siting_y: Siting,
+    pixel_depth: int,
+    device: str = "cpu",
+    threads: int = 1,
+) -> PlaneKernel:
+    """Bicubic (Keys, a = −0.5) for a chroma plane whose samples sit as given on each axis. As `plan` otherwise."""
+    if device == "cpu":
+        form = BicubicForm(scale, siting_y, siting_x)
+        return CpuKernel(form, scale, RADIUS, "edge", Coding(pixel_depth), threads)
+    return _on_device(Bicubic(scale, siting_y, siting_x), pixel_depth, device)
+
+
+def build_module(spec: ModelSpec, weights: Weights | None = None) -> nn.Module:
+    """The network as a torch module, with `weights` loaded strictly, or freshly initialised."""
+    module = NETS[spec.family].module(spec)
+    if weights is not None:
+        module.load_state_dict({name: torch.tensor(tensor) for name, tensor in weights.items()})
+    return module
+
+
+def _on_device(module: nn.Module, pixel_depth: int, device: str) -> ModuleKernel:
+    target = torch.device(device)
+    if target.type == "cuda" and not torch.cuda.is_available():
+        raise EngineError(f"device {device!r} was asked for, but torch sees no CUDA device here; use device 'cpu'")
+    # Half has 11 bits of precision: enough for 10-bit code values, not for more.
+    half = target.type == "cuda" and pixel_depth <= 10
+    return ModuleKernel(module, Coding(pixel_depth), target, torch.float16 if half else torch.float32)

@@ -1,0 +1,130 @@
+"""Planes in, planes out: the torch engines. Code values in and out, the network in between.
+
+`CpuKernel` runs a network's form for the CPU strip by strip, so that what it makes of a strip stays in the cache;
+`ModuleKernel` runs the module as it stands, on any device, and is what the other is held against.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from esr_upscale.models import Padding
+from esr_upscale.nets.net import CpuForm
+
+
+@dataclass(frozen=True, slots=True)
+class Coding:
+    """Code values of a pixel depth, 1 … 16 bits."""
+
+    depth: int
+
+    @property
+    def maximum(self) -> int:
+        """2ⁿ − 1."""
+        return (1 << self.depth) - 1
+
+    @property
+    def dtype(self) -> type[np.uint8] | type[np.uint16]:
+        """What holds them: uint8 up to 8 bits, uint16 above."""
+        return np.uint8 if self.depth <= 8 else np.uint16
+
+    def round_(self, values: Tensor) -> Tensor:
+        """Clip float code values in place and make them ready to be truncated: half is rounded up."""
+        return values.add_(0.5).clamp_(0, self.maximum + 0.5)
+
+
+class CpuKernel:
+    """A network's form for the CPU, over strips, on `threads` threads. A PlaneKernel."""
+
+    engine = "torch-cpu"
+
+    def __init__(self, form: CpuForm, scale: int, radius: int, padding: Padding, coding: Coding, threads: int) -> None:
+        self._form, self._scale, self._radius, self._padding = form, scale, radius, padding
+        self._coding, self._helpers = coding, threads - 1
+        # Whole strips in parallel, each on one thread. Torch's own way, every operation in parallel, has the threads
+        # meet after each of them, and on a busy machine each meeting waits for the slowest.
+        self._pool = ThreadPoolExecutor(self._helpers, "esr-strips") if self._helpers else None
+
+    def __call__(self, plane: NDArray[Any]) -> NDArray[Any]:
+        """As PlaneKernel."""
+        height, width = plane.shape
+        s = self._scale
+        padded = torch.from_numpy(pad(plane, self._radius, self._padding))
+        result = np.empty((s * height, s * width), self._coding.dtype)
+        phases = torch.from_numpy(result).view(height, s, width, s).permute(1, 3, 0, 2)  # (s, s, H, W)
+        strips = deque(self._strips(height, width))
+        helpers = [self._pool.submit(self._work, padded, phases, strips) for _ in range(self._helpers) if self._pool]
+        self._work(padded, phases, strips)
+        for helper in helpers:
+            helper.result()
+        return result
+
+    def _strips(self, height: int, width: int) -> Iterator[tuple[int, int]]:
+        share = -(-height // (self._helpers + 1))
+        rows = max(1, min(self._form.strip_pixels // width, share))
+        return ((start, min(start + rows, height)) for start in range(0, height, rows))
+
+    def _work(self, padded: Tensor, phases: Tensor, strips: deque[tuple[int, int]]) -> None:
+        with single_threaded(), torch.inference_mode(), suppress(IndexError):
+            while True:  # until there is no strip left to pop
+                start, stop = strips.popleft()
+                self._strip(padded[start : stop + 2 * self._radius], phases[:, :, start:stop])
+
+    def _strip(self, padded: Tensor, phases: Tensor) -> None:
+        for p, values in enumerate(self._form(padded)):
+            phases[p // self._scale, p % self._scale] = self._coding.round_(values)
+
+
+class ModuleKernel:
+    """A module on whole planes, on `device`, computing in `dtype`. A PlaneKernel."""
+
+    def __init__(self, module: nn.Module, coding: Coding, device: torch.device, dtype: torch.dtype) -> None:
+        self.engine = f"torch-{device.type}"
+        self._coding, self._device, self._dtype = coding, device, dtype
+        self._module = module.to(device, dtype, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+
+    @torch.inference_mode()
+    def __call__(self, plane: NDArray[Any]) -> NDArray[Any]:
+        """As PlaneKernel."""
+        x = torch.from_numpy(plane.astype(np.float32))[None, None].to(self._device)
+        x = (x / self._coding.maximum).to(self._dtype, memory_format=torch.channels_last)
+        y = self._module(x)[0, 0].float() * self._coding.maximum
+        # numpy makes the integers: torch has few operations on uint16.
+        return self._coding.round_(y).cpu().numpy().astype(self._coding.dtype)
+
+
+def pad(plane: NDArray[Any], radius: int, padding: Padding) -> NDArray[np.float32]:
+    """A float32 copy of `plane` (H, W) with `radius` more samples on every side: its edge replicated, or zeros."""
+    height, width = plane.shape
+    padded = np.zeros((height + 2 * radius, width + 2 * radius), np.float32)
+    rows, columns = slice(radius, radius + height), slice(radius, radius + width)
+    padded[rows, columns] = plane
+    if padding == "edge":
+        padded[:radius, columns], padded[radius + height :, columns] = plane[0], plane[-1]
+        padded[:, :radius] = padded[:, radius, None]
+        padded[:, radius + width :] = padded[:, radius + width - 1, None]
+    return padded
+
+
+@contextmanager
+def single_threaded() -> Iterator[None]:
+    """Keep torch's operations of this thread on this thread. The setting is each thread's own."""
+    before = torch.get_num_threads()
+    if before == 1:
+        yield
+        return
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,93 @@
+"""Writing cards: what was done, from what, by which libraries."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import datetime
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+
+from esr_upscale.errors import InvalidInputError
+from esr_upscale.models import ModelCard, ModelSpec, load_card
+
+LICENCE = "Apache-2.0"
+CREDITS_FILE = "CREDITS.csv"
+LIBRARIES = ("edge-sr", "numpy", "safetensors", "torch")
+FIXED = "Keys' cubic, a = −0.5: a formula, not trained"
+
+
+def new_card(spec: ModelSpec, recipe: str, tiles: Path, count: int, seed: int) -> ModelCard:
+    """The card of weights trained just now on the `count` tiles in the directory `tiles`. It has no figures yet."""
+    credits_file = tiles / CREDITS_FILE
+    return ModelCard(
+        model=spec.canonical_id,
+        padding=spec.padding,
+        recipe=recipe,
+        data=f"{count} luma tiles; the works among them that ask for credit are listed",
+        credits=read_credits(credits_file) if credits_file.is_file() else (),
+        licence=LICENCE,
+        psnr={},
+        date=today(),
+        versions=versions(),
+        seed=seed,
+    )
+
+
+def measured_card(spec: ModelSpec, psnr: Mapping[str, float], directory: Path) -> ModelCard:
+    """The card of `spec` in `directory` with these figures in it; a new one for a fixed filter."""
+    if spec.tensor_shapes:
+        card = load_card(spec, directory)
+        return dataclasses.replace(card, psnr={**card.psnr, **psnr})
+    return ModelCard(
+        spec.canonical_id, spec.padding, FIXED, "none", (), LICENCE, dict(psnr), today(), versions(), seed=None
+    )
+
+
+def write_card(card: ModelCard, directory: Path) -> Path:
+    """Write `card` into `directory`, named after its model, and return the path."""
+    directory.mkdir(parents=True, exist_ok=True)
+    path = directory / f"{card.model}.json"
+    path.write_text(card.to_json(), encoding="utf-8")
+    return path
+
+
+def read_credits(path: Path) -> tuple[str, ...]:
+    """The works under CC-BY in a CREDITS.csv: one line for each source, origin and licence, with its files.
+
+    The columns are source, file, origin, licence. Raises InvalidInputError when one is missing.
+    """
+    groups: dict[tuple[str, str, str], list[str]] = {}
+    with path.open(newline="", encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            try:
+                key = (row["source"], row["origin"], row["licence"])
+                name = row["file"]
+            except KeyError as error:
+                raise InvalidInputError(f"{path.name} lacks the column {error}") from error
+            if key[2].startswith("CC-BY"):
+                groups.setdefault(key, []).append(name)
+    return tuple(_credit(*key, files) for key, files in sorted(groups.items()))
+
+
+def _credit(source: str, origin: str, licence: str, files: list[str]) -> str:
+    place = f" ({origin})" if origin else ""
+    return f"{source}{place}, {licence}: {', '.join(sorted(files))}"
+
+
+def today() -> str:
+    """The date, ISO 8601."""
+    return datetime.datetime.now(datetime.UTC).date().isoformat()
+
+
+def versions() -> dict[str, str]:
+    """The versions of what weights depend on."""
+    return {name: found for name in LIBRARIES if (found := _version(name))}
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except ModuleNotFoundError:  # run from a checkout that is not installed
+        return ""

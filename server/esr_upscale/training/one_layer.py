@@ -1,0 +1,145 @@
+"""Training of the one-layer families: eSR-MAX, eSR-TM, eSR-TR.
+
+Such a network sees nothing but the K×K patch around a pixel, so training it is a regression over patches drawn at
+random: matrix products, no convolution. Several restarts are trained side by side, in one batched product, because
+where such a small network ends depends on where it starts.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from esr_upscale.models import ModelSpec
+from esr_upscale.models.edge_sr import TENSOR
+from esr_upscale.nets.edge_sr import HEADS
+from esr_upscale.training.symmetry import Symmetry, symmetry
+from esr_upscale.training.tiles import Patches, Tile, split
+
+BATCH = 8192
+PEAK_RATE = 1e-2
+EMA_DECAY = 0.99
+JUDGED = 100_000
+"""Held-out patches that restarts are judged on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Where a training run is."""
+
+    step: int
+    steps: int
+    loss: float
+    """Mean squared error of the batch, of the average restart."""
+    psnr: float
+    """On held-out patches, of the best restart so far, dB."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a training run made."""
+
+    weights: dict[str, NDArray[np.float32]]
+    psnr: float
+    """On held-out patches, dB."""
+    steps: int
+
+
+class Trainer:
+    """One run: deterministic for its seed, its number of steps and the number of torch's threads."""
+
+    def __init__(self, spec: ModelSpec, tiles: list[Tile], seed: int, restarts: int) -> None:
+        self._spec, self._head, self._generator = (
+            spec,
+            HEADS[spec.family],
+            torch.Generator().manual_seed(seed),
+        )
+        self._symmetry: Symmetry = symmetry(spec["K"], spec.scale)
+        trained, held = split(tiles, seed)
+        self._patches = Patches(trained, spec["K"])
+        self._judged = Patches(held, spec["K"]).draw(JUDGED, self._symmetry, self._generator)
+        x, y = self._draw(JUDGED)
+        self._whiten = whitening(x)
+        self._filters = self._initial(x @ self._whiten, y, restarts).requires_grad_()
+        self._average = self._filters.detach().clone()
+        self._optimizer = torch.optim.Adam([self._filters], betas=(0.9, 0.99))
+
+    def run(self, steps: int, report: Callable[[Progress], None], every: int = 100) -> Result:
+        """Train for `steps` steps, calling `report` after each `every` of them."""
+        for step in range(1, steps + 1):
+            loss = self.step(PEAK_RATE * 0.5 * (1 + math.cos(math.pi * step / steps)))
+            if step % every == 0 or step == steps:
+                report(Progress(step, steps, loss, self._mean(self._errors().amin(0))))
+        errors = self._errors()
+        best = self._average[errors.argmin(0), range(errors.shape[1])]  # (orbits, groups, C, K²)
+        return Result({TENSOR: self._assemble(best)}, self._mean(errors.amin(0)), steps)
+
+    def step(self, rate: float) -> float:
+        """One step of Adam at that learning rate. Returns the batch's mean squared error."""
+        for group in self._optimizer.param_groups:
+            group["lr"] = rate
+        x, y = self._draw(BATCH)
+        losses = self._squared(self._filters, x, y).mean(2)
+        self._optimizer.zero_grad()
+        losses.sum().backward()  # type: ignore[no-untyped-call]
+        self._optimizer.step()
+        self._average.lerp_(self._filters.detach(), 1 - EMA_DECAY)
+        return float(losses.detach().mean())
+
+    def _draw(self, count: int) -> tuple[Tensor, Tensor]:
+        return self._patches.draw(count, self._symmetry, self._generator)
+
+    def _initial(self, x: Tensor, y: Tensor, restarts: int) -> Tensor:
+        # Every value channel begins as the best linear filter, disturbed; query and key as noise.
+        shape = (restarts, y.shape[1], self._head.groups, self._spec["C"], x.shape[1])
+        filters = 0.1 * torch.randn(shape, generator=self._generator)
+        linear = torch.linalg.lstsq(x.double(), y.double()).solution.float()  # (K², orbits)
+        filters[:, :, 0] += linear.T[:, None]
+        return filters
+
+    def _squared(self, filters: Tensor, x: Tensor, y: Tensor) -> Tensor:
+        # (restarts, orbits, groups, C, K²), (B, K²), (B, orbits) → (restarts, orbits, B)
+        z = filters.flatten(0, 3) @ (x @ self._whiten).T
+        z = z.view(*filters.shape[:-1], len(x)).movedim((2, 3), (0, 1))  # (groups, C, restarts, orbits, B)
+        return (self._head.choose(z) - y.T).square()
+
+    @torch.no_grad()
+    def _errors(self) -> Tensor:
+        parts = zip(*(torch.split(t, 20_000) for t in self._judged), strict=True)
+        return torch.cat([self._squared(self._average, x, y) for x, y in parts], 2).mean(2)
+
+    @staticmethod
+    def _mean(errors: Tensor) -> float:
+        return float(-10 * errors.log10().mean())
+
+    def _assemble(self, filters: Tensor) -> NDArray[np.float32]:
+        pixels = (filters @ self._whiten.T).numpy()
+        phases = self._symmetry.expand(pixels)  # (s², groups, C, K²)
+        shape = self._spec.tensor_shapes[TENSOR]
+        return np.ascontiguousarray(np.moveaxis(phases, 0, 2)).reshape(shape)
+
+
+def whitening(x: Tensor) -> Tensor:
+    """The matrix (K², K²) that makes patches `x` (N, K²) uncorrelated and of unit power.
+
+    Neighbouring pixels are nearly alike, and Adam, which scales each number on its own, is slow along such valleys.
+    """
+    power, axes = torch.linalg.eigh(x.double().T @ x.double() / len(x))
+    return torch.div(axes, power.clamp_min(float(power[-1]) * 1e-7).sqrt()).float()
+
+
+def steps_in(seconds: float, trainer: Callable[[], Trainer], probe: int = 30) -> int:
+    """How many steps fit into `seconds` on this machine, from timing a few of a run that is thrown away."""
+    tried = trainer()
+    tried.step(0.0)  # the first one pays for everything that is set up once
+    start = time.perf_counter()
+    for _ in range(probe):
+        tried.step(0.0)
+    return max(1, round(seconds * probe / (time.perf_counter() - start)))

@@ -1,0 +1,82 @@
+"""The evaluation protocol: what LR is made from HR, and what is measured.
+
+HR picture → luma Y of BT.601 (16 … 235) in floating point, cropped to a multiple of s → LR by antialiased bicubic
+(a = −0.5) in float64, rounded to 8 bits → upscaled by the engine that serves → PSNR against the unrounded Y, s pixels
+shaved at every border, averaged over the pictures of a set.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from esr_upscale.errors import InvalidInputError
+from esr_upscale.kernels import PlaneKernel
+
+SUFFIXES = frozenset({".png", ".bmp", ".jpg", ".jpeg", ".tif", ".tiff"})
+PEAK = 255.0
+
+
+def list_pictures(directory: Path) -> list[Path]:
+    """The pictures in `directory`, sorted. Raises InvalidInputError when there are none."""
+    if not directory.is_dir():
+        raise InvalidInputError(f"{directory} is not a directory of pictures")
+    found = sorted(p for p in directory.iterdir() if p.suffix.lower() in SUFFIXES)
+    if not found:
+        raise InvalidInputError(f"{directory} has no pictures ({', '.join(sorted(SUFFIXES))})")
+    return found
+
+
+def read_luma(path: Path) -> NDArray[np.float64]:
+    """BT.601 luma (H, W) of a picture, 16 … 235, not rounded. Raises InvalidInputError when it cannot be read."""
+    try:
+        with Image.open(path) as image:
+            rgb = np.asarray(image.convert("RGB"), np.float64)
+    except (UnidentifiedImageError, OSError) as error:
+        raise InvalidInputError(f"{path} cannot be read as a picture: {error}") from error
+    luma: NDArray[np.float64] = 16.0 + rgb @ np.array([65.481, 128.553, 24.966]) / 255.0
+    return luma
+
+
+def crop(picture: NDArray[Any], scale: int) -> NDArray[Any]:
+    """`picture` (H, W) without the rows and columns past a multiple of `scale`."""
+    height, width = picture.shape
+    return picture[: height - height % scale, : width - width % scale]
+
+
+def degrade(luma: NDArray[Any], scale: int) -> NDArray[np.uint8]:
+    """The LR picture (H/s, W/s) of `luma` (H, W), both sizes multiples of `scale`: 8-bit code values."""
+    x = torch.from_numpy(luma.astype(np.float64))[None, None]
+    size = (luma.shape[0] // scale, luma.shape[1] // scale)
+    y = F.interpolate(x, size=size, mode="bicubic", antialias=True, align_corners=False)
+    lr: NDArray[np.uint8] = y[0, 0].round().clamp(0, PEAK).to(torch.uint8).numpy()
+    return lr
+
+
+def psnr(picture: NDArray[Any], truth: NDArray[Any], shave: int) -> float:
+    """PSNR in dB (peak 255) of (H, W) pictures, without `shave` pixels at every border."""
+    inner = slice(shave, -shave or None)
+    difference = picture[inner, inner].astype(np.float64) - truth[inner, inner]
+    mse = float(np.mean(difference**2))
+    return math.inf if mse == 0 else 10 * math.log10(PEAK**2 / mse)
+
+
+def picture_psnr(kernel: PlaneKernel, luma: NDArray[np.float64], scale: int) -> float:
+    """What `kernel`, an 8-bit one, reaches on one picture's luma (H, W), in dB."""
+    truth = crop(luma, scale)
+    if min(truth.shape) <= 2 * scale:
+        raise InvalidInputError(f"a picture of {luma.shape[1]}×{luma.shape[0]} is too small to judge ×{scale} on")
+    return psnr(kernel(degrade(truth, scale)), truth, scale)
+
+
+def evaluate(kernel: PlaneKernel, scale: int, directory: Path) -> float:
+    """Mean PSNR in dB of `kernel`, an 8-bit one, over the pictures in `directory`."""
+    scores = [picture_psnr(kernel, read_luma(path), scale) for path in list_pictures(directory)]
+    return sum(scores) / len(scores)

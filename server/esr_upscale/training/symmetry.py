@@ -1,0 +1,52 @@
+"""The eight symmetries of the square, on patches and on the s×s phases of an upscaled pixel.
+
+A picture turned or mirrored is as good a picture as before, so the best filters of one phase are those of another,
+turned. One phase of each orbit is trained, on patches in all eight positions, and the others follow: ×2 has one orbit,
+×3 and ×4 have three.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Indices = NDArray[np.intp]
+
+
+def permutations(size: int) -> tuple[Indices, ...]:
+    """Eight index arrays (size²,): `x.ravel()[p]` is the square `x` (size, size) in another position."""
+    square = np.arange(size * size).reshape(size, size)
+    turned = [np.rot90(square, k) for k in range(4)]
+    return tuple(np.ascontiguousarray(t).ravel() for turn in turned for t in (turn, turn.T))
+
+
+@dataclass(frozen=True)
+class Symmetry:
+    """How the symmetries act for patches of K×K and a scale."""
+
+    patch: tuple[Indices, ...]
+    """On patches, (K²,) each."""
+    phase: tuple[Indices, ...]
+    """On phases, (s²,) each, in the same order."""
+    orbits: tuple[int, ...]
+    """The phase of each orbit that is trained."""
+
+    def expand(self, filters: NDArray[Any]) -> NDArray[Any]:
+        """Filters of the trained phases (orbits, …, K²) → of all phases (s², …, K²)."""
+        phases = len(self.phase[0])
+        out = np.zeros((phases, *filters.shape[1:]), filters.dtype)
+        for orbit, trained in zip(self.orbits, filters, strict=True):
+            # Backwards, so that the identity, which is the first, has the last word.
+            for patch, phase in reversed(list(zip(self.patch, self.phase, strict=True))):
+                out[phase[orbit]][..., patch] = trained
+        return out
+
+
+def symmetry(kernel: int, scale: int) -> Symmetry:
+    """The symmetries for patches of `kernel`² pixels upscaled by `scale`."""
+    phases = permutations(scale)
+    orbits = sorted({min(int(p[i]) for p in phases) for i in range(scale * scale)})
+    return Symmetry(permutations(kernel), phases, tuple(orbits))

@@ -1,0 +1,109 @@
+"""Training data: a directory of luma tiles, as patches of LR with the HR pixels they stand for."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from esr_upscale import nets
+from esr_upscale.errors import InvalidInputError
+from esr_upscale.filters import Siting
+from esr_upscale.training.protocol import crop, degrade, list_pictures, psnr
+from esr_upscale.training.symmetry import Symmetry
+
+HELD_OUT = 0.1
+"""The share of pictures kept from training, to choose between restarts."""
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One tile at both sizes."""
+
+    picture: str
+    """The picture it was cut from."""
+    lr: NDArray[np.uint8]
+    """(h, w)."""
+    hr: NDArray[np.uint8]
+    """(h, w, s²): the phases of every LR pixel."""
+    bicubic_mse: float
+    """What bicubic leaves, in squared code values."""
+
+
+class Patches:
+    """Tiles laid out flat, to draw patches of K×K pixels from in any number."""
+
+    def __init__(self, tiles: list[Tile], kernel: int) -> None:
+        sizes = torch.tensor([tile.lr.shape for tile in tiles])
+        starts = sizes.prod(1).cumsum(0) - sizes.prod(1)
+        self._lr = torch.cat([torch.from_numpy(tile.lr).flatten() for tile in tiles])
+        self._hr = torch.cat([torch.from_numpy(tile.hr).flatten(0, 1) for tile in tiles])
+        self._kernel, self._starts, self._widths = kernel, starts, sizes[:, 1]
+        self._room = sizes - (kernel - 1)  # where a patch's first pixel may lie
+        # PSNR is averaged over pictures as a logarithm, so a picture's squared error counts by 1/(its mean squared
+        # error). Drawing tiles by that weight makes the plain mean of a batch the thing to minimise. The constant
+        # keeps flat tiles, which any filter gets right, from being drawn all the time.
+        self._chances = 1 / (torch.tensor([tile.bicubic_mse for tile in tiles]) + 3.0)
+
+    def draw(self, count: int, symmetry: Symmetry, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """`count` patches (count, K²) in all positions, and the HR pixels of the orbits (count, orbits), in [0, 1]."""
+        tile = torch.multinomial(self._chances, count, replacement=True, generator=generator)
+        where = (torch.rand(count, 2, generator=generator) * self._room[tile]).long()
+        width, steps = self._widths[tile, None], torch.arange(self._kernel)
+        first = self._starts[tile] + where[:, 0] * width[:, 0] + where[:, 1]
+        inside = (steps[:, None] * width[:, None] + steps).flatten(1)  # (count, K²)
+        middle = self._kernel // 2 * (width[:, 0] + 1)
+        patches, pixels = self._lr[first[:, None] + inside], self._hr[first + middle]
+        return _turn(patches, pixels, symmetry)
+
+
+def _turn(patches: Tensor, pixels: Tensor, symmetry: Symmetry) -> tuple[Tensor, Tensor]:
+    x, y = [], []
+    parts = zip(patches.tensor_split(8), pixels.tensor_split(8), symmetry.patch, symmetry.phase, strict=True)
+    for patch, pixel, turn, phase in parts:
+        x.append(patch[:, turn])
+        y.append(pixel[:, phase[list(symmetry.orbits)]])
+    return torch.cat(x).float() / 255, torch.cat(y).float() / 255
+
+
+def load_tiles(directory: Path, scale: int, kernel: int) -> list[Tile]:
+    """The tiles in `directory`, 8-bit luma PNG. Raises InvalidInputError for colour, and for tiles too small to use."""
+    bicubic = nets.chroma_kernel(scale, Siting.CENTRED, Siting.CENTRED, 8)
+    tiles = []
+    for path in list_pictures(directory):
+        hr = crop(_read_tile(path), scale)
+        lr = degrade(hr, scale)
+        if min(lr.shape) < max(kernel, 3):
+            raise InvalidInputError(f"{path.name} is too small: ×{scale} needs {max(kernel, 3) * scale} pixels a side")
+        error = psnr(bicubic(lr), hr, scale)
+        phases = hr.reshape(lr.shape[0], scale, lr.shape[1], scale).swapaxes(1, 2).reshape(*lr.shape, scale**2)
+        tiles.append(Tile(_picture(path.stem), lr, np.ascontiguousarray(phases), 255**2 * 10 ** (-error / 10)))
+    return tiles
+
+
+def split(tiles: list[Tile], seed: int) -> tuple[list[Tile], list[Tile]]:
+    """Tiles to train on, and tiles of other pictures to hold out. Raises InvalidInputError for a single picture."""
+    pictures = sorted({tile.picture for tile in tiles})
+    if len(pictures) < 2:
+        raise InvalidInputError("the tiles are all of one picture; at least two are needed, to hold one out")
+    count = max(1, round(HELD_OUT * len(pictures)))
+    held = set(np.random.default_rng(seed).permutation(pictures)[:count].tolist())
+    return [t for t in tiles if t.picture not in held], [t for t in tiles if t.picture in held]
+
+
+def _read_tile(path: Path) -> NDArray[np.uint8]:
+    with Image.open(path) as image:
+        if image.mode != "L":
+            raise InvalidInputError(f"{path.name} is of mode {image.mode}; tiles are 8-bit luma, mode L")
+        return np.asarray(image)
+
+
+def _picture(stem: str) -> str:
+    # picture_y_x: the place of the tile in its picture.
+    return re.sub(r"_\d+_\d+$", "", stem)

@@ -1,0 +1,105 @@
+"""Names, sizes and numbers of models, against the paper's."""
+
+from __future__ import annotations
+
+import pickle
+
+import pytest
+
+from esr_upscale.errors import UnknownModelError
+from esr_upscale.models import FAMILIES, ModelSpec, list_models, resolve
+
+
+@pytest.mark.parametrize(
+    ("name", "canonical", "paper", "alias"),
+    [
+        ("esr_tr_x2", "esr_tr_x2_k5_c2", "eSR-TR_s2_K5_C2", "esr_tr_x2"),
+        ("ESR_TR_X3_K5_C2", "esr_tr_x3_k5_c2", "eSR-TR_s3_K5_C2", "esr_tr_x3"),
+        ("eSR-TM_s4_K7_C8", "esr_tm_x4_k7_c8", "eSR-TM_s4_K7_C8", None),
+        ("esr_tm_x2", "esr_tm_x2_k5_c4", "eSR-TM_s2_K5_C4", "esr_tm_x2"),
+        ("esr-max_s2_k3_c1", "esr_max_x2_k3_c1", "eSR-MAX_s2_K3_C1", None),
+        ("bicubic_x2", "bicubic_x2", "Bicubic_s2", None),
+        ("Bicubic_s3", "bicubic_x3", "Bicubic_s3", None),
+        ("esr_tr_x2_zeros", "esr_tr_x2_k5_c2_zeros", "eSR-TR_s2_K5_C2", None),
+    ],
+)
+def test_names(name: str, canonical: str, paper: str, alias: str | None) -> None:
+    spec = resolve(name)
+    assert (spec.canonical_id, spec.paper_id, spec.alias) == (canonical, paper, alias)
+    assert resolve(canonical) == spec
+    assert resolve(canonical.upper()) == spec
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        "esr_tr",
+        "esr_tr_x5",
+        "esr_tr_x2_k4_c2",
+        "esr_tr_x2_k5_c0",
+        "esr_tr_x2_k5",
+        "esr_tr_x2_k5_c2_d3",
+        "esr_tr_x2 ",
+    ],
+)
+def test_wrong_names(name: str) -> None:
+    with pytest.raises(UnknownModelError, match="no model is named"):
+        resolve(name)
+
+
+def test_near_names() -> None:
+    with pytest.raises(UnknownModelError, match="did you mean") as caught:
+        resolve("esr_tr_x22")
+    assert "esr_tr_x2" in caught.value.near
+
+
+def test_resolve_among() -> None:
+    assert resolve("esr_tr_x2", among=list_models()).scale == 2
+    with pytest.raises(UnknownModelError):
+        resolve("esr_tr_x2_k7_c8", among=list_models())
+    with pytest.raises(UnknownModelError, match="bicubic_x2"):
+        resolve("bicubic_x3", among=[resolve("bicubic_x2")])
+
+
+@pytest.mark.parametrize(
+    ("paper_id", "parameters", "macs"),
+    [
+        # rows of the paper's table of results
+        ("eSR-MAX_s2_K7_C16", 3136, 3136),
+        ("eSR-MAX_s3_K3_C9", 729, 729),
+        ("eSR-MAX_s4_K5_C15", 6000, 6000),
+        ("eSR-TM_s3_K5_C6", 2700, 2700),
+        ("eSR-TR_s2_K5_C3", 900, 900),
+        ("eSR-TR_s3_K5_C14", 9450, 9450),
+        ("eSR-TR_s4_K3_C2", 864, 864),
+        # of bicubic the paper counts the filters as parameters; here they are a formula
+        ("Bicubic_s2", 0, 64),
+        ("Bicubic_s3", 0, 144),
+        ("Bicubic_s4", 0, 256),
+    ],
+)
+def test_numbers(paper_id: str, parameters: int, macs: int) -> None:
+    spec = resolve(paper_id)
+    assert (spec.parameters, spec.macs) == (parameters, macs)
+
+
+def test_shape_and_radius() -> None:
+    spec = resolve("esr_tr_x3_k7_c2")
+    assert spec.tensor_shapes == {"filter.weight": (54, 1, 7, 7)}
+    assert (spec.radius, resolve("bicubic_x2").radius) == (3, 2)
+    assert (spec["K"], spec["C"], spec.family, spec.padding) == (7, 2, "esr_tr", "edge")
+
+
+def test_specs_are_values() -> None:
+    spec = resolve("esr_tr_x2")
+    assert spec == resolve("eSR-TR_s2_K5_C2")
+    assert len({spec, resolve("esr_tr_x2"), resolve("esr_tr_x2_zeros")}) == 2
+    assert pickle.loads(pickle.dumps(spec)) == spec
+
+
+def test_impossible_specs() -> None:
+    with pytest.raises(ValueError, match="scale is 5"):
+        ModelSpec(FAMILIES["bicubic"], 5)
+    with pytest.raises(ValueError, match="K=4"):
+        ModelSpec(FAMILIES["esr_tr"], 2, (4, 2))
