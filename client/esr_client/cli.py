@@ -148,8 +148,9 @@ def models(server: ServerOption = None) -> None:
 
 def _table(rows: tuple[ModelInfo, ...]) -> Table:
     sets = sorted({name for row in rows for name in row.psnr_db})
-    psnr = [f"{name}, dB" for name in sets]
-    table = Table("model", "alias", "scale", "params", "MACs/px", *psnr, "engine", "loaded", box=None)
+    psnr = [f"dB on\n{name}" for name in sets]
+    names = ("model", "alias", "scale", "params", "MACs\n/pixel", *psnr, "engine", "loaded")
+    table = Table(*names, box=None, padding=(0, 1, 0, 0), pad_edge=False)
     for row in rows:
         numbers = (f"x{row.scale}", f"{row.parameters:,}", f"{row.macs_per_pixel:,}")
         quality = [f"{row.psnr_db[name]:.2f}" if name in row.psnr_db else "" for name in sets]
