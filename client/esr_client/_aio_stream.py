@@ -86,6 +86,12 @@ class _Statuses:
         if code is not None and details != self._OWN:
             self._said.put_nowait((code, details or ""))
 
+    def cancelled(self) -> ServerError:
+        """The error to raise for a call that was cancelled, here or by the server."""
+        if self._said.empty():
+            return CallCancelledError("the stream was closed")
+        return from_status(*self._said.get_nowait())
+
     async def error(self, error: grpc.RpcError) -> ServerError:
         """The error to raise for `error`."""
         made = from_rpc(error)
@@ -223,10 +229,10 @@ async def _read(call: Call, sender: _Sender[Any], statuses: _Statuses) -> pb.Ups
     except grpc.RpcError as error:
         raise sender.error or await statuses.error(error) from error
     except asyncio.CancelledError:
-        # grpc.aio says this of a call that was cancelled here, and of a task that is being cancelled.
+        # grpc.aio says this of a call that was cancelled, here or by the server, and of a task that is being cancelled.
         if _task_is_cancelled():
             raise
-        raise sender.error or CallCancelledError("the stream was closed") from None
+        raise sender.error or statuses.cancelled() from None
     if isinstance(response, pb.UpscaleResponse):
         return response
     if sender.error is not None:

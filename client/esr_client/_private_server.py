@@ -26,36 +26,25 @@ _LAST_WORDS_BYTES = 2000
 class PrivateServer:
     """A server for one model, for as long as this object is open.
 
-    Make it before any channel: gRPC and forking do not go together. The child ends when its standard input does, which
-    the system closes however this process ends.
+    It starts at once; `wait` for it. Make it before any channel: gRPC and forking do not go together. The child ends
+    when its standard input does, which the system closes however this process ends.
     """
 
-    def __init__(self, model: str, *, start_timeout_s: float = _START_TIMEOUT_S) -> None:
-        """Start it and wait until it serves.
-
-        Raises:
-            PrivateServerError: it did not start; the message has its last words.
-        """
+    def __init__(self, model: str) -> None:
         self._directory = _private_directory()
         self.target = f"unix:{self._directory / 's'}"
         """What a client connects to."""
-        self._process: subprocess.Popen[bytes] | None = None
-        try:
-            with open(self._log, "wb") as log:
-                self._process = self._start(model, log)
-            self._wait_until_it_serves(self._process, start_timeout_s)
-        except BaseException:
-            self.close()
-            raise
+        with open(self._log, "wb") as log:
+            self._process = self._start(model, log)
 
     @property
     def _log(self) -> Path:
         return self._directory / "log"
 
     @property
-    def pid(self) -> int | None:
-        """The child's process id; None when it is closed."""
-        return self._process.pid if self._process else None
+    def pid(self) -> int:
+        """The child's process id."""
+        return self._process.pid
 
     def _start(self, model: str, log: IO[bytes]) -> subprocess.Popen[bytes]:
         # -P: a folder named esr_server where the caller happens to stand is not the server.
@@ -64,10 +53,15 @@ class PrivateServer:
         # A session of its own: Ctrl-C is for the client, which then closes this server.
         return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True)
 
-    def _wait_until_it_serves(self, process: subprocess.Popen[bytes], timeout_s: float) -> None:
+    def wait(self, timeout_s: float = _START_TIMEOUT_S) -> None:
+        """Wait until it serves.
+
+        Raises:
+            PrivateServerError: it does not; the message has its last words.
+        """
         end = time.monotonic() + timeout_s
         while not self._serves():
-            if process.poll() is not None:
+            if self._process.poll() is not None:
                 raise PrivateServerError(_why(self._last_words()))
             if time.monotonic() > end:
                 raise PrivateServerError(f"the private server did not begin to serve in {timeout_s:g} s")
@@ -84,13 +78,14 @@ class PrivateServer:
             return False
 
     def _last_words(self) -> str:
-        return self._log.read_bytes()[-_LAST_WORDS_BYTES:].decode(errors="replace").strip()
+        try:
+            return self._log.read_bytes()[-_LAST_WORDS_BYTES:].decode(errors="replace").strip()
+        except FileNotFoundError:  # closed while another thread waits for it
+            return ""
 
     def close(self) -> None:
         """End the server: ask by closing its input, then by SIGTERM, then by SIGKILL."""
-        process, self._process = self._process, None
-        if process is not None:
-            _end(process)
+        _end(self._process)
         shutil.rmtree(self._directory, ignore_errors=True)
 
     def __enter__(self) -> Self:

@@ -17,6 +17,7 @@ from rich.table import Table
 
 from esr_client._client import Client, connect
 from esr_client._errors import EsrError
+from esr_client._interrupt import interruptible
 from esr_client._private_server import PrivateServer
 from esr_client._results import ModelInfo
 from esr_client.files import ENCODERS, Encode, FileReport, FileSettings, upscale_file
@@ -62,8 +63,10 @@ def _reported() -> Iterator[None]:
 def _client(server: str | None, model: str) -> Iterator[Client]:
     with contextlib.ExitStack() as stack:
         if server is None:
+            private = stack.enter_context(PrivateServer(model))
             with _console().status(f"starting a private server with {model}"):
-                server = stack.enter_context(PrivateServer(model)).target
+                interruptible(private.wait, private.close)
+            server = private.target
         yield stack.enter_context(connect(server))
 
 
@@ -99,7 +102,7 @@ def upscale(
     )
     console = _console()
     with _reported(), _client(server, model) as client:
-        report = _upscale_with_progress(client, source, out, settings, console)
+        report = interruptible(lambda: _upscale_with_progress(client, source, out, settings, console), client.close)
         console.print(_summary(out, report), markup=False, soft_wrap=True)
 
 
@@ -140,15 +143,18 @@ def _summary(out: Path, report: FileReport) -> str:
 def models(server: ServerOption = None) -> None:
     """List the models of a server."""
     with _reported(), _client(server, DEFAULT_MODEL) as client:
-        Console(highlight=False).print(_table(client.models()))
+        Console(highlight=False).print(_table(interruptible(client.models, client.close)))
 
 
 def _table(rows: tuple[ModelInfo, ...]) -> Table:
-    table = Table("model", "alias", "scale", "parameters", "MACs/pixel", "PSNR in dB", "engine", "loaded")
+    sets = sorted({name for row in rows for name in row.psnr_db})
+    psnr = [f"dB on\n{name}" for name in sets]
+    names = ("model", "alias", "scale", "params", "MACs\n/pixel", *psnr, "engine", "loaded")
+    table = Table(*names, box=None, padding=(0, 1, 0, 0), pad_edge=False)
     for row in rows:
-        psnr = ", ".join(f"{name} {value:.2f}" for name, value in sorted(row.psnr_db.items()))
         numbers = (f"x{row.scale}", f"{row.parameters:,}", f"{row.macs_per_pixel:,}")
-        table.add_row(row.model, row.alias, *numbers, psnr, row.engine, "yes" if row.loaded else "")
+        quality = [f"{row.psnr_db[name]:.2f}" if name in row.psnr_db else "" for name in sets]
+        table.add_row(row.model, row.alias, *numbers, *quality, row.engine, "yes" if row.loaded else "")
     return table
 
 
@@ -160,7 +166,7 @@ def status(
 ) -> None:
     """Ask a server for its health. The exit code is 0 only if it serves."""
     with _reported(), connect(server) as client:
-        found = client.status()
+        found = interruptible(client.status, client.close)
         for name, state in (("server", found.overall), *found.services.items()):
             typer.echo(f"{name}: {state.value}")
     raise typer.Exit(0 if found.serving else 1)

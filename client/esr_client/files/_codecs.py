@@ -25,11 +25,17 @@ class EncoderRow:
     even: bool = False
     """Refuses odd sizes of subsampled formats."""
     fixed: Mapping[str, str] = field(default_factory=dict)
+    bitstream: str = "matroska"
+    """A container in which one packet can be read back with its headers as the encoder wrote them."""
+    quiet: Mapping[str, str] = field(default_factory=dict)
+    """Keeps its library from writing to the terminal; of no interest to a server."""
 
 
 ENCODERS = {
-    "libx264": EncoderRow(crf=18, preset="medium", even=True),
-    "libx265": EncoderRow(crf=20, preset="medium", even=True, fixed={"x265-params": "log-level=error"}),
+    "libx264": EncoderRow(crf=18, preset="medium", even=True, bitstream="h264"),
+    "libx265": EncoderRow(
+        crf=20, preset="medium", even=True, bitstream="hevc", quiet={"x265-params": "log-level=error"}
+    ),
     "libvpx-vp9": EncoderRow(crf=24, preset="4", preset_option="cpu-used", fixed={"b": "0", "row-mt": "1"}),
     "libsvtav1": EncoderRow(crf=24, preset="8"),
 }

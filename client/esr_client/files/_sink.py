@@ -56,7 +56,7 @@ class Sink:
 
     def choose(self, source: Source) -> None:
         """Choose the streams of the input that will be copied; those that cannot are named in a notice."""
-        others = [stream for stream in source.container.streams if stream.index != source.video.index]
+        others = [stream for stream in source.container.streams if source.may_copy(stream)]
         self.copies = [stream for stream in others if can_hold(self.format_name, stream)]
         lost = [describe(stream) for stream in others if stream not in self.copies]
         if lost:

@@ -129,6 +129,11 @@ class Source:
             skip_undecodable=skip_undecodable,
         )
 
+    def may_copy(self, stream: av.stream.Stream) -> bool:
+        """Whether a stream is one to copy. MP4 keeps its chapters in a stream too, and its muxer makes that anew."""
+        is_chapters = stream.type == "data" and stream.name == "bin_data" and bool(self.container.chapters())
+        return stream.index != self.video.index and not is_chapters
+
     # -- reading
 
     def start(self, copies: Iterable[av.stream.Stream]) -> None:

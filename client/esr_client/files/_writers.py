@@ -16,9 +16,9 @@ from esr_client import _av_frame
 from esr_client._config import VideoFormat
 from esr_client._errors import ContractError, OutputError
 from esr_client._frame import Color, ColorRange, Frame, Packet
-from esr_client.files._codecs import Encoding, check_size, encoder_format
+from esr_client.files._codecs import Encoding, check_size, encoder_format, encoder_row
 from esr_client.files._copies import kept
-from esr_client.files._shown import output_error
+from esr_client.files._shown import output_error, reason
 from esr_client.files._sink import Notice, Sink
 from esr_client.files._source import Source
 
@@ -128,14 +128,23 @@ class FrameWriter:
         return self._sink.open(self._source, lambda c: self._add(c, frame, name))
 
     def _add(self, container: OutputContainer, frame: Frame, name: str) -> VideoStream:
-        made: Any = container.add_stream(
-            self._encoding.codec, rate=self._source.frame_rate, options=dict(self._encoding.options)
-        )
+        codec = self._encoding.codec
+        options = {**self._encoding.options, **encoder_row(codec).quiet}
+        made: Any = container.add_stream(codec, rate=self._source.frame_rate, options=options)
         stream: VideoStream = made
         stream.width, stream.height, stream.pix_fmt = frame.width, frame.height, name
         stream.codec_context.time_base = stream.time_base = self._source.time_base
         _tag(stream, _color(frame), frame.sample_aspect_ratio, self._source)
+        self._open_encoder(stream)
         return stream
+
+    def _open_encoder(self, stream: VideoStream) -> None:
+        try:
+            stream.codec_context.open()
+        except (av.FFmpegError, ValueError) as error:
+            said = ", ".join(f"{name} {value}" for name, value in self._encoding.options.items())
+            what = f"{stream.width}x{stream.height} {stream.pix_fmt} with {said}"
+            raise OutputError(f"{self._encoding.codec} cannot encode {what}: {reason(error)}") from error
 
     def _check_same(self, frame: Frame, first: Frame) -> None:
         old, new = (f"{f.width}x{f.height} {f.pixel_format}" for f in (first, frame))
@@ -225,6 +234,13 @@ def _template(codec: str, packet: Packet, said: VideoFormat) -> InputContainer:
 
     PyAV's `add_mux_stream` makes streams without a codec context, which can have no extradata, tags or rotation.
     """
+    name = encoder_row(codec).bitstream
+    # A muxer rewrites packets for length prefixes only if the headers, too, are those of a bare bitstream.
+    data = packet.data if name != "matroska" else _in_matroska(codec, packet, said)
+    return av.open(io.BytesIO(data), "r", format=name)
+
+
+def _in_matroska(codec: str, packet: Packet, said: VideoFormat) -> bytes:
     memory = io.BytesIO()
     with av.open(memory, "w", format="matroska") as output:
         stream: Any = output.add_mux_stream(codec, rate=25, width=said.width, height=said.height)
@@ -233,5 +249,4 @@ def _template(codec: str, packet: Packet, said: VideoFormat) -> InputContainer:
         only.pts = only.dts = 0
         only.time_base, only.is_keyframe, only.stream = Fraction(1, 1000), True, stream
         output.mux(only)
-    memory.seek(0)
-    return av.open(memory, "r")
+    return memory.getvalue()

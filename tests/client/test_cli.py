@@ -1,0 +1,187 @@
+"""`esr-client`, in this process and as one of its own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from typer.testing import CliRunner
+
+import esr_client
+from esr_client import _private_server, cli
+from esr_client._private_server import PrivateServer
+from tests.client import clips
+from tests.client.clips import Clip, make
+from tests.client.pictures import eventually
+from tests.support.server import running_on_thread
+from tests.support.server import target as target_of
+
+LONG = Clip(pts=range(0, 3000 * 512, 512), size=(96, 64))
+SLOW = ("--model", "bicubic_x4", "--preset", "placebo")
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    """A real server's target."""
+    with running_on_thread() as server:
+        yield target_of(server)
+
+
+@pytest.fixture(scope="module")
+def long_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file that takes a while."""
+    return make(tmp_path_factory.mktemp("long") / "long.mp4", LONG)
+
+
+def run(*arguments: object) -> tuple[int, str]:
+    """Exit code and output."""
+    done = CliRunner().invoke(cli.app, [str(argument) for argument in arguments])
+    return done.exit_code, " ".join(done.output.split())
+
+
+def start(*arguments: object) -> subprocess.Popen[str]:
+    """Start it as a process of its own."""
+    command = [sys.executable, "-m", "esr_client.cli", *map(str, arguments)]
+    return subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+def writes(folder: Path) -> bool:
+    """Whether an output is being written there."""
+    return any(".part" in path.name for path in folder.iterdir())
+
+
+def test_upscale(server: str, tmp_path: Path) -> None:
+    source, out = make(tmp_path / "in.mp4", Clip(languages=("eng",))), tmp_path / "out.mp4"
+    code, said = run("upscale", source, out, "--server", server, "--model", "bicubic_x2", "--preset", "ultrafast")
+    assert code == 0, said
+    assert "12 frames" in said
+    assert "1 other streams copied" in said
+    assert clips.video(out).times == clips.video(source).times
+
+
+def test_remarks_are_shown(server: str, tmp_path: Path) -> None:
+    source = make(tmp_path / "in.mp4", Clip(pts=(0, 1, 2)))
+    code, said = run("upscale", source, tmp_path / "out.mkv", "--server", server, "--model", "bicubic_x2")
+    assert (code, "note: .mkv counts in 1/1000 s" in said) == (0, True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (("in.mp4", "in.mp4"), 1, "exists; say --overwrite"),
+        (("nothing.mp4", "out.mp4"), 1, "cannot open nothing.mp4: No such file or directory"),
+        (("in.mp4", "out.mp4", "--model", "bicubic_x9"), 1, "no model is named 'bicubic_x9'"),
+        (("in.mp4", "out.mp4", "--server", "127.0.0.1:1"), 1, "failed to connect"),
+        (("in.mp4", "out.mp4", "--server", "nowhere"), 1, "host:port or unix:PATH"),
+        (("in.mp4", "out.mp4", "--encode", "nobody"), 2, "nobody"),
+        (("in.mp4", "out.mp4", "--codec", "theora"), 1, "no encoder of this client"),
+    ],
+)
+def test_errors_are_one_line(
+    server: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: tuple[str, ...],
+    code: int,
+    message: str,
+) -> None:
+    make(tmp_path / "in.mp4", Clip())
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ESR_SERVER", server)
+    got, said = run("upscale", *arguments)
+    assert got == code, said
+    assert message in said
+    assert "Traceback" not in said
+    assert [path.name for path in tmp_path.iterdir()] == ["in.mp4"]
+
+
+def test_models_and_status(server: str) -> None:
+    code, said = run("models", "--server", server)
+    assert code == 0
+    assert "bicubic_x2" in said
+    assert run("status", "--server", server) == (0, "server: SERVING esr_api.v1.UpscalerService: SERVING")
+    code, said = run("status", "--server", "127.0.0.1:1")
+    assert (code, "failed to connect" in said) == (1, True)
+
+
+# ---- the private server --------------------------------------------------------------------------------------------
+
+
+def test_a_private_server_comes_and_goes() -> None:
+    with PrivateServer("bicubic_x2") as private:
+        private.wait()
+        child = psutil.Process(private.pid)
+        socket = Path(private.target.removeprefix("unix:"))
+        assert stat.S_IMODE(socket.parent.stat().st_mode) == 0o700
+        assert not child.net_connections("inet")
+        with esr_client.connect(private.target) as client:
+            assert client.status().serving
+    assert not child.is_running()
+    assert not socket.parent.exists()
+
+
+def test_a_private_server_that_cannot_start() -> None:
+    with (
+        PrivateServer("nonesuch") as private,
+        pytest.raises(esr_client.PrivateServerError, match="no model is named 'nonesuch'"),
+    ):
+        private.wait()
+
+
+def test_a_private_server_that_never_serves(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(PrivateServer, "_serves", lambda _: False)
+    with (
+        PrivateServer("bicubic_x2") as private,
+        pytest.raises(esr_client.PrivateServerError, match="did not begin to serve"),
+    ):
+        private.wait(0.1)
+
+
+def test_the_server_extra_is_named_when_it_is_missing() -> None:
+    words = "Traceback ...\nModuleNotFoundError: No module named 'prometheus_client'\n"
+    assert 'pip install "edge-sr[server]"' in _private_server._why(words)
+    assert "No module named 'prometheus_client'" in _private_server._why(words)
+
+
+def test_all_that_a_newcomer_types(tmp_path: Path) -> None:
+    source, out = make(tmp_path / "in.mp4", Clip()), tmp_path / "out.mp4"
+    child = start("upscale", source, out)
+    _, said = child.communicate(timeout=60)
+    assert child.returncode == 0, said
+    assert "12 frames" in said
+    assert "esr_tr_x2_k5_c2" in said
+    assert clips.video(out).size == (96, 64)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interruption_leaves_nothing(long_clip: Path, tmp_path: Path, number: int, code: int) -> None:
+    child = start("upscale", long_clip, tmp_path / "out.mp4", *SLOW)
+    assert eventually(lambda: writes(tmp_path), 30)
+    (server,) = psutil.Process(child.pid).children()
+    child.send_signal(number)
+    _, said = child.communicate(timeout=30)
+    assert child.returncode == code
+    assert "Traceback" not in said
+    assert list(tmp_path.iterdir()) == []
+    assert not server.is_running()
+
+
+def test_the_private_server_goes_when_its_client_is_killed(long_clip: Path, tmp_path: Path) -> None:
+    child = start("upscale", long_clip, tmp_path / "out.mp4", *SLOW)
+    assert eventually(lambda: writes(tmp_path), 30)
+    (server,) = psutil.Process(child.pid).children()
+    os.kill(child.pid, signal.SIGKILL)
+    child.communicate()
+    end = time.monotonic() + 20
+    while server.is_running() and server.status() != psutil.STATUS_ZOMBIE and time.monotonic() < end:
+        time.sleep(0.05)
+    assert not server.is_running() or server.status() == psutil.STATUS_ZOMBIE
+    assert not (tmp_path / "out.mp4").exists()

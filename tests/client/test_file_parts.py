@@ -1,0 +1,79 @@
+"""Parts of the file front end that need no server."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+
+from esr_client import OutputError
+from esr_client.files._codecs import ENCODERS, check_size, encoder_format, encoding
+from esr_client.files._copies import kept
+from esr_client.files._shown import shown
+from esr_client.files._writers import Timeline
+
+
+def test_times_that_advance_are_kept() -> None:
+    said: list[str] = []
+    timeline = Timeline(Fraction(1, 1000), Fraction(25), said.append)
+    assert [timeline.at(pts) for pts in (5, 6, 100)] == [5, 6, 100]
+    assert said == []
+
+
+def test_missing_times_are_made_up_without_drift() -> None:
+    said: list[str] = []
+    timeline = Timeline(Fraction(1, 1000), Fraction(30000, 1001), said.append)
+    assert [timeline.at(None) for _ in range(4)] == [0, 33, 67, 100]
+    assert [timeline.at(None) for _ in range(3000)][-1] == round(3003 * 1001 / 30)
+    assert len(said) == 1
+
+
+def test_times_that_do_not_advance_are_moved() -> None:
+    said: list[str] = []
+    timeline = Timeline(Fraction(1, 1000), Fraction(25), said.append)
+    assert [timeline.at(pts) for pts in (40, 40, 39, 80)] == [40, 41, 42, 80]
+    assert len(said) == 1
+
+
+@pytest.mark.parametrize("codec", ENCODERS)
+def test_every_encoder_takes_ordinary_video(codec: str) -> None:
+    assert encoder_format(codec, "yuv420p") == "yuv420p"
+    assert encoder_format(codec, "yuvj420p") == "yuv420p"
+    assert encoder_format(codec, "nv12") in ("nv12", "yuv420p")
+    check_size(codec, "yuv420p", 64, 48)
+    check_size(codec, "yuv444p", 63, 47)
+
+
+def test_ten_bits_are_for_the_encoders_that_have_them() -> None:
+    assert encoder_format("libx265", "p010le") == "yuv420p10le"
+    with pytest.raises(OutputError, match="choose --codec libx264 or libx265 or libsvtav1"):
+        encoder_format("libvpx-vp9", "p010le")
+
+
+def test_the_usual_encoding() -> None:
+    assert encoding(Path("a.mkv"), None, None, None).codec == "libx264"
+    assert encoding(Path("a.webm"), None, None, None).codec == "libvpx-vp9"
+    assert encoding(Path("a.mp4"), "libx265", 0, "slow").options["crf"] == "0"
+    assert encoding(Path("a.mp4"), "libvpx-vp9", None, "2").options["cpu-used"] == "2"
+    with pytest.raises(OutputError, match="libx264, libx265"):
+        encoding(Path("a.mp4"), "h264_nvenc", None, None)
+
+
+def test_metadata_that_would_be_wrong_are_dropped() -> None:
+    given = {"title": "x", "ENCODER": "y", "DURATION": "z", "major_brand": "isom", "BPS": "1"}
+    assert kept(given) == {"title": "x", "BPS": "1"}
+    assert kept(given, upscaled=True) == {"title": "x"}
+
+
+@pytest.mark.parametrize(
+    ("url", "plain"),
+    [
+        ("rtsp://u:p@host:554/live?key=1", "rtsp://host:554/live"),
+        ("http://host/a.mp4", "http://host/a.mp4"),
+        ("/tmp/a?b.mp4", "/tmp/a?b.mp4"),
+        ("C:\\films\\a.mp4", "C:\\films\\a.mp4"),
+    ],
+)
+def test_what_is_shown_of_a_url(url: str, plain: str) -> None:
+    assert shown(url) == plain
