@@ -31,7 +31,7 @@ class _Sender(Generic[ItemT]):
     """The writing half. It knows nothing of the stream object, so that dropping that one ends the call."""
 
     def __init__(self, body: Body[ItemT], first: list[ItemT], source: Iterator[ItemT]) -> None:
-        self.error: Exception | None = None
+        self.error: BaseException | None = None
         self._body = body
         self._first = first
         self._source = source
@@ -45,7 +45,9 @@ class _Sender(Generic[ItemT]):
             yield self._body.opening()
             for item in self._items():
                 yield self._body.push(item)
-        except Exception as error:
+        except GeneratorExit:
+            raise
+        except BaseException as error:  # of whatever kind: gRPC's thread would end in silence, and the call wait
             self._fail(error)
 
     def _items(self) -> Iterator[ItemT]:
@@ -61,7 +63,7 @@ class _Sender(Generic[ItemT]):
             self._changed.wait_for(lambda: self._closed or self._body.has_room)
             return not self._closed
 
-    def _fail(self, error: Exception) -> None:
+    def _fail(self, error: BaseException) -> None:
         with self._changed:
             self.error = error
             call = self._call
@@ -200,7 +202,7 @@ class UpscaleStream(Generic[ItemT]):
             self.close()
 
 
-def _cause(source_error: Exception | None, error: grpc.RpcError) -> Exception:
+def _cause(source_error: BaseException | None, error: grpc.RpcError) -> BaseException:
     # A source that raised has cancelled the call: its exception is the reason, the status only the consequence.
     if source_error is not None:
         return source_error

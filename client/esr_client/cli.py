@@ -87,6 +87,9 @@ def upscale(
     skip_undecodable: Annotated[
         bool, typer.Option("--skip-undecodable", help="Go on after a packet that cannot be decoded.")
     ] = False,
+    duration: Annotated[
+        float | None, typer.Option(min=0, help="End after so many seconds of IN; for live inputs, which do not end.")
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT if it exists.")] = False,
 ) -> None:
     """Upscale the video of IN; audio, subtitles, chapters and metadata are copied."""
@@ -98,6 +101,7 @@ def upscale(
         encode=encode,
         deinterlace=deinterlace,
         skip_undecodable=skip_undecodable,
+        duration_s=duration,
         overwrite=overwrite,
     )
     console = _console()
@@ -149,7 +153,7 @@ def models(server: ServerOption = None) -> None:
 def _table(rows: tuple[ModelInfo, ...]) -> Table:
     sets = sorted({name for row in rows for name in row.psnr_db})
     psnr = [f"dB on\n{name}" for name in sets]
-    names = ("model", "alias", "scale", "params", "MACs\n/pixel", *psnr, "engine", "loaded")
+    names = ("model", "alias", "scale", "params", "MACs\n/px", *psnr, "engine", "loaded")
     table = Table(*names, box=None, padding=(0, 1, 0, 0), pad_edge=False)
     for row in rows:
         numbers = (f"x{row.scale}", f"{row.parameters:,}", f"{row.macs_per_pixel:,}")

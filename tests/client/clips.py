@@ -12,6 +12,7 @@ from typing import Any
 import av
 import numpy as np
 from av.packet import Packet
+from av.stream import Disposition
 
 AUDIO_RATE = 48000
 _EMPTY_TEXT_BYTES = 2  # MP4's muxer writes such packets where a text ends, as often as it sees fit
@@ -39,6 +40,8 @@ class Clip:
     attachment: bool = False
     metadata: dict[str, str] = field(default_factory=dict)
     audio_first: bool = False
+    cover: bool = False
+    """An attached picture, after the video."""
 
 
 def make(path: Path, clip: Clip) -> Path:
@@ -51,12 +54,16 @@ def make(path: Path, clip: Clip) -> Path:
         if not clip.audio_first:
             audio = [_add_audio(output, language) for language in clip.languages]
         text = _add_text(output, clip) if clip.subtitles else None
+        cover = _add_cover(output) if clip.cover else None
         if clip.chapters:
             half = {"id": 1, "start": 0, "end": 200, "time_base": Fraction(1, 1000), "metadata": {"title": "Dawn"}}
             rest = {"id": 2, "start": 200, "end": 450, "time_base": Fraction(1, 1000), "metadata": {"title": "Dusk"}}
             output.set_chapters([half, rest])  # type: ignore[list-item]
         if clip.attachment:
             output.add_attachment("note.txt", "text/plain", b"hello")
+        if cover is not None:
+            output.mux(cover.encode(av.VideoFrame(16, 16, "yuvj420p")))
+            output.mux(cover.encode(None))
         if text is not None:
             _write_text(output, text, clip.subtitles)
         for number, stream in enumerate(audio):
@@ -110,6 +117,13 @@ def _write_audio(output: Any, audio: Any, number: int) -> None:
     output.mux(audio.encode(None))
 
 
+def _add_cover(output: Any) -> Any:
+    cover = output.add_stream("mjpeg", rate=1)
+    cover.width, cover.height, cover.pix_fmt = 16, 16, "yuvj420p"
+    cover.disposition = Disposition.attached_pic
+    return cover
+
+
 def _add_text(output: Any, clip: Clip) -> Any:
     text = output.add_mux_stream(clip.subtitles)
     text.time_base = Fraction(1, 1000)
@@ -123,6 +137,18 @@ def _write_text(output: Any, text: Any, codec: str) -> None:
         packet.pts = packet.dts = start
         packet.duration, packet.time_base, packet.stream = 100, Fraction(1, 1000), text
         output.mux(packet)
+
+
+def join(path: Path, first: Path, second: Path) -> Path:
+    """Write a file with the video streams of two others."""
+    with av.open(str(first)) as a, av.open(str(second)) as b, av.open(str(path), "w") as output:
+        made = [(f, output.add_stream_from_template(f.streams.video[0], opaque=True)) for f in (a, b)]
+        for opened, stream in made:
+            for packet in opened.demux(opened.streams.video[0]):
+                if packet.size:
+                    packet.stream = stream
+                    output.mux(packet)
+    return path
 
 
 # ---- reading back -------------------------------------------------------------------------------------------------

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from fractions import Fraction
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import av
 import pytest
+from av.stream import Disposition
 
 import esr_client
 from esr_client.files import Encode, FileReport, FileSettings, Progress, upscale_file
@@ -23,7 +27,7 @@ def client() -> Iterator[esr_client.Client]:
         yield client
 
 
-def upscale(client: esr_client.Client, source: Path, out: Path, **settings: object) -> FileReport:
+def upscale(client: esr_client.Client, source: Path | str, out: Path, **settings: object) -> FileReport:
     """Upscale with bicubic and a quick encoder."""
     chosen = {"model": "bicubic_x2", "preset": "ultrafast"} | settings
     return upscale_file(client, source, out, FileSettings(**chosen))  # type: ignore[arg-type]
@@ -196,6 +200,84 @@ def test_the_video_need_not_come_first(client: esr_client.Client, tmp_path: Path
     assert clips.others(tmp_path / "out.mp4") == clips.others(source)
     with av.open(str(tmp_path / "out.mp4")) as out:
         assert [stream.type for stream in out.streams] == ["audio", "audio", "video"]
+
+
+def test_a_cover_is_copied(client: esr_client.Client, tmp_path: Path) -> None:
+    source = make(tmp_path / "in.mp4", Clip(cover=True))
+    upscale(client, source, tmp_path / "out.mp4")
+    assert clips.others(tmp_path / "out.mp4") == clips.others(source)
+    with av.open(str(tmp_path / "out.mp4")) as out:
+        assert [bool(s.disposition & Disposition.attached_pic) for s in out.streams] == [False, True]
+
+
+def test_a_second_video_is_copied(client: esr_client.Client, tmp_path: Path) -> None:
+    first, second = make(tmp_path / "a.mp4", Clip(pts=VFR)), make(tmp_path / "b.mp4", Clip(size=(64, 64)))
+    source = clips.join(tmp_path / "in.mp4", first, second)
+    upscale(client, source, tmp_path / "out.mp4")
+    assert clips.video(tmp_path / "out.mp4").times == clips.video(first).times
+    assert clips.others(tmp_path / "out.mp4") == clips.others(source)
+
+
+def _say_nothing(*_: object) -> None:
+    pass
+
+
+@contextmanager
+def http(answer: Callable[[BaseHTTPRequestHandler], None]) -> Iterator[str]:
+    """An HTTP server whose GET is `answer`; gives its address."""
+    handler = type(
+        "Handler",
+        (BaseHTTPRequestHandler,),
+        {"do_GET": answer, "log_message": _say_nothing, "protocol_version": "HTTP/1.1"},
+    )
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def test_a_url(client: esr_client.Client, tmp_path: Path) -> None:
+    source = make(tmp_path / "in.ts", Clip(time_base=Fraction(1, 90000), pts=range(132000, 168000, 3000)))
+
+    def answer(request: BaseHTTPRequestHandler) -> None:
+        request.send_response(200)
+        request.send_header("Transfer-Encoding", "chunked")
+        request.end_headers()
+        whole = source.read_bytes()
+        for start in range(0, len(whole) + 1880, 1880):  # as a live one would: in pieces, of unknown length
+            piece = whole[start : start + 1880]
+            request.wfile.write(b"%x\r\n%b\r\n" % (len(piece), piece))
+
+    with http(answer) as address:
+        report = upscale(client, f"{address}/live.ts", tmp_path / "out.ts")
+    assert report.frames == 12
+    assert clips.video(tmp_path / "out.ts").times == clips.video(source).times
+
+
+def test_a_part_of_what_does_not_end(client: esr_client.Client, tmp_path: Path) -> None:
+    source = make(tmp_path / "in.mp4", Clip(pts=range(0, 100 * 512, 512), options={"bf": "0"}, languages=("eng",)))
+    assert upscale(client, source, tmp_path / "out.mp4", duration_s=0.4).frames == 10
+    assert clips.video(tmp_path / "out.mp4").times == clips.video(source).times[:10]
+
+
+def test_a_url_that_falls_silent(client: esr_client.Client, tmp_path: Path) -> None:
+    source = make(tmp_path / "in.ts", Clip(time_base=Fraction(1, 90000), pts=range(132000, 492000, 3000)))
+    over = threading.Event()
+
+    def answer(request: BaseHTTPRequestHandler) -> None:
+        request.send_response(200)
+        request.end_headers()
+        request.wfile.write(source.read_bytes()[: source.stat().st_size * 3 // 4])
+        request.wfile.flush()
+        over.wait(10)
+
+    with http(answer) as address:
+        with pytest.raises(esr_client.InputError, match=r"cannot (open|read) http://127.0.0.1"):
+            upscale(client, f"{address}/live.ts", tmp_path / "out.ts", open_timeout_s=1.0, read_timeout_s=0.3)
+        over.set()
+    assert only(tmp_path) == {"in.ts"}
 
 
 def test_progress(client: esr_client.Client, tmp_path: Path) -> None:

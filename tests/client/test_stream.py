@@ -155,8 +155,8 @@ def test_a_window_of_one_can_be_deinterlaced(target: str, script: Script) -> Non
         assert eventually(lambda: script.frames == 3)
 
 
-class SourceError(Exception):
-    """Raised by a caller's iterator."""
+class SourceError(BaseException):
+    """Raised by a caller's iterator. Not even an Exception."""
 
 
 @pytest.mark.parametrize("good", [0, 1, 5])

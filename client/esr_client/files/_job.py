@@ -44,6 +44,8 @@ class FileSettings:
     """"bwdif", or empty: interlaced frames are refused."""
     skip_undecodable: bool = False
     """Go on after a packet that cannot be decoded."""
+    duration_s: float | None = None
+    """End after so much video; None is to the input's end, which a live one may not have."""
     overwrite: bool = False
     open_timeout_s: float | None = 30.0
     read_timeout_s: float | None = 30.0
@@ -111,9 +113,10 @@ class _Job:
 
     def run(self, url: str, out: Path) -> FileReport:
         settings = self._settings
+        timeouts = settings.open_timeout_s, settings.read_timeout_s
         with (
             Sink(out, settings.overwrite, self._note) as sink,
-            Source(url, settings.open_timeout_s, settings.read_timeout_s) as source,
+            Source(url, timeouts, skip_undecodable=settings.skip_undecodable, duration_s=settings.duration_s) as source,
         ):
             chosen = encoding(out, settings.codec, settings.crf, settings.preset)
             sink.choose(source)
@@ -130,7 +133,7 @@ class _Job:
 
     def _config(self, source: Source, chosen: Encoding) -> StreamConfig:
         settings = self._settings
-        given = source.config(settings.skip_undecodable)
+        given = source.config()
         wanted = self._encoded(source, chosen) if settings.encode == Encode.SERVER else RawOutput()
         return StreamConfig(model=settings.model, input=given, output=wanted, deinterlace=settings.deinterlace)
 

@@ -13,6 +13,7 @@ from typing import Any, Self
 
 import av
 import numpy as np
+from av.codec.context import ThreadType
 from av.packet import Packet as AvPacket
 from av.sidedata.sidedata import Type as SideData
 from av.stream import Disposition
@@ -47,27 +48,42 @@ class Picture:
 class Source:
     """An open input. `items` may run on another thread than everything else."""
 
-    def __init__(self, url: str, open_timeout_s: float | None, read_timeout_s: float | None) -> None:
+    def __init__(
+        self,
+        url: str,
+        timeouts_s: tuple[float | None, float | None],
+        *,
+        skip_undecodable: bool = False,
+        duration_s: float | None = None,
+    ) -> None:
         """Open a file, or any URL that PyAV opens, and choose the video stream.
+
+        `timeouts_s` are for opening and for each read; after `duration_s` of video the input counts as ended.
 
         Raises:
             InputError: it cannot be opened, or has no video.
         """
         self._shown = shown(url)
         try:
-            self.container = av.open(url, timeout=(open_timeout_s, read_timeout_s), metadata_errors="replace")
+            self.container = av.open(url, timeout=timeouts_s, metadata_errors="replace")
         except (av.FFmpegError, OSError, ValueError) as error:
             raise InputError(f"cannot open {self._shown}: {reason(error)}") from error
         self._reading = threading.Lock()
         self._closed = False
         self._copied: deque[AvPacket[Any]] = deque()
         self._head: list[AvPacket[Any]] = []
+        self._packets: Iterator[AvPacket[Any]] = iter(())
+        self._skip_undecodable = skip_undecodable
+        self._duration_s = duration_s
+        self._began: Fraction | None = None
         self.discarded: set[int] = set()
         """pts of pictures that the container wants decoded and not shown."""
         self.picture = Picture()
         self.video = self._choose()
         self.codec = self.video.codec_context.codec.canonical_name
         self.sends_packets = self.codec in SERVER_DECODES
+        if not self.sends_packets:
+            self.video.thread_type = ThreadType.AUTO
 
     def _choose(self) -> VideoStream:
         pictures = Disposition.attached_pic | Disposition.timed_thumbnails
@@ -117,7 +133,7 @@ class Source:
             rotation=self.picture.rotation,
         )
 
-    def config(self, skip_undecodable: bool) -> EncodedInput | RawInput:
+    def config(self) -> EncodedInput | RawInput:
         """The input side of the stream's config."""
         if not self.sends_packets:
             return RawInput(format=self.format(), time_base=self.time_base)
@@ -126,7 +142,7 @@ class Source:
             extradata=self.video.codec_context.extradata or b"",
             time_base=self.time_base,
             format=self.format(),
-            skip_undecodable=skip_undecodable,
+            skip_undecodable=self._skip_undecodable,
         )
 
     def may_copy(self, stream: av.stream.Stream) -> bool:
@@ -187,12 +203,22 @@ class Source:
         for packet in itertools.chain(self._head, self._packets):
             if packet.stream_index != self.video.index:
                 self._copied.append(packet)
+            elif self._is_over(packet):
+                break
             elif self.sends_packets:
                 yield self._packet(packet)
             else:
                 yield from self._decoded(packet)
         if not self.sends_packets:
             yield from self._decoded(None)
+
+    def _is_over(self, packet: AvPacket[Any]) -> bool:
+        ticks = packet.pts if packet.dts is None else packet.dts
+        if self._duration_s is None or ticks is None:
+            return False
+        now = ticks * packet.time_base
+        self._began = now if self._began is None else self._began
+        return float(now - self._began) >= self._duration_s
 
     def _packet(self, packet: AvPacket[Any]) -> Packet:
         if packet.is_discard and packet.pts is not None:
@@ -211,6 +237,8 @@ class Source:
         try:
             frames = self.video.codec_context.decode(packet)
         except av.FFmpegError as error:
+            if self._skip_undecodable:
+                return
             raise InputError(f"cannot decode {self.codec} of {self._shown}: {reason(error)}") from error
         yield from (_known(frame, self.time_base) for frame in frames)
 
