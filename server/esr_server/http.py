@@ -10,6 +10,7 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 _log = logging.getLogger(__name__)
+_POLL_S = 0.05  # how long `close` may take to be noticed
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,9 @@ class HttpServer:
             raise ValueError(f"an HTTP address is HOST:PORT, not {address!r}")
         self._server = ThreadingHTTPServer((host.strip("[]"), int(port)), _handler(routes))
         self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, name="esr-http", daemon=True)
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(_POLL_S,), name="esr-http", daemon=True
+        )
 
     @property
     def port(self) -> int:

@@ -46,7 +46,7 @@ class ModelPool:
         Raises:
             UnknownModelError: there is no such model; WeightsError, EngineError: it cannot run here.
         """
-        spec = resolve(name or self._default)
+        spec = resolve(name or self._default, list_models())
         with self._lock:
             if spec not in self._loaded:
                 self._loaded[spec] = self._load(spec)

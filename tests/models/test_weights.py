@@ -41,6 +41,7 @@ def test_shipped_weights_and_cards(spec: ModelSpec) -> None:
 def test_round_trip(tmp_path: Path) -> None:
     path = save_weights(SPEC, {"filter.weight": GOOD + 3}, _card(SPEC), tmp_path / "new")
     assert path.name == "esr_tr_x2_k3_c1.safetensors"
+    assert path.stat().st_mode == path.with_suffix(".json").stat().st_mode
     assert np.array_equal(load_weights(SPEC, path.parent)["filter.weight"], GOOD + 3)
     assert load_card(SPEC, path.parent) == _card(SPEC)
     assert SPEC in list_models(path.parent)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file, save
 
 from esr_upscale.errors import WeightsError
 from esr_upscale.models.card import ModelCard, parse_card
@@ -61,7 +61,8 @@ def save_weights(spec: ModelSpec, tensors: Mapping[str, NDArray[np.float32]], ca
     directory.mkdir(parents=True, exist_ok=True)
     path = directory / (spec.canonical_id + SUFFIX)
     contiguous = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
-    save_file(contiguous, path, metadata={"model": spec.canonical_id, "padding": spec.padding})
+    # Not save_file, which makes a file that only its owner may read: installed by root, no service could.
+    path.write_bytes(save(contiguous, metadata={"model": spec.canonical_id, "padding": spec.padding}))
     path.with_suffix(".json").write_text(card.to_json(), encoding="utf-8")
     return path
 

@@ -1,0 +1,29 @@
+"""Console scripts on an installation that lacks an extra."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+
+@pytest.mark.parametrize(
+    ("room", "script", "says"),
+    [
+        ("esr_upscale.entry", "esr", 'esr needs safetensors, which is not installed: pip install "edge-sr[train]"'),
+        ("esr_server.entry", "esr_serve", 'esr-serve needs safetensors, which is not installed: pip install "edge-sr['),
+    ],
+)
+def test_a_missing_library_is_a_sentence(room: str, script: str, says: str) -> None:
+    """None in sys.modules makes an import fail as if the library were not there."""
+    code = f"import sys; sys.modules['safetensors'] = None; from {room} import {script}; {script}()"
+    done = subprocess.run((sys.executable, "-c", code), capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith(says)
+
+
+def test_a_fault_of_our_own_stays_a_traceback() -> None:
+    code = "import sys; sys.modules['esr_upscale.cli'] = None; from esr_upscale.entry import esr; esr()"
+    done = subprocess.run((sys.executable, "-c", code), capture_output=True, text=True, timeout=60, check=False)
+    assert "ModuleNotFoundError" in done.stderr
