@@ -6,7 +6,7 @@ import itertools
 import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from types import TracebackType
 from typing import Any, Self
@@ -22,9 +22,10 @@ from av.video.stream import VideoStream
 from esr_client import _av_frame
 from esr_client._config import EncodedInput, RawInput, VideoFormat
 from esr_client._errors import InputError
-from esr_client._frame import Frame, Packet
+from esr_client._frame import ChromaLocation, Frame, Packet
 from esr_client.files._codecs import SERVER_DECODES
 from esr_client.files._shown import reason, shown
+from esr_client.files._siting import chroma_location
 
 _HEAD_PACKETS = 256  # as far as the first decodable picture is looked for
 _DEFAULT_RATE = Fraction(25)
@@ -37,12 +38,13 @@ _UNPACKED = {"gbrp": "rgb24", "rgb0": "rgb24", "bgr0": "rgb24"}
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """What only a decoded picture says."""
+    """What only the first picture and its headers say."""
 
     pixel_format: str = ""
     rotation: int = 0
     display_matrix: tuple[int, ...] | None = None
     """Nine integers as FFmpeg has them, or None."""
+    chroma_location: ChromaLocation = ChromaLocation.UNSPECIFIED
 
 
 class Source:
@@ -128,7 +130,7 @@ class Source:
             width=context.width,
             height=context.height,
             pixel_format=self.picture.pixel_format,
-            color=_av_frame.color_of(context),
+            color=replace(_av_frame.color_of(context), chroma_location=self.picture.chroma_location),
             sample_aspect_ratio=Fraction(ratio) if ratio else None,
             rotation=self.picture.rotation,
         )
@@ -176,7 +178,8 @@ class Source:
         if frames:
             name = frames[0].format.name
             known = _UNPACKED.get(name) or _SAME_LAYOUT.get(name) or name
-            self.picture = Picture(known, frames[0].rotation, _matrix(frames[0]))
+            location = chroma_location(self.video, packet)
+            self.picture = Picture(known, frames[0].rotation, _matrix(frames[0]), location)
         return bool(frames)
 
     def _read(self, packets: Iterator[AvPacket[Any]]) -> Iterator[AvPacket[Any]]:

@@ -15,7 +15,7 @@ from av.video.stream import VideoStream
 from esr_client import _av_frame
 from esr_client._config import VideoFormat
 from esr_client._errors import ContractError, OutputError
-from esr_client._frame import Color, ColorRange, Frame, Packet
+from esr_client._frame import ChromaLocation, Color, ColorRange, Frame, Packet
 from esr_client.files._codecs import Encoding, check_size, encoder_format, encoder_row
 from esr_client.files._copies import kept
 from esr_client.files._shown import output_error, reason
@@ -129,7 +129,7 @@ class FrameWriter:
 
     def _add(self, container: OutputContainer, frame: Frame, name: str) -> VideoStream:
         codec = self._encoding.codec
-        options = {**self._encoding.options, **encoder_row(codec).quiet}
+        options = {**self._encoding.options, **encoder_row(codec).quiet, **_siting(frame.color)}
         made: Any = container.add_stream(codec, rate=self._source.frame_rate, options=options)
         stream: VideoStream = made
         stream.width, stream.height, stream.pix_fmt = frame.width, frame.height, name
@@ -171,6 +171,12 @@ class FrameWriter:
         for packet in packets:
             packet.duration = self._durations.pop(packet.pts or 0, packet.duration)
             yield packet
+
+
+def _siting(color: Color) -> dict[str, str]:
+    """The encoder option for it; PyAV has no attribute."""
+    known = color.chroma_location is not ChromaLocation.UNSPECIFIED
+    return {"chroma_sample_location": str(int(color.chroma_location))} if known else {}
 
 
 def _color(frame: Frame) -> Color:

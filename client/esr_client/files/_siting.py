@@ -1,0 +1,77 @@
+"""Where a stream's chroma lies, as its codec headers say.
+
+PyAV shows it from version 19 on. Until then FFmpeg's `trace_headers` bitstream filter prints the headers of a packet to
+FFmpeg's log, and there it is read. The log's level is the process's, so it is raised for one packet and put back.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import av
+import av.logging
+from av.bitstream import BitStreamFilterContext, bitstream_filters_available
+from av.packet import Packet
+from av.video.stream import VideoStream
+
+from esr_client._frame import ChromaLocation
+
+_FILTER = "trace_headers"
+
+# H.264 and HEVC count chroma_sample_loc_type from 0, left, in the order of FFmpeg's AVChromaLocation. AV1 knows two
+# positions, of which its "vertical" is left.
+_H26X = (re.compile(r"chroma_sample_loc_type_top_field\s.*= (\d+)"), {i: ChromaLocation(i + 1) for i in range(6)})
+_AV1 = (
+    re.compile(r"chroma_sample_position\s.*= (\d+)"),
+    {1: ChromaLocation.LEFT, 2: ChromaLocation.TOPLEFT},
+)
+_HEADERS: Mapping[str, tuple[re.Pattern[str], Mapping[int, ChromaLocation]]] = {
+    "h264": _H26X,
+    "hevc": _H26X,
+    "av1": _AV1,
+}
+
+_log_level = threading.Lock()
+
+
+def chroma_location(stream: VideoStream, packet: Packet[Any]) -> ChromaLocation:
+    """The siting that the headers before or in `packet` say; unspecified if they do not, or cannot be read."""
+    known = _HEADERS.get(stream.codec_context.codec.canonical_name)
+    if known is None or _FILTER not in bitstream_filters_available:
+        return ChromaLocation.UNSPECIFIED
+    pattern, locations = known
+    found = (pattern.search(line) for line in _trace(stream, packet))
+    said = next((int(match[1]) for match in found if match), -1)
+    return locations.get(said, ChromaLocation.UNSPECIFIED)
+
+
+def _trace(stream: VideoStream, packet: Packet[Any]) -> list[str]:
+    with _captured() as logs:
+        try:
+            BitStreamFilterContext(_FILTER, stream).filter(_copy(packet))
+        except av.FFmpegError:
+            return []  # damaged headers; the decoder has the last word on them, and says it better
+    return [message for _, _, message in logs]
+
+
+@contextmanager
+def _captured() -> Iterator[list[tuple[int, str, str]]]:
+    with _log_level:
+        before = av.logging.get_level()
+        av.logging.set_level(av.logging.INFO)
+        try:
+            with av.logging.Capture() as logs:
+                yield logs
+        finally:
+            av.logging.set_level(before)
+
+
+def _copy(packet: Packet[Any]) -> Packet[Any]:
+    # A filter takes the data out of the packet that it is given.
+    copy: Packet[Any] = Packet(packet.size)
+    copy.update(bytes(packet))
+    return copy

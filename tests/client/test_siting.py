@@ -1,0 +1,71 @@
+"""Where chroma lies: read from the headers, used by the server, and said again of the output."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import av
+import av.logging
+import pytest
+
+import esr_client
+from esr_client import ChromaLocation
+from esr_client.files import Encode, FileSettings, upscale_file
+from esr_client.files._siting import chroma_location
+from tests.client.clips import Clip, make
+from tests.support.server import running_on_thread
+
+SAID = [location for location in ChromaLocation if location is not ChromaLocation.UNSPECIFIED]
+
+
+@pytest.fixture(scope="module")
+def client() -> Iterator[esr_client.Client]:
+    with running_on_thread() as server, esr_client.connect(f"127.0.0.1:{server.grpc.ports[0]}") as connected:
+        yield connected
+
+
+def _made(folder: Path, codec: str, location: ChromaLocation) -> Path:
+    options = {"chroma_sample_location": str(int(location))}
+    if codec == "libx265":
+        options["x265-params"] = "log-level=none"
+    return make(folder / "in.mp4", Clip(codec=codec, options=options, size=(64, 64)))
+
+
+def _said(path: Path) -> ChromaLocation:
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        return chroma_location(stream, next(container.demux(stream)))
+
+
+@pytest.mark.parametrize("location", SAID, ids=lambda location: location.name)
+@pytest.mark.parametrize("codec", ["libx264", "libx265"])
+def test_the_headers_are_read(tmp_path: Path, codec: str, location: ChromaLocation) -> None:
+    # Left is what H.264 means without saying, so its encoder does not say it.
+    unsaid = codec == "libx264" and location is ChromaLocation.LEFT
+    assert _said(_made(tmp_path, codec, location)) is (ChromaLocation.UNSPECIFIED if unsaid else location)
+
+
+def test_headers_that_say_nothing_and_codecs_that_cannot(tmp_path: Path) -> None:
+    assert _said(make(tmp_path / "a.mp4", Clip())) is ChromaLocation.UNSPECIFIED
+    assert _said(make(tmp_path / "b.mp4", Clip(codec="mpeg4"))) is ChromaLocation.UNSPECIFIED
+
+
+def test_the_log_level_is_put_back_and_the_packet_is_left_alone(tmp_path: Path) -> None:
+    before = av.logging.get_level()
+    with av.open(str(_made(tmp_path, "libx264", ChromaLocation.TOP))) as container:
+        stream = container.streams.video[0]
+        packet = next(container.demux(stream))
+        data = bytes(packet)
+        chroma_location(stream, packet)
+        assert bytes(packet) == data
+    assert av.logging.get_level() == before
+
+
+@pytest.mark.parametrize("encode", list(Encode))
+def test_what_the_input_says_the_output_says(client: esr_client.Client, tmp_path: Path, encode: Encode) -> None:
+    source = _made(tmp_path, "libx265", ChromaLocation.TOPLEFT)
+    out = tmp_path / "out.mp4"
+    report = upscale_file(client, source, out, FileSettings(model="bicubic_x2", encode=encode))
+    assert report.negotiated.output_format.color.chroma_location is ChromaLocation.TOPLEFT
+    assert _said(out) is ChromaLocation.TOPLEFT
