@@ -223,9 +223,13 @@ class AsyncUpscaleStream(Generic[ItemT]):
 
 
 async def _read(call: Call, sender: _Sender[Any], statuses: _Statuses) -> pb.UpscaleResponse | None:
-    """The next response; None at the end."""
+    """The next response; None at the end.
+
+    The call is iterated, because its `read` gives nothing more once a write has failed: not the answers that came
+    before the server ended the call, and not its status, which waits behind them.
+    """
     try:
-        response = await call.read()
+        response = await anext(aiter(call), None)
     except grpc.RpcError as error:
         raise sender.error or await statuses.error(error) from error
     except asyncio.CancelledError:
