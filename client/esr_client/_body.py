@@ -123,10 +123,11 @@ class Body(Generic[ItemT]):
                 code=ErrorCode.RESOURCE_EXHAUSTED,
             )
         frame = _in_time_base(frame, self._config.input.time_base)
-        message = _convert.frame_to(frame, self._sent, self._said_in)
-        if message.HasField("format"):
+        request = pb.UpscaleRequest()
+        _convert.fill_frame(request.frame, frame, self._sent, self._said_in)
+        if request.frame.HasField("format"):
             self._said_in = _convert.format_of(frame)
-        return pb.UpscaleRequest(frame=message)
+        return request
 
     # -- from the server
 

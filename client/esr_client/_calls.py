@@ -36,9 +36,8 @@ def image_request(
     kind = kind_of(frame)
     value = kind.to_frame(frame)
     fmt = _convert.format_of(value)
-    request = pb.UpscaleImageRequest(
-        model=model, format=_convert.format_to(fmt), frame=_convert.frame_to(value, said=fmt)
-    )
+    request = pb.UpscaleImageRequest(model=model, format=_convert.format_to(fmt))
+    _convert.fill_frame(request.frame, value, said=fmt)
 
     def answer(response: pb.UpscaleImageResponse) -> FrameT:
         said = _convert.format_from(response.format)

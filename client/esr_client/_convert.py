@@ -155,23 +155,24 @@ def config_request(config: StreamConfig) -> pb.UpscaleRequest:
 # ---- frames and packets -----------------------------------------------------------------------------------------
 
 
-def _plane_to(plane: NDArray[Any]) -> pb.Plane:
-    # tobytes() drops the padding of rows in the one copy that protobuf needs anyway.
-    return pb.Plane(data=plane.tobytes(), stride=plane.shape[1] * plane.itemsize)
+def fill_frame(message: pb.Frame, frame: Frame, sequence: int = 0, said: VideoFormat | None = None) -> None:
+    """Write a frame into an empty message. Its format goes along unless it is the one `said` before.
 
-
-def frame_to(frame: Frame, sequence: int = 0, said: VideoFormat | None = None) -> pb.Frame:
-    """A frame on the wire. Its format goes along unless it is the one `said` before."""
+    The message is in its place already: protobuf copies a message, planes and all, that is put into another.
+    """
+    message.sequence = sequence
+    if frame.pts is not None:
+        message.pts = frame.pts
+    if frame.duration is not None:
+        message.duration = frame.duration
+    message.interlaced, message.corrupt = frame.interlaced, frame.corrupt
     own = format_of(frame)
-    return pb.Frame(
-        sequence=sequence,
-        pts=frame.pts,
-        duration=frame.duration,
-        planes=[_plane_to(plane) for plane in frame.planes],
-        format=None if own == said else format_to(own),
-        interlaced=frame.interlaced,
-        corrupt=frame.corrupt,
-    )
+    if own != said:
+        message.format.CopyFrom(format_to(own))
+    for plane in frame.planes:
+        added = message.planes.add()
+        # tobytes() drops the padding of rows.
+        added.data, added.stride = plane.tobytes(), plane.shape[1] * plane.itemsize
 
 
 def _planes_from(fmt: VideoFormat, planes: Iterable[pb.Plane]) -> tuple[NDArray[Any], ...]:

@@ -156,12 +156,13 @@ class _Outputs:
         if not isinstance(result.item, Frame):
             packet, size = convert.packet_message(result.item, result.sequence, result.stages)
             return pb.UpscaleResponse(packet=packet), size
-        message, size = convert.frame_message(result.item, result.sequence, result.stages)
+        response = pb.UpscaleResponse()
+        size = convert.fill_frame(response.frame, result.item, result.sequence, result.stages)
         fmt = convert.format_message(result.item)
         if fmt != self._said:
-            message.format.CopyFrom(fmt)
+            response.frame.format.CopyFrom(fmt)
             self._said = fmt
-        return pb.UpscaleResponse(frame=message), size
+        return response, size
 
 
 def _echo(config: pb.UpscaleConfig, model: LoadedModel) -> pb.Negotiated:

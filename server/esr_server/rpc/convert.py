@@ -151,19 +151,22 @@ def format_message(frame: Frame) -> pb.VideoFormat:
     )
 
 
-def frame_message(frame: Frame, sequence: int, stages: StageTimes) -> tuple[pb.Frame, int]:
-    """A frame as a message, and its payload bytes. Planes are copied once, without padding."""
-    planes = [pb.Plane(data=plane.tobytes(), stride=plane.shape[1] * plane.itemsize) for plane in frame.planes]
-    message = pb.Frame(
-        sequence=sequence,
-        pts=frame.pts,
-        duration=frame.duration,
-        planes=planes,
-        interlaced=frame.interlaced,
-        corrupt=frame.corrupt,
-        stages=stages_message(stages),
-    )
-    return message, sum(plane.nbytes for plane in frame.planes)
+def fill_frame(message: pb.Frame, frame: Frame, sequence: int, stages: StageTimes) -> int:
+    """Write a frame into an empty message, and return its payload bytes. Padding of rows is left out.
+
+    The message is in its place already: protobuf copies a message, planes and all, that is put into another.
+    """
+    message.sequence = sequence
+    if frame.pts is not None:
+        message.pts = frame.pts
+    if frame.duration is not None:
+        message.duration = frame.duration
+    message.interlaced, message.corrupt = frame.interlaced, frame.corrupt
+    message.stages.CopyFrom(stages_message(stages))
+    for plane in frame.planes:
+        added = message.planes.add()
+        added.data, added.stride = plane.tobytes(), plane.shape[1] * plane.itemsize
+    return sum(plane.nbytes for plane in frame.planes)
 
 
 def packet_message(packet: Packet, sequence: int, stages: StageTimes) -> tuple[pb.Packet, int]:

@@ -59,13 +59,11 @@ class UpscalerService(UpscalerServiceServicer):
         session = Session(SessionConfig(), model.upscaler, limits)
         (result,) = session.push(Arrival(frame, 0, time.perf_counter()))
         assert isinstance(result.item, Frame)
-        message, _ = convert.frame_message(result.item, request.frame.sequence, result.stages)
-        return pb.UpscaleImageResponse(
-            model=model.spec.canonical_id,
-            engine=model.engine,
-            format=convert.format_message(result.item),
-            frame=message,
+        response = pb.UpscaleImageResponse(
+            model=model.spec.canonical_id, engine=model.engine, format=convert.format_message(result.item)
         )
+        convert.fill_frame(response.frame, result.item, request.frame.sequence, result.stages)
+        return response
 
     @asynccontextmanager
     async def _counted(self) -> AsyncIterator[None]:
