@@ -17,7 +17,7 @@ import esr_client
 from benchmarks.clip import find_clip
 from benchmarks.serving import serving
 from deploy.demo.compare import Crop, compare
-from deploy.demo.scrape import STAGES, Scrape, scrape
+from deploy.demo.scrape import STAGES, Histogram, Scrape, scrape
 from esr_client.files import FileReport, FileSettings, upscale_file
 
 CROP = Crop(x=400, y=190, width=170, height=150, at_s=0.88)
@@ -47,14 +47,21 @@ def upscale_with_bar(client: esr_client.Client, clip: Path, out: Path, model: st
 def summary(report: FileReport, scraped: Scrape) -> Table:
     """Frames, FPS, and p50 and p99 of each stage as /metrics tells them."""
     fps = report.frames / report.elapsed_s
-    title = f"{report.negotiated.model} on {report.negotiated.engine}: {report.frames} frames, {fps:.1f} FPS"
+    title = f"{report.negotiated.model}, {report.negotiated.engine}\n{report.frames} frames, {fps:.1f} FPS"
     table = Table("per frame", "p50 ms", "p99 ms", title=title)
     for stage in STAGES:
-        histogram = scraped.stages[stage]
-        table.add_row(stage, *(f"{histogram.quantile(q) * 1e3:.1f}" for q in (0.5, 0.99)))
+        if stage in scraped.stages:
+            table.add_row(stage, *_quantiles_ms(scraped.stages[stage]))
+        else:
+            table.add_row(stage, "not on the server", "")
     table.add_section()
-    table.add_row("latency", *(f"{scraped.latency.quantile(q) * 1e3:.1f}" for q in (0.5, 0.99)))
+    table.add_row("latency", *_quantiles_ms(scraped.latency))
     return table
+
+
+def _quantiles_ms(histogram: Histogram) -> tuple[str, str]:
+    p50, p99 = (f"{histogram.quantile(q) * 1e3:.1f}" for q in (0.5, 0.99))
+    return p50, p99
 
 
 def main() -> int:

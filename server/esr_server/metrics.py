@@ -109,7 +109,7 @@ class Metrics:
         self._streams.labels("refused").inc()
 
     def frame_sent(self, model: str, stages: StageTimes, send_s: float, latency_s: float) -> None:
-        """A frame was upscaled and sent."""
+        """A frame was upscaled and sent. A stage that it did not pass, in no time, is not observed."""
         self._frames.labels(model, "sent").inc()
         for stage, seconds in (
             ("decode", stages.decode),
@@ -119,7 +119,8 @@ class Metrics:
             ("encode", stages.encode),
             ("send", send_s),
         ):
-            self._stage.labels(model, stage).observe(seconds)
+            if seconds:
+                self._stage.labels(model, stage).observe(seconds)
         self._latency.labels(model).observe(latency_s)
         self._fps.count(model)
 

@@ -33,6 +33,14 @@ def test_a_sent_frame_shows_in_every_series_of_frames() -> None:
     assert value("esr_frame_latency_seconds_sum", {"model": "m"}) == 0.02
 
 
+def test_a_stage_that_a_frame_did_not_pass_is_not_observed() -> None:
+    metrics = Metrics()
+    metrics.frame_sent("m", StageTimes(luma=0.003), 0.006, 0.02)
+    count = metrics.registry.get_sample_value
+    assert count("esr_frame_stage_seconds_count", {"model": "m", "stage": "luma"}) == 1
+    assert count("esr_frame_stage_seconds_count", {"model": "m", "stage": "encode"}) is None
+
+
 def test_real_time_can_be_read_off_a_bucket() -> None:
     assert {1 / 60, 1 / 30, 1 / 24} <= set(LATENCY_BUCKETS_S)
     assert list(LATENCY_BUCKETS_S) == sorted(LATENCY_BUCKETS_S)
