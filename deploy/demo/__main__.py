@@ -53,7 +53,7 @@ def summary(report: FileReport, scraped: Scrape) -> Table:
         if stage in scraped.stages:
             table.add_row(stage, *_quantiles_ms(scraped.stages[stage]))
         else:
-            table.add_row(stage, "not on the server", "")
+            table.add_row(stage, "by the client", "")
     table.add_section()
     table.add_row("latency", *_quantiles_ms(scraped.latency))
     return table

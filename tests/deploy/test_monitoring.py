@@ -92,7 +92,7 @@ def _fetch(url: str) -> Any:
 
 def test_dashboard_and_alerts_name_only_series_that_exist() -> None:
     metrics = Metrics()
-    metrics.frame_sent("m", StageTimes(), 0, 0)
+    metrics.frame_sent("m", StageTimes(luma=0.001), 0, 0)
     metrics.frames_lost("m", 1)
     metrics.stream_ended("finished")
     known = {sample.name for family in metrics.registry.collect() for sample in family.samples}
