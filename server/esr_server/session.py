@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 from esr_server.config import Limits
@@ -104,6 +104,7 @@ class Session:
         self._upscaler = upscaler
         self._limits = limits
         self._decoder = Decoder(config.decoder) if config.decoder else None
+        self._deinterlaces = bool(config.deinterlace)
         self._deinterlacer = deinterlacer(config.deinterlace)
         self._encoder = Encoder(config.encoder) if config.encoder else None
         self._arrivals: dict[int | None, float] = {}
@@ -132,7 +133,7 @@ class Session:
                 yield from self._upscaled(self._deinterlacer.push(frame))
         yield from self._upscaled(self._deinterlacer.flush())
         if self._encoder:
-            yield from self._encoded(self._encoder.flush())
+            yield from self._encoded(self._encoder.flush)
 
     def _frames(self, arrival: Arrival, queued_s: float) -> Iterator[tuple[Frame, _Ticket]]:
         item = arrival.item
@@ -174,12 +175,16 @@ class Session:
         self.account.packets_skipped = self._decoder.packets_skipped
 
     def _upscaled(self, frames: Iterable[Frame]) -> Iterator[Result]:
+        """Upscale what comes out of the deinterlacer, whose time counts as decoding: both make frames of fields."""
+        started = time.perf_counter()
         for frame in frames:
             ticket = self._waiting.popleft()
+            decode_s = ticket.stages.decode + (time.perf_counter() - started if self._deinterlaces else 0.0)
             self._limits.check(frame.width, frame.height, self._upscaler.scale)
             done = self._upscaler(frame)
-            ticket.stages = replace(ticket.stages, luma=done.luma_s, chroma=done.chroma_s)
+            ticket.stages = replace(ticket.stages, decode=decode_s, luma=done.luma_s, chroma=done.chroma_s)
             yield from self._delivered(done.frame, ticket)
+            started = time.perf_counter()
 
     def _delivered(self, frame: Frame, ticket: _Ticket) -> Iterator[Result]:
         if self._encoder is None:
@@ -187,13 +192,13 @@ class Session:
             return
         self._encoding[self._encoder_frames] = ticket
         self._encoder_frames += 1
-        yield from self._encoded(self._encoder.push(frame))
+        encoder = self._encoder
+        yield from self._encoded(lambda: encoder.push(frame))
 
-    def _encoded(self, packets: Iterable[EncodedFrame]) -> Iterator[Result]:
+    def _encoded(self, encode: Callable[[], list[EncodedFrame]]) -> Iterator[Result]:
         """Give each packet the ticket of its frame. Time of calls that gave no packet goes to the next ones."""
-        assert self._encoder is not None
         started = time.perf_counter()
-        done = list(packets)
+        done = encode()
         self._encode_s += time.perf_counter() - started
         for encoded in done:
             ticket = self._encoding.pop(encoded.index)

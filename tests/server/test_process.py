@@ -20,13 +20,15 @@ from grpc_health.v1.health_pb2_grpc import HealthStub
 
 from esr_api.v1.upscaler_pb2_grpc import UpscalerServiceStub
 from esr_server.rpc.service import NAME
-from tests.support.calls import raw_config, raw_frame, rest, upscale
+from tests.support.calls import Stub, raw_config, raw_frame, rest, upscale
 
 COMMAND = (sys.executable, "-m", "esr_server", "--no-http", "--model", "bicubic_x2", "--threads", "1")
 
 
 @asynccontextmanager
-async def _process(*flags: str, **pipes: Any) -> AsyncIterator[tuple[asyncio.subprocess.Process, grpc.aio.Channel]]:
+async def _process(
+    *flags: str, **pipes: Any
+) -> AsyncIterator[tuple[asyncio.subprocess.Process, grpc.aio.Channel, Stub]]:
     """A server on a Unix socket, ready to serve; it is killed if the test leaves it running."""
     with tempfile.TemporaryDirectory() as folder:
         target = f"unix:{Path(folder) / 'socket'}"
@@ -36,7 +38,7 @@ async def _process(*flags: str, **pipes: Any) -> AsyncIterator[tuple[asyncio.sub
         try:
             async with grpc.aio.insecure_channel(target) as channel:
                 await _ready(channel)
-                yield process, channel
+                yield process, channel, Stub(target, UpscalerServiceStub(channel))
         finally:
             if process.returncode is None:
                 process.kill()
@@ -50,8 +52,7 @@ async def _ready(channel: grpc.aio.Channel) -> None:
 
 
 async def test_sigterm_finishes_the_running_stream_and_refuses_a_new_one() -> None:
-    async with _process() as (process, channel):
-        stub: Any = UpscalerServiceStub(channel)
+    async with _process() as (process, channel, stub):
         call = stub.Upscale()
         for request in (raw_config(), raw_frame(0)):
             await call.write(request)
@@ -79,8 +80,7 @@ async def _not_serving(channel: grpc.aio.Channel) -> None:
 
 
 async def test_a_stream_that_does_not_finish_in_time_ends_with_unavailable() -> None:
-    async with _process("--grace", "0.3") as (process, channel):
-        stub: Any = UpscalerServiceStub(channel)
+    async with _process("--grace", "0.3") as (process, _, stub):
         call = stub.Upscale()
         await call.write(raw_config())
         await call.read()
@@ -93,7 +93,7 @@ async def test_a_stream_that_does_not_finish_in_time_ends_with_unavailable() -> 
 
 
 async def test_a_private_server_goes_with_its_parents_pipe() -> None:
-    async with _process("--exit-with-stdin", stdin=subprocess.PIPE) as (process, _):
+    async with _process("--exit-with-stdin", stdin=subprocess.PIPE) as (process, _, _):
         assert process.stdin is not None
         process.stdin.close()
         assert await asyncio.wait_for(process.wait(), 20) == 0

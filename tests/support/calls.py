@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -21,11 +22,22 @@ from tests.support.server import target
 OPTIONS = [("grpc.max_receive_message_length", 1 << 28), ("grpc.max_send_message_length", 1 << 28)]
 
 
+class Stub:
+    """An asyncio stub that knows its server's address."""
+
+    def __init__(self, address: str, stub: Any) -> None:
+        self.address = address
+        self._stub = stub
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stub, name)
+
+
 @asynccontextmanager
-async def stub_of(server: Server) -> AsyncIterator[Any]:
+async def stub_of(server: Server) -> AsyncIterator[Stub]:
     """A stub on a channel to a running server."""
     async with grpc.aio.insecure_channel(target(server), options=OPTIONS) as channel:
-        yield UpscalerServiceStub(channel)
+        yield Stub(target(server), UpscalerServiceStub(channel))
 
 
 def raw_config(width: int = 16, height: int = 12, *, pixel_format: str = "yuv420p", model: str = "bicubic_x2",
@@ -58,19 +70,25 @@ class Outcome:
     details: str = ""
 
 
-async def upscale(stub: Any, requests: Iterable[pb.UpscaleRequest], **call: Any) -> Outcome:
-    """Send all requests, then half-close; collect everything that comes back, and how it ended."""
+async def upscale(stub: Stub, requests: Iterable[pb.UpscaleRequest], **call: Any) -> Outcome:
+    """Send all requests, then half-close; collect everything that comes back, and how it ended.
 
-    async def send() -> AsyncIterator[pb.UpscaleRequest]:
-        for request in requests:
-            yield request
+    It goes through the sync client, on a thread: where a server ends a call that is still being written to, grpc.aio
+    puts a status of its own in the place of the server's (grpc/grpc#36066).
+    """
+    return await asyncio.to_thread(_upscale, stub.address, tuple(requests), call)
 
+
+def _upscale(address: str, requests: tuple[pb.UpscaleRequest, ...], call: dict[str, Any]) -> Outcome:
     outcome = Outcome()
-    try:
-        async for response in stub.Upscale(send(), **call):
-            collect(outcome, response)
-    except grpc.aio.AioRpcError as error:
-        outcome.code, outcome.details = error.code(), error.details() or ""
+    with grpc.insecure_channel(address, options=OPTIONS) as channel:
+        stub: Any = UpscalerServiceStub(channel)
+        try:
+            for response in stub.Upscale(iter(requests), **call):
+                collect(outcome, response)
+        except grpc.RpcError as error:
+            status: Any = error
+            outcome.code, outcome.details = status.code(), status.details() or ""
     return outcome
 
 

@@ -1,0 +1,114 @@
+"""One stream's stages, driven by hand: order, account and times."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Sequence
+from fractions import Fraction
+
+import pytest
+
+from esr_server.config import Limits
+from esr_server.errors import ProtocolError
+from esr_server.session import Arrival, Result, Session, SessionConfig, StageTimes
+from esr_upscale.engine import EngineSettings, LoadedModel
+from esr_upscale.errors import LimitError
+from esr_upscale.frame import Frame, pixel_format
+from esr_upscale.media.decode import DecoderSettings
+from esr_upscale.media.encode import EncoderSettings
+from esr_upscale.models import load_weights, resolve
+from esr_upscale.packet import Packet
+from esr_upscale.upscaler import Upscaler
+from tests.support.frames import noise_planes
+from tests.support.media import Elementary, encode
+
+
+@pytest.fixture(scope="module")
+def upscaler() -> Upscaler:
+    spec = resolve("bicubic_x2")
+    return LoadedModel(spec, load_weights(spec), EngineSettings(threads=1)).upscaler
+
+
+def _frame(index: int, *, interlaced: bool = False) -> Frame:
+    fmt = pixel_format("yuv420p")
+    return Frame(fmt, 64, 48, noise_planes(fmt, 64, 48, index), pts=index, interlaced=interlaced)
+
+
+def _all(session: Session, items: Sequence[Frame | Packet]) -> list[Result]:
+    arrivals = (Arrival(item, i, time.perf_counter()) for i, item in enumerate(items))
+    results = itertools.chain.from_iterable(map(session.push, arrivals))
+    return [*results, *session.flush()]
+
+
+def _packets(media: Elementary) -> list[Packet]:
+    return [Packet(p.data, p.pts, p.dts, None, p.is_keyframe) for p in media.packets]
+
+
+def test_raw_frames_pass_two_stages(upscaler: Upscaler) -> None:
+    session = Session(SessionConfig(), upscaler, Limits())
+    results = _all(session, [_frame(i) for i in range(3)])
+    assert [r.sequence for r in results] == [0, 1, 2]
+    assert all(r.stages.luma > 0 and r.stages.chroma > 0 and r.stages.queue > 0 for r in results)
+    assert all(r.stages.decode == 0 and r.stages.encode == 0 for r in results)
+    assert (session.account.frames_in, session.account.frames_out) == (3, 3)
+
+
+def test_the_sum_of_stages_is_that_of_the_frames(upscaler: Upscaler) -> None:
+    session = Session(SessionConfig(), upscaler, Limits())
+    results = _all(session, [_frame(i) for i in range(5)])
+    assert session.account.stages == sum((r.stages for r in results), StageTimes())
+
+
+def test_encoding_takes_time_and_all_of_it_is_told(upscaler: Upscaler) -> None:
+    """x264 looks ahead, so most calls give no packet: what they took must not be lost."""
+    settings = EncoderSettings("libx264", {"preset": "medium"})
+    session = Session(SessionConfig(encoder=settings), upscaler, Limits())
+    started = time.perf_counter()
+    results = _all(session, [_frame(i) for i in range(20)])
+    elapsed_s = time.perf_counter() - started
+    assert sorted(r.sequence for r in results) == list(range(20))
+    told = session.account.stages
+    assert told.encode > 0.001
+    assert told.luma + told.chroma + told.encode == pytest.approx(elapsed_s, rel=0.5)
+
+
+def test_a_frame_has_the_arrival_of_the_packet_with_its_pts(upscaler: Upscaler) -> None:
+    media = encode("h264", bf="3", pts=range(10))
+    packets = _packets(media)
+    session = Session(_decoding(media), upscaler, Limits())
+    arrived = {p.pts: float(i) for i, p in enumerate(packets)}
+    given = [Arrival(p, i, float(i)) for i, p in enumerate(packets)]
+    results = [*itertools.chain.from_iterable(map(session.push, given)), *session.flush()]
+    frames = [r.item for r in results if isinstance(r.item, Frame)]
+    assert [f.pts for f in frames] == list(range(10))
+    assert [r.arrived_s for r in results] == [arrived[f.pts] for f in frames]
+    assert all(r.stages.decode > 0 for r in results)
+
+
+def _decoding(media: Elementary) -> SessionConfig:
+    return SessionConfig(DecoderSettings(media.codec, media.time_base, media.extradata))
+
+
+def test_deinterlacing_keeps_order_and_counts_as_decoding(upscaler: Upscaler) -> None:
+    session = Session(SessionConfig(deinterlace="bwdif"), upscaler, Limits())
+    results = _all(session, [_frame(i, interlaced=True) for i in range(6)])
+    frames = [r.item for r in results if isinstance(r.item, Frame)]
+    assert [f.pts for f in frames] == [r.sequence for r in results] == list(range(6))
+    assert not any(f.interlaced for f in frames)
+    assert all(r.stages.decode > 0 for r in results)
+
+
+def test_items_that_were_not_announced(upscaler: Upscaler) -> None:
+    with pytest.raises(ProtocolError, match="announced raw frames, and a packet came"):
+        _all(Session(SessionConfig(), upscaler, Limits()), [Packet(b"x")])
+    config = SessionConfig(DecoderSettings("vp8", Fraction(1, 25)))
+    with pytest.raises(ProtocolError, match="announced packets, and a raw frame came"):
+        _all(Session(config, upscaler, Limits()), [_frame(0)])
+
+
+def test_the_output_limit_holds_for_what_is_decoded(upscaler: Upscaler) -> None:
+    media = encode("h264", size=(64, 48), pts=range(2))
+    session = Session(_decoding(media), upscaler, Limits(max_output_pixels=64 * 48))
+    with pytest.raises(LimitError, match="at x2 makes 12288 pixels"):
+        _all(session, _packets(media))
