@@ -6,12 +6,14 @@ that lock is one of gRPC's, closing the channel waits forever. So the main threa
 
 from __future__ import annotations
 
-import queue
 import threading
+import time
 from collections.abc import Callable
 from typing import TypeVar
 
 ResultT = TypeVar("ResultT")
+
+_POLL_S = 0.02
 
 
 def interruptible(work: Callable[[], ResultT], stop: Callable[[], object]) -> ResultT:
@@ -20,26 +22,29 @@ def interruptible(work: Callable[[], ResultT], stop: Callable[[], object]) -> Re
     When this thread is interrupted, `stop` is called, which must make `work` end, and the interruption goes on after
     that end.
     """
-    results: queue.SimpleQueue[ResultT] = queue.SimpleQueue()
-    errors: queue.SimpleQueue[BaseException] = queue.SimpleQueue()
-    ended: queue.SimpleQueue[None] = queue.SimpleQueue()
+    results: list[ResultT] = []
+    errors: list[BaseException] = []
 
     def run() -> None:
         try:
-            results.put(work())
+            results.append(work())
         except BaseException as error:
-            errors.put(error)
-        finally:
-            ended.put(None)
+            errors.append(error)
 
     # A daemon: a second Ctrl-C must not wait for work that does not end.
     threading.Thread(target=run, name="esr-client", daemon=True).start()
+
+    def wait() -> None:
+        # Not on a lock: the kernel may hand a signal to any thread, and Python acts on it when the main one wakes up.
+        while not (results or errors):
+            time.sleep(_POLL_S)
+
     try:
-        ended.get()
+        wait()
     except BaseException:
         stop()
-        ended.get()
+        wait()
         raise
-    if not errors.empty():
-        raise errors.get()
-    return results.get()
+    if errors:
+        raise errors[0]
+    return results[0]

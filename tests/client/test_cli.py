@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -47,10 +48,15 @@ def run(*arguments: object) -> tuple[int, str]:
     return done.exit_code, " ".join(done.output.split())
 
 
-def start(*arguments: object) -> subprocess.Popen[str]:
-    """Start it as a process of its own."""
+@contextmanager
+def started(*arguments: object) -> Iterator[subprocess.Popen[str]]:
+    """Run it as a process of its own, which does not outlive the test."""
     command = [sys.executable, "-m", "esr_client.cli", *map(str, arguments)]
-    return subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
+        try:
+            yield child
+        finally:
+            child.kill()
 
 
 def writes(folder: Path) -> bool:
@@ -153,8 +159,8 @@ def test_the_server_extra_is_named_when_it_is_missing() -> None:
 
 def test_all_that_a_newcomer_types(tmp_path: Path) -> None:
     source, out = make(tmp_path / "in.mp4", Clip()), tmp_path / "out.mp4"
-    child = start("upscale", source, out)
-    _, said = child.communicate(timeout=60)
+    with started("upscale", source, out) as child:
+        _, said = child.communicate(timeout=60)
     assert child.returncode == 0, said
     assert "12 frames" in said
     assert "esr_tr_x2_k5_c2" in said
@@ -163,11 +169,11 @@ def test_all_that_a_newcomer_types(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_an_interruption_leaves_nothing(long_clip: Path, tmp_path: Path, number: int, code: int) -> None:
-    child = start("upscale", long_clip, tmp_path / "out.mp4", *SLOW)
-    assert eventually(lambda: writes(tmp_path), 30)
-    (server,) = psutil.Process(child.pid).children()
-    child.send_signal(number)
-    _, said = child.communicate(timeout=30)
+    with started("upscale", long_clip, tmp_path / "out.mp4", *SLOW) as child:
+        assert eventually(lambda: writes(tmp_path), 60)
+        (server,) = psutil.Process(child.pid).children()
+        child.send_signal(number)
+        _, said = child.communicate(timeout=30)
     assert child.returncode == code
     assert "Traceback" not in said
     assert list(tmp_path.iterdir()) == []
@@ -175,11 +181,10 @@ def test_an_interruption_leaves_nothing(long_clip: Path, tmp_path: Path, number:
 
 
 def test_the_private_server_goes_when_its_client_is_killed(long_clip: Path, tmp_path: Path) -> None:
-    child = start("upscale", long_clip, tmp_path / "out.mp4", *SLOW)
-    assert eventually(lambda: writes(tmp_path), 30)
-    (server,) = psutil.Process(child.pid).children()
-    os.kill(child.pid, signal.SIGKILL)
-    child.communicate()
+    with started("upscale", long_clip, tmp_path / "out.mp4", *SLOW) as child:
+        assert eventually(lambda: writes(tmp_path), 60)
+        (server,) = psutil.Process(child.pid).children()
+        os.kill(child.pid, signal.SIGKILL)
     end = time.monotonic() + 20
     while server.is_running() and server.status() != psutil.STATUS_ZOMBIE and time.monotonic() < end:
         time.sleep(0.05)
