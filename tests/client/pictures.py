@@ -26,7 +26,7 @@ def frame(value: int, width: int = 8, height: int = 6, name: str = "yuv420p", **
     return esr_client.Frame(planes, width, height, name, **fields)  # type: ignore[arg-type]
 
 
-def eventually(condition: Callable[[], bool], timeout_s: float = 5.0) -> bool:
+def eventually(condition: Callable[[], bool], timeout_s: float = 20.0) -> bool:
     """Whether the condition becomes true in time."""
     end = time.monotonic() + timeout_s
     while not condition() and time.monotonic() < end:
