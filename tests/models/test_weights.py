@@ -12,8 +12,8 @@ from safetensors.numpy import save_file
 from esr_upscale.errors import WeightsError
 from esr_upscale.models import ModelCard, ModelSpec, list_models, load_card, load_weights, resolve, save_weights
 
-SPEC = resolve("esr_tr_x2_k3_c1")
-GOOD = np.zeros((12, 1, 3, 3), np.float32)
+SPEC = resolve("esr_tr_x2_k3_c2")
+GOOD = np.zeros((24, 1, 3, 3), np.float32)
 
 
 def _card(spec: ModelSpec) -> ModelCard:
@@ -40,7 +40,7 @@ def test_shipped_weights_and_cards(spec: ModelSpec) -> None:
 
 def test_round_trip(tmp_path: Path) -> None:
     path = save_weights(SPEC, {"filter.weight": GOOD + 3}, _card(SPEC), tmp_path / "new")
-    assert path.name == "esr_tr_x2_k3_c1.safetensors"
+    assert path.name == "esr_tr_x2_k3_c2.safetensors"
     assert path.stat().st_mode == path.with_suffix(".json").stat().st_mode
     assert np.array_equal(load_weights(SPEC, path.parent)["filter.weight"], GOOD + 3)
     assert load_card(SPEC, path.parent) == _card(SPEC)
@@ -53,12 +53,12 @@ def test_round_trip(tmp_path: Path) -> None:
     [
         ({}, "lacks tensor 'filter.weight'"),
         ({"filter.weight": GOOD, "filter.bias": GOOD}, "has tensor 'filter.bias'"),
-        ({"filter.weight": GOOD[:11]}, r"tensor 'filter.weight' is float32 \(11, 1, 3, 3\)"),
+        ({"filter.weight": GOOD[:23]}, r"tensor 'filter.weight' is float32 \(23, 1, 3, 3\)"),
         ({"filter.weight": GOOD.astype(np.float16)}, "is float16"),
     ],
 )
 def test_strict_loading(tmp_path: Path, tensors: dict[str, NDArray[np.float32]], message: str) -> None:
-    save_file(tensors, tmp_path / "esr_tr_x2_k3_c1.safetensors")
+    save_file(tensors, tmp_path / "esr_tr_x2_k3_c2.safetensors")
     with pytest.raises(WeightsError, match=message):
         load_weights(SPEC, tmp_path)
     with pytest.raises(WeightsError, match="the new weights"):
@@ -66,14 +66,14 @@ def test_strict_loading(tmp_path: Path, tensors: dict[str, NDArray[np.float32]],
 
 
 def test_no_weights() -> None:
-    with pytest.raises(WeightsError, match=r"no esr_tr_x2_k3_c1\.safetensors.*esr train"):
+    with pytest.raises(WeightsError, match=r"no esr_tr_x2_k3_c2\.safetensors.*esr train"):
         load_weights(SPEC)
     assert load_weights(resolve("bicubic_x2")) == {}
 
 
 def test_damaged_files(tmp_path: Path) -> None:
-    (tmp_path / "esr_tr_x2_k3_c1.safetensors").write_bytes(b"not a weights file")
-    (tmp_path / "esr_tr_x2_k3_c1.json").write_text("{}")
+    (tmp_path / "esr_tr_x2_k3_c2.safetensors").write_bytes(b"not a weights file")
+    (tmp_path / "esr_tr_x2_k3_c2.json").write_text("{}")
     with pytest.raises(WeightsError, match="cannot be read as safetensors"):
         load_weights(SPEC, tmp_path)
     with pytest.raises(WeightsError, match="is not a model card"):
