@@ -13,18 +13,13 @@ from esr_upscale import nets
 from esr_upscale.errors import EngineError, WeightsError
 from esr_upscale.models import ModelSpec, list_models, load_weights, resolve
 from esr_upscale.nets.engine import CpuKernel, ModuleKernel
-from tests.support.pictures import synthetic_luma
+from tests.support.pictures import random_weights, synthetic_luma
 
 NAMES = [
     "esr_max_x2", "esr_max_x3_k3_c1", "esr_tm_x2", "esr_tm_x3_k5_c2", "esr_tm_x2_k3_c1", "esr_tr_x2", "esr_tr_x3",
     "esr_tr_x4", "esr_tr_x2_k3_c1", "esr_tr_x2_k7_c4", "esr_tr_x2_zeros", "bicubic_x2", "bicubic_x3",
 ]  # fmt: skip
 SHAPES = [(1, 1), (1, 9), (2, 1), (37, 51), (64, 48)]
-
-
-def _random_weights(spec: ModelSpec) -> dict[str, NDArray[np.float32]]:
-    rng = np.random.default_rng(5)
-    return {name: rng.normal(0.04, 0.3, shape).astype(np.float32) for name, shape in spec.tensor_shapes.items()}
 
 
 def _plane(shape: tuple[int, int], depth: int) -> NDArray[np.uint8] | NDArray[np.uint16]:
@@ -41,7 +36,7 @@ def _differences(a: NDArray[np.generic], b: NDArray[np.generic]) -> NDArray[np.i
 @pytest.mark.parametrize("threads", [1, 2])
 def test_strips_agree_with_the_module(name: str, depth: int, threads: int) -> None:
     spec = resolve(name)
-    weights = _random_weights(spec)
+    weights = random_weights(spec)
     fast, plain = nets.plan(spec, weights, depth, threads=threads), nets.reference(spec, weights, depth)
     assert isinstance(fast, CpuKernel)
     assert isinstance(plain, ModuleKernel)

@@ -1,4 +1,4 @@
-"""Synthetic pictures: smooth shapes, edges and texture, the same every time."""
+"""Synthetic pictures: smooth shapes, edges and texture, and random weights, the same every time."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+
+from esr_upscale.models import ModelSpec
 
 
 def synthetic_luma(height: int, width: int, seed: int = 0) -> NDArray[np.uint8]:
@@ -21,6 +23,12 @@ def synthetic_luma(height: int, width: int, seed: int = 0) -> NDArray[np.uint8]:
     picture += 15 * np.sign(np.sin((x + 2 * y) / 3)) * (x > width / 2) + rng.normal(0, 1.5, picture.shape)
     luma: NDArray[np.uint8] = np.clip(np.round(picture), 16, 235).astype(np.uint8)
     return luma
+
+
+def random_weights(spec: ModelSpec) -> dict[str, NDArray[np.float32]]:
+    """Weights of the right names and shapes, and as large as trained ones."""
+    rng = np.random.default_rng(5)
+    return {name: rng.normal(0.04, 0.3, shape).astype(np.float32) for name, shape in spec.tensor_shapes.items()}
 
 
 def write_tiles(directory: Path, pictures: int = 4, size: int = 96) -> Path:
