@@ -56,7 +56,7 @@ def test_train(tiles: Path, tmp_path: Path) -> None:
     command = ["train", "esr_max_x2_k3_c2", "--tiles", str(tiles), "--steps", "5", "--restarts", "2"]
     result = RUNNER.invoke(app, [*command, "--seed", "3", "--out", str(out), "--data", str(tiles)])
     assert result.exit_code == 0, result.output
-    assert "dB on held-out patches, 5 steps" in result.stdout
+    assert "dB held-out, 5 steps" in result.stdout
     spec = resolve("esr_max_x2_k3_c2")
     assert load_weights(spec, out).keys() == {"filter.weight"}
     card = load_card(spec, out)
@@ -74,8 +74,10 @@ def test_train(tiles: Path, tmp_path: Path) -> None:
         (["eval", "esr_tr_x2_k7_c8", "--data", "."], "no model is named"),
         (["eval", "bicubic_x2"], "nothing to judge on"),
         (["eval", "bicubic_x2", "--data", "missing"], "is not a directory"),
-        (["train", "bicubic_x2", "--tiles", "missing"], "bicubic cannot be trained here"),
+        (["train", "bicubic_x2", "--tiles", "missing"], "bicubic cannot be trained"),
         (["train", "esr_tr_x2", "--tiles", "missing"], "is not a directory"),
+        (["train", "--tiles", "missing"], "either a model or --pool"),
+        (["train", "--tiles", "missing", "--pool", "missing.toml"], "cannot be read as TOML"),
         (["models", "--weights", "missing"], "is not a directory"),
     ],
 )

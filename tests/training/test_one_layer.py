@@ -16,7 +16,9 @@ from esr_upscale.models import resolve
 from esr_upscale.models.edge_sr import TENSOR
 from esr_upscale.nets.engine import torch_threads
 from esr_upscale.training import one_layer
-from esr_upscale.training.one_layer import Progress, Trainer, steps_in
+from esr_upscale.training.checkpoint import Journal
+from esr_upscale.training.loop import Progress, run, steps_in
+from esr_upscale.training.one_layer import PatchTrainer
 from esr_upscale.training.symmetry import symmetry
 from esr_upscale.training.tiles import Patches, load_tiles, split
 from tests.support.pictures import synthetic_luma, write_tiles
@@ -37,9 +39,9 @@ def tiles(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_tiles(tmp_path_factory.mktemp("data") / "tiles")
 
 
-def _trainer(name: str, tiles: Path, seed: int = 1) -> Trainer:
+def _trainer(name: str, tiles: Path, seed: int = 1) -> PatchTrainer:
     spec = resolve(name)
-    return Trainer(spec, load_tiles(tiles, spec.scale, spec["K"]), seed, restarts=3)
+    return PatchTrainer(spec, load_tiles(tiles, spec.scale, spec["K"]), seed, restarts=3)
 
 
 @pytest.mark.parametrize("name", FAMILIES)
@@ -51,22 +53,24 @@ def test_the_loss_falls(name: str, tiles: Path) -> None:
 
 def test_a_seed_makes_the_same_weights(tiles: Path) -> None:
     reports: list[Progress] = []
-    first, again = (_trainer("esr_tr_x2", tiles).run(20, reports.append, every=8) for _ in range(2))
-    other = _trainer("esr_tr_x2", tiles, seed=2).run(20, lambda _: None)
-    assert np.array_equal(first.weights[TENSOR], again.weights[TENSOR])
-    assert not np.array_equal(first.weights[TENSOR], other.weights[TENSOR])
-    assert first.weights[TENSOR].dtype == np.float32
-    assert [r.step for r in reports] == [8, 16, 20] * 2
-    assert reports[:3] == reports[3:]
+    trainers = [_trainer("esr_tr_x2", tiles, seed) for seed in (1, 1, 2)]
+    for trainer in trainers:
+        run(trainer, Journal({}, 20), reports.append)
+    first, again, other = (trainer.weights()[TENSOR] for trainer in trainers)
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, other)
+    assert first.dtype == np.float32
+    assert [r.step for r in reports[:20]] == list(range(1, 21))
+    assert reports[:20] == reports[20:40]
 
 
 @pytest.mark.parametrize("name", FAMILIES)
 def test_the_figure_of_training_is_that_of_the_network(name: str, tiles: Path) -> None:
     # The whole way from patches to a picture: filters turned and put in order, codes, the engine that serves.
     spec, trainer = resolve(name), _trainer(name, tiles)
-    result = trainer.run(400, lambda _: None)
+    run(trainer, Journal({}, 400), lambda _: None)
     held = split(load_tiles(tiles, spec.scale, spec["K"]), seed=1)[1]
-    kernel, r, s = nets.plan(spec, result.weights, 8), spec.radius, spec.scale
+    kernel, r, s = nets.plan(spec, trainer.weights(), 8), spec.radius, spec.scale
     errors = np.zeros(s * s)  # of each phase
     for tile in held:
         up = kernel(tile.lr).reshape(tile.lr.shape[0], s, -1, s).swapaxes(1, 2).reshape(tile.hr.shape)
@@ -75,7 +79,7 @@ def test_the_figure_of_training_is_that_of_the_network(name: str, tiles: Path) -
     errors /= sum(1 / (tile.bicubic_mse + 3.0) for tile in held) * 255**2
     rules = symmetry(spec["K"], s)
     orbits = [np.mean([errors[phase[orbit]] for phase in rules.phase]) for orbit in rules.orbits]
-    assert -10 * np.mean(np.log10(orbits)) == pytest.approx(result.psnr, abs=0.3)
+    assert -10 * np.mean(np.log10(orbits)) == pytest.approx(trainer.judge(), abs=0.3)
 
 
 def test_patches_and_their_pixels(tiles: Path) -> None:
@@ -95,7 +99,7 @@ def test_held_out_pictures_are_whole(tiles: Path) -> None:
 
 
 def test_steps_in_a_time(tiles: Path) -> None:
-    assert steps_in(0.5, lambda: _trainer("esr_max_x2", tiles), probe=3) >= 1
+    assert steps_in(0.5, _trainer("esr_max_x2", tiles)) >= 1
 
 
 def test_tiles_that_cannot_be_used(tmp_path: Path) -> None:

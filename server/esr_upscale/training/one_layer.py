@@ -8,9 +8,6 @@ where such a small network ends depends on where it starts.
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -20,6 +17,7 @@ from torch import Tensor
 from esr_upscale.models import ModelSpec
 from esr_upscale.models.edge_sr import TENSOR
 from esr_upscale.nets.edge_sr import HEADS
+from esr_upscale.training.checkpoint import optimizer_tensors, restore_optimizer
 from esr_upscale.training.symmetry import Symmetry, symmetry
 from esr_upscale.training.tiles import Patches, Tile, split
 
@@ -30,30 +28,8 @@ JUDGED = 100_000
 """Held-out patches that restarts are judged on."""
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """Where a training run is."""
-
-    step: int
-    steps: int
-    loss: float
-    """Mean squared error of the batch, of the average restart."""
-    psnr: float
-    """On held-out patches, of the best restart so far, dB."""
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """What a training run made."""
-
-    weights: dict[str, NDArray[np.float32]]
-    psnr: float
-    """On held-out patches, dB."""
-    steps: int
-
-
-class Trainer:
-    """One run: deterministic for its seed, its number of steps and the number of torch's threads."""
+class PatchTrainer:
+    """One run. A Trainer."""
 
     def __init__(self, spec: ModelSpec, tiles: list[Tile], seed: int, restarts: int) -> None:
         self._spec, self._head, self._generator = (
@@ -71,18 +47,12 @@ class Trainer:
         self._average = self._filters.detach().clone()
         self._optimizer = torch.optim.Adam([self._filters], betas=(0.9, 0.99))
 
-    def run(self, steps: int, report: Callable[[Progress], None], every: int = 100) -> Result:
-        """Train for `steps` steps, calling `report` after each `every` of them."""
-        for step in range(1, steps + 1):
-            loss = self.step(PEAK_RATE * 0.5 * (1 + math.cos(math.pi * step / steps)))
-            if step % every == 0 or step == steps:
-                report(Progress(step, steps, loss, self._mean(self._errors().amin(0))))
-        errors = self._errors()
-        best = self._average[errors.argmin(0), range(errors.shape[1])]  # (orbits, groups, C, K²)
-        return Result({TENSOR: self._assemble(best)}, self._mean(errors.amin(0)), steps)
+    def rate(self, step: int, steps: int) -> float:
+        """As Trainer: half a cosine down to zero."""
+        return PEAK_RATE * 0.5 * (1 + math.cos(math.pi * step / steps))
 
     def step(self, rate: float) -> float:
-        """One step of Adam at that learning rate. Returns the batch's mean squared error."""
+        """As Trainer; the error is that of the average restart."""
         for group in self._optimizer.param_groups:
             group["lr"] = rate
         x, y = self._draw(BATCH)
@@ -92,6 +62,38 @@ class Trainer:
         self._optimizer.step()
         self._average.lerp_(self._filters.detach(), 1 - EMA_DECAY)
         return float(losses.detach().mean())
+
+    def judge(self) -> float:
+        """As Trainer: on held-out patches, of the best restart so far."""
+        return float(-10 * self._errors().amin(0).log10().mean())
+
+    def weights(self) -> dict[str, NDArray[np.float32]]:
+        """As Trainer: of each orbit the best restart's."""
+        errors = self._errors()
+        best = self._average[errors.argmin(0), range(errors.shape[1])]  # (orbits, groups, C, K²)
+        return {TENSOR: self._assemble(best)}
+
+    def state(self) -> dict[str, Tensor]:
+        """As Trainer."""
+        kept = {"filters": self._filters.detach(), "average": self._average, "generator": self._generator.get_state()}
+        return kept | optimizer_tensors(self._optimizer)
+
+    @torch.no_grad()
+    def restore(self, state: dict[str, Tensor]) -> None:
+        """As Trainer."""
+        self._filters.copy_(state["filters"])
+        self._average = state["average"]
+        self._generator.set_state(state["generator"])
+        restore_optimizer(self._optimizer, state)
+
+    def recipe(self, steps: int) -> str:
+        """As Trainer."""
+        kernel = self._spec["K"]
+        return (
+            f"Regression over {kernel}×{kernel} patches drawn from the tiles: {steps} steps of Adam (batch {BATCH}, "
+            f"peak rate {PEAK_RATE}, cosine, weights averaged) with {len(self._filters)} restarts, the best on "
+            "held-out pictures kept; one phase of each symmetry orbit trained, the others turned from it"
+        )
 
     def _draw(self, count: int) -> tuple[Tensor, Tensor]:
         return self._patches.draw(count, self._symmetry, self._generator)
@@ -115,10 +117,6 @@ class Trainer:
         parts = zip(*(torch.split(t, 20_000) for t in self._judged), strict=True)
         return torch.cat([self._squared(self._average, x, y) for x, y in parts], 2).mean(2)
 
-    @staticmethod
-    def _mean(errors: Tensor) -> float:
-        return float(-10 * errors.log10().mean())
-
     def _assemble(self, filters: Tensor) -> NDArray[np.float32]:
         pixels = (filters @ self._whiten.T).numpy()
         phases = self._symmetry.expand(pixels)  # (s², groups, C, K²)
@@ -133,13 +131,3 @@ def whitening(x: Tensor) -> Tensor:
     """
     power, axes = torch.linalg.eigh(x.double().T @ x.double() / len(x))
     return torch.div(axes, power.clamp_min(float(power[-1]) * 1e-7).sqrt()).float()
-
-
-def steps_in(seconds: float, trainer: Callable[[], Trainer], probe: int = 30) -> int:
-    """How many steps fit into `seconds` on this machine, from timing a few of a run that is thrown away."""
-    tried = trainer()
-    tried.step(0.0)  # the first one pays for everything that is set up once
-    start = time.perf_counter()
-    for _ in range(probe):
-        tried.step(0.0)
-    return max(1, round(seconds * probe / (time.perf_counter() - start)))

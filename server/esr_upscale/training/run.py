@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, fields
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from esr_upscale import nets
 from esr_upscale.errors import InvalidInputError
@@ -12,9 +14,18 @@ from esr_upscale.models import ModelSpec, load_weights, save_weights
 from esr_upscale.nets.edge_sr import HEADS
 from esr_upscale.nets.engine import torch_threads
 from esr_upscale.training.cards import new_card
-from esr_upscale.training.one_layer import BATCH, PEAK_RATE, Progress, Result, Trainer, steps_in
+from esr_upscale.training.checkpoint import Checkpoint, Journal
+from esr_upscale.training.loop import Progress, Trainer, never, run, steps_in
+from esr_upscale.training.multi_layer import PEAK_RATE, CropTrainer
+from esr_upscale.training.one_layer import PatchTrainer
 from esr_upscale.training.protocol import evaluate
-from esr_upscale.training.tiles import load_tiles
+from esr_upscale.training.tiles import Tile, load_tiles
+
+MAY_CHANGE = {"seconds", "steps", "threads"}
+"""Settings that an interrupted run goes on without."""
+
+FRACTIONS = {"seconds", "rate"}
+"""Settings that need not be whole numbers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,42 +39,89 @@ class TrainingSettings:
     seed: int = 1
     """Seed of everything random."""
     restarts: int = 6
-    """Networks trained side by side, of which the best on held-out pictures is kept."""
+    """Networks of one layer trained side by side, of which the best on held-out pictures is kept."""
+    batch: int = 16
+    """Crops in a step, for networks of several layers."""
+    crop: int = 48
+    """LR pixels on a side of a crop."""
+    rate: float = PEAK_RATE
+    """Peak learning rate, for networks of several layers."""
     threads: int = 1
     """Threads to compute on."""
 
+    @staticmethod
+    def of(values: Mapping[str, Any]) -> TrainingSettings:
+        """Settings from a table of a TOML file. Raises InvalidInputError for an unknown one or one without sense."""
+        for name, value in values.items():
+            _check(name, value)
+        return TrainingSettings(**values)
+
+
+def _check(name: str, value: object) -> None:
+    names = [f.name for f in fields(TrainingSettings)]
+    if name not in names:
+        raise InvalidInputError(f"there is no setting {name!r}; there are {', '.join(names)}")
+    kinds = (int, float) if name in FRACTIONS else (int,)
+    if not isinstance(value, kinds) or isinstance(value, bool) or (value <= 0 and name != "seed"):
+        raise InvalidInputError(f"{name} = {value!r} is not possible: it must be a number above 0")
+
 
 def train(
-    spec: ModelSpec, tiles: Path, out: Path, settings: TrainingSettings, report: Callable[[Progress], None]
-) -> Result:
+    spec: ModelSpec,
+    tiles: Path,
+    out: Path,
+    settings: TrainingSettings,
+    report: Callable[[Progress], None],
+    stop: Callable[[], bool] = never,
+) -> Journal:
     """Train `spec` on the luma tiles in the directory `tiles`; write weights and card into `out`.
 
-    Raises InvalidInputError for a family that is not trained this way, and for tiles that cannot be used.
+    Goes on from the checkpoint of a run that was stopped. Raises InvalidInputError for a fixed filter, for tiles that
+    cannot be used, and for a checkpoint of other settings; TrainingStoppedError when `stop` says so.
     """
-    if spec.family not in HEADS:
-        raise InvalidInputError(f"{spec.family} cannot be trained here; these families can: {', '.join(HEADS)}")
-    loaded = load_tiles(tiles, spec.scale, spec["K"])
-
-    def start() -> Trainer:
-        return Trainer(spec, loaded, settings.seed, settings.restarts)
-
+    if not spec.tensor_shapes:
+        raise InvalidInputError(f"{spec.family} cannot be trained: it is a fixed filter")
+    loaded = load_tiles(tiles, spec.scale, 2 * spec.radius + 1)
+    start = partial(_trainer, spec, loaded, settings)
+    checkpoint = Checkpoint(spec, out)
     with torch_threads(settings.threads):
-        result = start().run(settings.steps or steps_in(settings.seconds, start), report)
-    card = new_card(spec, _recipe(spec, result, settings), tiles, len(loaded), settings.seed)
-    save_weights(spec, result.weights, card, out)
-    return result
+        trainer = start()
+        journal = _take_up(checkpoint, trainer, _identity(spec, loaded, settings))
+        if journal is None:
+            steps = settings.steps or steps_in(settings.seconds, start())
+            journal = Journal(_identity(spec, loaded, settings), steps)
+        run(trainer, journal, report, checkpoint, stop)
+        weights = trainer.weights()
+    save_weights(spec, weights, new_card(spec, trainer.recipe(journal.steps), tiles, len(loaded), settings.seed), out)
+    checkpoint.finish(journal)
+    return journal
+
+
+def _trainer(spec: ModelSpec, tiles: list[Tile], settings: TrainingSettings) -> Trainer:
+    if spec.family in HEADS:
+        return PatchTrainer(spec, tiles, settings.seed, settings.restarts)
+    return CropTrainer(spec, tiles, settings.seed, batch=settings.batch, crop=settings.crop, peak=settings.rate)
+
+
+def _identity(spec: ModelSpec, tiles: list[Tile], settings: TrainingSettings) -> dict[str, Any]:
+    chosen = {name: value for name, value in asdict(settings).items() if name not in MAY_CHANGE}
+    return {"model": spec.canonical_id, "tiles": len(tiles), **chosen}
+
+
+def _take_up(checkpoint: Checkpoint, trainer: Trainer, identity: dict[str, Any]) -> Journal | None:
+    if not checkpoint.exists():
+        return None
+    journal, state = checkpoint.read()
+    if journal.settings != identity:
+        changed = [f"{k} = {v}" for k, v in journal.settings.items() if v != identity.get(k)]
+        raise InvalidInputError(
+            f"{checkpoint.path} is of a run with {', '.join(changed)}; go on with that, or delete it"
+        )
+    trainer.restore(state)
+    return journal
 
 
 def judge(spec: ModelSpec, sets: tuple[Path, ...], threads: int, *directories: Path) -> dict[str, float]:
     """Mean PSNR in dB of `spec` on each directory of pictures, by the directory's name."""
     kernel = nets.plan(spec, load_weights(spec, *directories), 8, threads=threads)
     return {data.name: round(evaluate(kernel, spec.scale, data), 3) for data in sets}
-
-
-def _recipe(spec: ModelSpec, result: Result, settings: TrainingSettings) -> str:
-    kernel = spec["K"]
-    return (
-        f"Regression over {kernel}×{kernel} patches drawn from the tiles: {result.steps} steps of Adam (batch {BATCH}, "
-        f"peak rate {PEAK_RATE}, cosine, weights averaged) with {settings.restarts} restarts, the best on held-out "
-        "pictures kept; one phase of each symmetry orbit trained, the others turned from it"
-    )

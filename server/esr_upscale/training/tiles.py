@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
+from torch.nn import functional
 
 from esr_upscale import nets
 from esr_upscale.errors import InvalidInputError
@@ -35,32 +37,72 @@ class Tile:
     bicubic_mse: float
     """What bicubic leaves, in squared code values."""
 
+    def picture_hr(self) -> NDArray[np.uint8]:
+        """HR as a picture: (s·h, s·w)."""
+        height, width, phases = self.hr.shape
+        scale = math.isqrt(phases)
+        return self.hr.reshape(height, width, scale, scale).swapaxes(1, 2).reshape(height * scale, width * scale)
 
-class Patches:
-    """Tiles laid out flat, to draw patches of K×K pixels from in any number."""
 
-    def __init__(self, tiles: list[Tile], kernel: int) -> None:
+class _Flat:
+    """Tiles laid out flat, to draw squares of `size`×`size` LR pixels from in any number."""
+
+    def __init__(self, tiles: list[Tile], size: int) -> None:
         sizes = torch.tensor([tile.lr.shape for tile in tiles])
-        starts = sizes.prod(1).cumsum(0) - sizes.prod(1)
+        self.size = size
         self._lr = torch.cat([torch.from_numpy(tile.lr).flatten() for tile in tiles])
         self._hr = torch.cat([torch.from_numpy(tile.hr).flatten(0, 1) for tile in tiles])
-        self._kernel, self._starts, self._widths = kernel, starts, sizes[:, 1]
-        self._room = sizes - (kernel - 1)  # where a patch's first pixel may lie
+        self._starts, self._widths = sizes.prod(1).cumsum(0) - sizes.prod(1), sizes[:, 1]
+        self._room = sizes - (size - 1)  # where a square's first pixel may lie
         # PSNR is averaged over pictures as a logarithm, so a picture's squared error counts by 1/(its mean squared
         # error). Drawing tiles by that weight makes the plain mean of a batch the thing to minimise. The constant
         # keeps flat tiles, which any filter gets right, from being drawn all the time.
         self._chances = 1 / (torch.tensor([tile.bicubic_mse for tile in tiles]) + 3.0)
 
-    def draw(self, count: int, symmetry: Symmetry, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """`count` patches (count, K²) in all positions, and the HR pixels of the orbits (count, orbits), in [0, 1]."""
+    def _places(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        # The first pixel of each square, and the width of its tile: (count,) each.
         tile = torch.multinomial(self._chances, count, replacement=True, generator=generator)
         where = (torch.rand(count, 2, generator=generator) * self._room[tile]).long()
-        width, steps = self._widths[tile, None], torch.arange(self._kernel)
-        first = self._starts[tile] + where[:, 0] * width[:, 0] + where[:, 1]
-        inside = (steps[:, None] * width[:, None] + steps).flatten(1)  # (count, K²)
-        middle = self._kernel // 2 * (width[:, 0] + 1)
-        patches, pixels = self._lr[first[:, None] + inside], self._hr[first + middle]
+        width = self._widths[tile]
+        return self._starts[tile] + where[:, 0] * width + where[:, 1], width
+
+    def _squares(self, first: Tensor, width: Tensor) -> Tensor:
+        # Where their pixels are: (count, size, size).
+        steps = torch.arange(self.size)
+        return first[:, None, None] + steps[:, None] * width[:, None, None] + steps
+
+
+class Patches(_Flat):
+    """Patches of K×K pixels, with the HR pixels of the one in their middle."""
+
+    def draw(self, count: int, symmetry: Symmetry, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """`count` patches (count, K²) in all positions, and the HR pixels of the orbits (count, orbits), in [0, 1]."""
+        first, width = self._places(count, generator)
+        middle = self.size // 2 * (width + 1)
+        patches, pixels = self._lr[self._squares(first, width).flatten(1)], self._hr[first + middle]
         return _turn(patches, pixels, symmetry)
+
+
+class Crops(_Flat):
+    """Crops, with the HR pixels of all but a margin."""
+
+    def __init__(self, tiles: list[Tile], size: int, margin: int) -> None:
+        super().__init__(tiles, size)
+        self.margin = margin
+
+    def draw(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """`count` crops (count, 1, size, size) in all positions, and their HR, (count, 1, s·(size − 2·margin), …)."""
+        where = self._squares(*self._places(count, generator))
+        inside = slice(self.margin, self.size - self.margin)
+        hr = self._hr[where[:, inside, inside]]  # (count, h, w, s²)
+        hr = functional.pixel_shuffle(hr.movedim(3, 1), math.isqrt(hr.shape[3]))
+        return _turn_squares(self._lr[where][:, None]), _turn_squares(hr)
+
+
+def _turn_squares(pictures: Tensor) -> Tensor:
+    parts = enumerate(pictures.tensor_split(8))
+    turned = [torch.rot90(part if i < 4 else part.mT, i % 4, (2, 3)) for i, part in parts]
+    return torch.cat(turned).float() / 255
 
 
 def _turn(patches: Tensor, pixels: Tensor, symmetry: Symmetry) -> tuple[Tensor, Tensor]:

@@ -1,0 +1,148 @@
+"""`esr train`: one model, or a pool of them."""
+
+from __future__ import annotations
+
+import math
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+
+from esr_upscale.commands.common import Data, clear_errors, print_scores, print_table
+from esr_upscale.errors import InvalidInputError, UpscaleError
+from esr_upscale.models import resolve
+
+if TYPE_CHECKING:
+    from esr_upscale.training.loop import Progress
+    from esr_upscale.training.pool import Outcome
+
+OUT = Path("weights")
+
+
+@clear_errors()
+def train_model(
+    tiles: Annotated[Path, typer.Option(help="Directory of 8-bit luma PNG tiles, and CREDITS.csv if there is one.")],
+    model: Annotated[str | None, typer.Argument(help="Any model of any trained family, or a TOML file.")] = None,
+    pool: Annotated[Path | None, typer.Option(help="TOML file of models; those with weights are left out.")] = None,
+    out: Annotated[Path, typer.Option(help="Directory for the weights and their cards.")] = OUT,
+    seconds: Annotated[float | None, typer.Option(min=1, help="How long to train, about.  [default: 100]")] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="How many steps, instead of --seconds.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of everything random.  [default: 1]")] = None,
+    restarts: Annotated[int | None, typer.Option(min=1, help="One-layer networks trained side by side.")] = None,
+    batch: Annotated[int | None, typer.Option(min=1, help="Crops in a step of a multi-layer network.")] = None,
+    crop: Annotated[int | None, typer.Option(min=3, help="LR pixels on a side of a crop.")] = None,
+    rate: Annotated[float | None, typer.Option(min=0, help="Peak learning rate of a multi-layer network.")] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="Threads to compute on.  [default: 1]")] = None,
+    data: Data = None,
+) -> None:
+    """Train models on tiles, write weights and cards, and judge them if --data is given.
+
+    A run that is stopped, by Ctrl-C or SIGTERM, goes on from its checkpoint when the same command is given again.
+    Options for the training override those of a file.
+    """
+    values = {"seconds": seconds, "steps": steps, "seed": seed, "restarts": restarts, "batch": batch}
+    values |= {"crop": crop, "rate": rate, "threads": threads}
+    given = {name: value for name, value in values.items() if value is not None}
+    if (model is None) == (pool is None):
+        raise InvalidInputError("give either a model or --pool FILE.toml")
+    if pool is not None or str(model).endswith(".toml"):
+        done = _train_pool(pool or Path(str(model)), tiles, out, given)
+    else:
+        done = _train_one(str(model), tiles, out, given)
+    if data and done:
+        _judge(done, tuple(data), out, threads or 1)
+    if None in done:
+        raise typer.Exit(1)
+
+
+def _train_one(model: str, tiles: Path, out: Path, settings: dict[str, Any]) -> list[str | None]:
+    from esr_upscale.training.run import TrainingSettings, train
+
+    spec = resolve(model)
+    with _stop_signals() as stop, _progress(spec.canonical_id) as report:
+        journal = train(spec, tiles, out, TrainingSettings.of(settings), report, stop)
+    typer.echo(f"{out / spec.canonical_id}.safetensors: {journal.psnr:.2f} dB held-out, {journal.steps} steps")
+    return [spec.canonical_id]
+
+
+def _train_pool(file: Path, tiles: Path, out: Path, settings: dict[str, Any]) -> list[str | None]:
+    # None stands for a model that failed.
+    from esr_upscale.training.pool import Entry, read_pool, train_pool
+
+    entries = [Entry(entry.name, entry.settings | settings) for entry in read_pool(file)]
+    with _stop_signals() as stop:
+        outcomes = train_pool(entries, tiles, out, _progress, _log, stop)
+    _print_outcomes(outcomes)
+    return [None if outcome.state == "failed" else outcome.name for outcome in outcomes]
+
+
+def _log(line: str) -> None:
+    typer.echo(line, err=True)
+
+
+def _print_outcomes(outcomes: list[Outcome]) -> None:
+    rows = []
+    for outcome in outcomes:
+        journal = outcome.journal
+        figures = [f"{journal.steps}", f"{journal.seconds:.0f}", f"{journal.psnr:.2f}"] if journal else [""] * 3
+        rows.append([outcome.name, outcome.state, *figures])
+    print_table(["model", "", "steps", "seconds", "held-out dB"], rows)
+
+
+def _judge(names: list[str | None], sets: tuple[Path, ...], out: Path, threads: int) -> None:
+    from esr_upscale.training.cards import measured_card, write_card
+    from esr_upscale.training.run import judge
+
+    specs = [resolve(name) for name in names if name]
+    scores = {spec: judge(spec, sets, threads, out) for spec in specs}
+    for spec, score in scores.items():
+        write_card(measured_card(spec, score, out), out)
+    if scores:
+        print_scores({spec.canonical_id: score for spec, score in scores.items()})
+
+
+@contextmanager
+def _stop_signals() -> Iterator[Callable[[], bool]]:
+    """SIGINT and SIGTERM ask for a stop at the next step; a second one ends the process as ever."""
+    asked: list[int] = []
+
+    def ask(number: int, _frame: FrameType | None) -> None:
+        asked.append(number)
+        restore()
+
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: bool(asked)
+    except UpscaleError as error:
+        if not asked:
+            raise
+        typer.echo(str(error), err=True)
+        raise typer.Exit(128 + asked[0]) from error
+    finally:
+        restore()
+
+
+@contextmanager
+def _progress(title: str) -> Iterator[Callable[[Progress], None]]:
+    figures = TextColumn("loss {task.fields[loss]:.6f}  held-out {task.fields[psnr]} dB")
+    text = TextColumn("{task.description}")
+    columns = (text, BarColumn(), MofNCompleteColumn(), figures, TimeElapsedColumn(), TimeRemainingColumn())
+    with Bar(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task(title, total=None, loss=0.0, psnr="–")
+
+        def show(p: Progress) -> None:
+            psnr = f"{p.psnr:.2f}" if math.isfinite(p.psnr) else "–"
+            bar.update(task, completed=p.step, total=p.steps, loss=p.loss, psnr=psnr)
+
+        yield show

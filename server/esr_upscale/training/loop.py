@@ -1,0 +1,144 @@
+"""The loop that every trainer runs in: the schedule's length, figures, checkpoints, and a stop that loses nothing."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from esr_upscale.errors import UpscaleError
+from esr_upscale.training.checkpoint import Checkpoint, Journal
+
+FIGURES = 40
+"""How often in a run the held-out figure is taken."""
+REPORTS = 1000
+"""How often in a run, at most, the loss is reported."""
+CHECKPOINT_SECONDS = 60.0
+
+
+class TrainingStoppedError(UpscaleError):
+    """The run was asked to stop. It left a checkpoint, and goes on from there when started again."""
+
+
+class DivergedError(UpscaleError):
+    """The loss is not a number any more."""
+
+
+class Trainer(Protocol):
+    """One network in training. The same trainer, seed, number of steps and threads make the same weights."""
+
+    def rate(self, step: int, steps: int) -> float:
+        """The learning rate of `step`, 1 … steps."""
+        ...
+
+    def step(self, rate: float) -> float:
+        """One step at that learning rate. Returns the batch's mean squared error."""
+        ...
+
+    def judge(self) -> float:
+        """What the weights so far reach on held-out pictures, in dB."""
+        ...
+
+    def weights(self) -> dict[str, NDArray[np.float32]]:
+        """The weights so far, by their published names."""
+        ...
+
+    def state(self) -> dict[str, Tensor]:
+        """All that changes in training: a trainer that `restore`s it goes on as this one would."""
+        ...
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        """Take over a `state` of a trainer that was made alike."""
+        ...
+
+    def recipe(self, steps: int) -> str:
+        """How the weights are made, in a sentence or two, for the card."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Where a training run is."""
+
+    step: int
+    steps: int
+    loss: float
+    """Mean squared error of the batch."""
+    psnr: float
+    """On held-out pictures, dB, when it was last measured; NaN before that."""
+
+
+def never() -> bool:
+    """Nothing asks for a stop."""
+    return False
+
+
+def run(
+    trainer: Trainer,
+    journal: Journal,
+    report: Callable[[Progress], None],
+    checkpoint: Checkpoint | None = None,
+    stop: Callable[[], bool] = never,
+) -> None:
+    """Train from `journal.step` to `journal.steps`, writing the journal and now and then the checkpoint.
+
+    Raises TrainingStoppedError when `stop` says so, after the checkpoint; DivergedError when the loss is not finite.
+    """
+    before, start = journal.seconds, time.perf_counter()
+    keep = _Keeper(trainer, journal, checkpoint)
+    loss = 0.0
+    for step in range(journal.step + 1, journal.steps + 1):
+        if stop():
+            keep()
+            raise TrainingStoppedError(f"stopped before step {step} of {journal.steps}; start it again to go on")
+        loss = trainer.step(trainer.rate(step, journal.steps))
+        journal.step, journal.seconds = step, before + time.perf_counter() - start
+        _take_figures(trainer, journal, loss)
+        if _due(step, journal.steps, REPORTS):
+            report(Progress(step, journal.steps, loss, journal.psnr))
+        if keep.due():
+            keep()
+
+
+def _take_figures(trainer: Trainer, journal: Journal, loss: float) -> None:
+    if not _due(journal.step, journal.steps, FIGURES):
+        return
+    if not math.isfinite(loss):
+        raise DivergedError(f"the loss is {loss} at step {journal.step}; a lower rate may help")
+    journal.curve.append((journal.step, round(journal.seconds, 2), loss, trainer.judge()))
+
+
+def _due(step: int, steps: int, times: int) -> bool:
+    return step % max(1, steps // times) == 0 or step == steps
+
+
+class _Keeper:
+    """Writes the checkpoint, and knows when it is time to."""
+
+    def __init__(self, trainer: Trainer, journal: Journal, checkpoint: Checkpoint | None) -> None:
+        self._trainer, self._journal, self._checkpoint = trainer, journal, checkpoint
+        self._last = time.perf_counter()
+
+    def due(self) -> bool:
+        return time.perf_counter() - self._last > CHECKPOINT_SECONDS
+
+    def __call__(self) -> None:
+        if self._checkpoint:
+            self._checkpoint.write(self._journal, self._trainer.state())
+        self._last = time.perf_counter()
+
+
+def steps_in(seconds: float, trainer: Trainer, probe: float = 3.0) -> int:
+    """How many steps fit into `seconds` on this machine, from `probe` seconds of `trainer`, to be thrown away."""
+    trainer.step(0.0)  # the first one pays for everything that is set up once
+    start, done = time.perf_counter(), 0
+    while (passed := time.perf_counter() - start) < min(probe, seconds / 10) or done == 0:
+        trainer.step(0.0)
+        done += 1
+    return max(1, round(seconds * done / passed))

@@ -1,0 +1,108 @@
+"""Training by convolution: it learns, it repeats, it goes on from a checkpoint as if nothing had been."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+import pytest
+import torch
+
+from esr_upscale import nets
+from esr_upscale.models import resolve
+from esr_upscale.nets.engine import torch_threads
+from esr_upscale.training.checkpoint import Checkpoint, Journal
+from esr_upscale.training.loop import DivergedError, Trainer, TrainingStoppedError, run
+from esr_upscale.training.multi_layer import CropTrainer
+from esr_upscale.training.one_layer import PatchTrainer
+from esr_upscale.training.protocol import psnr
+from esr_upscale.training.tiles import Crops, Tile, load_tiles, split
+from tests.support.pictures import write_tiles
+
+NAME = "esr_tm_x2_k3_c2"
+Make: TypeAlias = Callable[[list[Tile]], Trainer]
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    with torch_threads(1):
+        yield
+
+
+@pytest.fixture(scope="module")
+def tiles(tmp_path_factory: pytest.TempPathFactory) -> list[Tile]:
+    return load_tiles(write_tiles(tmp_path_factory.mktemp("data") / "tiles"), 2, 5)
+
+
+def _crops(tiles: list[Tile], seed: int = 1) -> CropTrainer:
+    return CropTrainer(resolve(NAME), tiles, seed, batch=8, crop=24, peak=1e-2)
+
+
+def _patches(tiles: list[Tile]) -> PatchTrainer:
+    return PatchTrainer(resolve(NAME), tiles, seed=1, restarts=2)
+
+
+def test_the_loss_falls(tiles: list[Tile]) -> None:
+    trainer = _crops(tiles)
+    losses = [trainer.step(1e-2) for _ in range(20)]
+    assert np.mean(losses[-5:]) < 0.5 * np.mean(losses[:2])
+
+
+def test_a_seed_makes_the_same_weights(tiles: list[Tile]) -> None:
+    first, again, other = (_crops(tiles, seed) for seed in (1, 1, 2))
+    for i, trainer in enumerate((first, again, other)):
+        torch.manual_seed(i)  # what others do with torch's own generator must not matter
+        run(trainer, Journal({}, 10), lambda _: None)
+    assert _same(first, again)
+    assert not _same(first, other)
+    assert first.weights()["filter.weight"].dtype == np.float32
+
+
+@pytest.mark.parametrize("make", [_crops, _patches])
+def test_a_stopped_run_goes_on_to_the_bit(
+    make: Callable[[list[Tile]], Trainer], tiles: list[Tile], tmp_path: Path
+) -> None:
+    whole, first, second = (make(tiles) for _ in range(3))
+    run(whole, Journal({}, 30), lambda _: None)
+    checkpoint, journal = Checkpoint(resolve(NAME), tmp_path), Journal({"seed": 1}, 30)
+    with pytest.raises(TrainingStoppedError, match="before step 13 of 30"):
+        run(first, journal, lambda _: None, checkpoint, lambda: journal.step == 12)
+    kept, state = checkpoint.read()
+    assert kept == journal
+    second.restore(state)
+    run(second, kept, lambda _: None)
+    assert _same(whole, second)
+    assert [row[0] for row in kept.curve] == list(range(1, 31))
+    checkpoint.finish(kept)
+    assert checkpoint.finished() == kept
+    assert not checkpoint.exists()
+
+
+def test_a_diverged_run_is_an_error(tiles: list[Tile]) -> None:
+    trainer = CropTrainer(resolve(NAME), tiles, 1, batch=8, crop=24, peak=1e30)
+    with pytest.raises(DivergedError, match="lower rate"):
+        run(trainer, Journal({}, 5), lambda _: None)
+
+
+def test_crops_and_their_pixels(tiles: list[Tile]) -> None:
+    # Bicubic on crops must be as near to their HR as it is on the tiles, whichever way the crops lie.
+    x, y = Crops(tiles, 24, margin=2).draw(256, torch.Generator().manual_seed(3))
+    assert (x.shape, y.shape) == ((256, 1, 24, 24), (256, 1, 40, 40))
+    up = nets.build_module(resolve("bicubic_x2"))(x)[..., 4:-4, 4:-4]
+    found = (up - y).square().mean((1, 2, 3)) * 255**2
+    assert found.view(8, 32).mean(1).max() < 2 * max(tile.bicubic_mse for tile in tiles)
+
+
+def test_the_figure_is_that_of_the_network(tiles: list[Tile]) -> None:
+    trainer = _crops(tiles)
+    run(trainer, Journal({}, 20), lambda _: None)
+    kernel = nets.plan(resolve(NAME), trainer.weights(), 8)
+    figures = [psnr(kernel(tile.lr), tile.picture_hr(), 2) for tile in split(tiles, seed=1)[1]]
+    assert trainer.judge() == pytest.approx(np.mean(figures), abs=0.01)
+
+
+def _same(a: Trainer, b: Trainer) -> bool:
+    pairs = zip(a.weights().values(), b.weights().values(), strict=True)
+    return all(np.array_equal(x, y) for x, y in pairs)

@@ -1,0 +1,111 @@
+"""Pools: what fails costs itself, what is finished is left alone, what was stopped goes on."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+import esr_upscale
+from esr_upscale.cli import app
+from esr_upscale.errors import InvalidInputError
+from esr_upscale.models import ModelSpec, load_weights, resolve, save_weights
+from esr_upscale.training import loop
+from esr_upscale.training.checkpoint import Checkpoint, Journal
+from esr_upscale.training.pool import read_pool
+from esr_upscale.training.run import TrainingSettings
+from tests.support.pictures import write_tiles
+
+RUNNER = CliRunner()
+POOL = """
+steps = 3
+restarts = 2
+[[models]]
+names = ["esr_max_x2_k3_c1", "esr_mix_x2"]
+[[models]]
+names = ["esr_tm_x2_k3_c1"]
+steps = -1
+[[models]]
+names = ["esr_tm_x2_k3_c2", "esr_tr_x2_k3_c1"]
+steps = 4
+"""
+
+
+@pytest.fixture(scope="module")
+def tiles(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tiles(tmp_path_factory.mktemp("data") / "tiles")
+
+
+def _pool(tmp_path: Path, text: str = POOL) -> Path:
+    path = tmp_path / "pool.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_failures_cost_themselves(tiles: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def save_some(spec: ModelSpec, *others: Any) -> Path:
+        return save_weights(spec, *others) if spec.canonical_id != "esr_tm_x2_k3_c2" else Path("/" * (1 // 0))
+
+    command = ["train", "--pool", str(_pool(tmp_path)), "--tiles", str(tiles), "--out", str(tmp_path / "out")]
+    with monkeypatch.context() as patched:
+        patched.setattr("esr_upscale.training.run.save_weights", save_some)
+        result = RUNNER.invoke(app, command)
+    assert result.exit_code == 1
+    assert "esr_mix_x2: failed: no model is named" in result.stderr
+    assert "esr_tm_x2_k3_c1: failed: steps = -1 is not possible" in result.stderr
+    assert "esr_tm_x2_k3_c2: failed: ZeroDivisionError" in result.stderr
+    states = [row.split("|")[2].strip() for row in result.stdout.splitlines()[2:]]
+    assert states == ["trained", "failed", "failed", "failed", "trained"]
+    again = RUNNER.invoke(app, command)
+    states = [row.split("|")[2].strip() for row in again.stdout.splitlines()[2:]]
+    assert states == ["finished before", "failed", "failed", "trained", "finished before"]
+    assert again.stdout.splitlines()[2].split("|")[3].strip() == "3"
+
+
+def test_an_interrupted_model_goes_on(tiles: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = resolve("esr_tm_x2_k3_c2")
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    file = _pool(tmp_path, f'model = "{spec.paper_id}"\nsteps = 12\nrestarts = 2\n')
+    command = ["train", str(file), "--tiles", str(tiles), "--out"]
+    assert RUNNER.invoke(app, [*command, str(whole)]).exit_code == 0
+    take_figures = loop._take_figures
+
+    def interrupt(trainer: loop.Trainer, journal: Journal, loss: float) -> None:
+        take_figures(trainer, journal, loss)
+        if journal.step == 5:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(loop, "_take_figures", interrupt)
+        stopped = RUNNER.invoke(app, [*command, str(parts)])
+    assert stopped.exit_code == 128 + signal.SIGTERM
+    assert "stopped before step 6 of 12" in stopped.stderr
+    assert Checkpoint(spec, parts).exists()
+    other = RUNNER.invoke(app, [*command, str(parts), "--seed", "2"])
+    assert "is of a run with seed = 1" in other.stderr
+    assert RUNNER.invoke(app, [*command, str(parts)]).exit_code == 0
+    assert load_weights(spec, parts)["filter.weight"].tolist() == load_weights(spec, whole)["filter.weight"].tolist()
+
+
+def test_the_pool_of_this_project() -> None:
+    path = Path(esr_upscale.__file__).parent / "training" / "pool.toml"
+    entries = read_pool(path)
+    assert len({entry.name for entry in entries}) == len(entries) == 42
+    for entry in entries:
+        TrainingSettings.of(entry.settings)
+
+
+@pytest.mark.parametrize("text", ["x = [", "steps = 3", "models = 3", "[[models]]\nnames = []"])
+def test_files_that_are_no_pools(text: str, tmp_path: Path) -> None:
+    with pytest.raises(InvalidInputError):
+        read_pool(_pool(tmp_path, text))
+
+
+@pytest.mark.parametrize("settings", [{"stepz": 3}, {"steps": 2.5}, {"seconds": "9"}, {"rate": 0.0}, {"seed": True}])
+def test_settings_that_are_none(settings: dict[str, object]) -> None:
+    with pytest.raises(InvalidInputError):
+        TrainingSettings.of(settings)
