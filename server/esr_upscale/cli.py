@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,35 +13,21 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
-from esr_upscale.errors import InvalidInputError, UpscaleError
+from esr_upscale.commands.common import SETS, Data, Threads, Weights, clear_errors, print_table
+from esr_upscale.commands.explain import explain_model
+from esr_upscale.errors import InvalidInputError
 from esr_upscale.models import list_models, load_card, resolve
 
 if TYPE_CHECKING:
     from esr_upscale.training.one_layer import Progress
 
-SETS = ("Set5", "Set14", "BSD100")
-"""The sets that `esr models` has columns for."""
-
-
 app = typer.Typer(help="Train, judge and list edge-SR models.", no_args_is_help=True)
 
-Weights = Annotated[list[Path] | None, typer.Option(help="Directory with more weights files; may be repeated.")]
-Data = Annotated[list[Path] | None, typer.Option(help="Directory of pictures to judge on, a set; may be repeated.")]
-Threads = Annotated[int, typer.Option(min=1, help="Threads to compute on.")]
-
-
-@contextmanager
-def _clear_errors() -> Iterator[None]:
-    """What was foreseen ends in a message and exit code 2, not in a traceback."""
-    try:
-        yield
-    except UpscaleError as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(2) from error
+app.command("explain")(explain_model)
 
 
 @app.command("models")
-@_clear_errors()
+@clear_errors()
 def show_models(weights: Weights = None) -> None:
     """List the models that can be served, with the figures of their cards."""
     rows = []
@@ -49,11 +35,11 @@ def show_models(weights: Weights = None) -> None:
         psnr = load_card(spec, *(weights or ())).psnr
         figures = [f"{psnr[name]:.2f}" if name in psnr else "" for name in SETS]
         rows.append([spec.canonical_id, spec.alias or "", f"{spec.parameters}", f"{spec.macs}", *figures])
-    _print_table(["model", "alias", "parameters", "MACs/pixel", *SETS], rows)
+    print_table(["model", "alias", "parameters", "MACs/pixel", *SETS], rows)
 
 
 @app.command("eval")
-@_clear_errors()
+@clear_errors()
 def evaluate_models(
     models: Annotated[list[str], typer.Argument(help="Models, by alias, canonical id or the paper's id.")],
     data: Data = None,
@@ -80,7 +66,7 @@ def evaluate_models(
 
 
 @app.command("train")
-@_clear_errors()
+@clear_errors()
 def train_model(
     model: Annotated[str, typer.Argument(help="eSR-MAX, eSR-TM or eSR-TR, at any scale, K and C.")],
     tiles: Annotated[Path, typer.Option(help="Directory of 8-bit luma PNG tiles, and CREDITS.csv if there is one.")],
@@ -120,14 +106,7 @@ def _print_scores(scores: dict[str, dict[str, float]]) -> None:
         [name, *(f"{score[s]:.2f}" for s in sets), f"{sum(score.values()) / len(score):.2f}"]
         for name, score in scores.items()
     ]
-    _print_table(["model", *sets, "mean"], rows)
-
-
-def _print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    widths = [max(len(row[i]) for row in (head, *rows)) for i in range(len(head))]
-    rule = ["-" * width for width in widths]
-    for row in (head, rule, *rows):
-        typer.echo("| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |")
+    print_table(["model", *sets, "mean"], rows)
 
 
 def main() -> None:

@@ -1,0 +1,1 @@
+"""The commands of `esr`, a module each. `cli.py` registers them."""
