@@ -21,6 +21,7 @@ IMPORTERS = {
     "halide": ("esr_upscale.kernels",),
     "torch": ("esr_upscale.nets", "esr_upscale.training"),
     "PIL": ("esr_upscale.training",),
+    "matplotlib": ("esr_upscale.training",),
     "safetensors": ("esr_upscale.models", "esr_upscale.training"),
     "asyncio": ("esr_server", "esr_client"),
     "esr_api": ("esr_api", "esr_server.rpc", "esr_client"),

@@ -1,0 +1,54 @@
+"""The paper's interpretation figures of a model, as PNG files.
+
+P. Navarrete Michelini, Y. Lu, X. Jiang, "edge-SR: Super-Resolution For The Masses", WACV 2022, arXiv 2108.10335.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from esr_upscale.kernels import Weights
+from esr_upscale.models import ModelSpec
+from esr_upscale.training.explain import figures
+from esr_upscale.training.explain.arrays import both_forms, channels, filter_groups
+from esr_upscale.training.explain.forms import forms_figure
+from esr_upscale.training.explain.picture import synthetic_picture
+
+__all__ = ["draw_figures", "explain", "synthetic_picture"]
+
+DPI = 130
+
+
+def explain(spec: ModelSpec, weights: Weights, picture: NDArray[Any], out: Path) -> list[Path]:
+    """Draw every figure of `spec` into `out` (made if missing), `<canonical id>_<figure>.png`, and return the paths.
+
+    `picture` is the luma (H, W) in 0 … 1 that channels are shown on. Raises InvalidInputError for a family that has
+    no such figures.
+    """
+    drawn = draw_figures(spec, weights, picture)
+    out.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for name, figure in drawn.items():
+        paths.append(out / f"{spec.canonical_id}_{name}.png")
+        figure.savefig(paths[-1], dpi=DPI)
+    return paths
+
+
+def draw_figures(spec: ModelSpec, weights: Weights, picture: NDArray[Any]) -> dict[str, Figure]:
+    """The figures of `explain` by name, not written."""
+    groups, title = filter_groups(spec, weights), spec.paper_id
+    drawn = {
+        "phases": figures.phase_filters(title, groups),
+        "filters": figures.upscaling_filters(title, groups),
+        "frequency": figures.frequency_responses(title, groups),
+    }
+    if spec.family == "bicubic":
+        return drawn | {"forms": forms_figure(title, picture, both_forms(spec.scale, picture))}
+    made = channels(spec, weights, picture)
+    if spec.family == "esr_max":
+        return drawn | {"winners": figures.winners(f"{title}: winning filters", picture, made, shares=False)}
+    return drawn | {"attention": figures.winners(f"{title}: attention", picture, made, shares=True)}
