@@ -111,7 +111,7 @@ def test_shape_and_radius() -> None:
 
 @pytest.mark.parametrize(
     ("name", "radius"),
-    [("esr_cnn_x3", 4), ("espcn_x2", 4), ("espcn_x2_d0_s3", 2), ("fsrcnn_x2", 5), ("fsrcnn_x3", 5), ("fsrcnn_x4", 4)],
+    [("esr_cnn_x3", 4), ("espcn_x2", 4), ("espcn_x2_d0_s3", 2), ("fsrcnn_x2", 5), ("fsrcnn_x3", 4), ("fsrcnn_x4", 4)],
 )
 def test_radius_of_several_layers(name: str, radius: int) -> None:
     assert resolve(name).radius == radius

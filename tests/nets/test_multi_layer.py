@@ -65,13 +65,16 @@ def _fsrcnn(x: Tensor, t: Tensors, spec: ModelSpec, pad: bool) -> Tensor:
 
 
 def _spread(x: Tensor, weight: Tensor, scale: int) -> Tensor:
-    """Every pixel (y, x) adds its 9×9 block around (s·y, s·x); what falls outside of s·H × s·W is lost."""
-    height, width = x.shape[2:]
-    canvas = x.new_zeros(len(x), 1, scale * height + 8, scale * width + 8)
+    """Every pixel (y, x) adds its 9×9 block, which starts 4 (×2) or 3 (×3, ×4) before (s·y, s·x).
+
+    What falls outside of s·H × s·W is lost.
+    """
+    height, width, before = scale * x.shape[2], scale * x.shape[3], {2: 4, 3: 3, 4: 3}[scale]
+    canvas = x.new_zeros(len(x), 1, height + 8, width + 8)
     for k, j in np.ndindex(9, 9):
         taps = torch.einsum("ndyx,do->noyx", x, weight[:, :, k, j])
-        canvas[:, :, k : k + scale * height : scale, j : j + scale * width : scale] += taps
-    return canvas[:, :, 4 : 4 + scale * height, 4 : 4 + scale * width]
+        canvas[:, :, k : k + height : scale, j : j + width : scale] += taps
+    return canvas[:, :, before : before + height, before : before + width]
 
 
 PLAIN: dict[str, Callable[[Tensor, Tensors, ModelSpec, bool], Tensor]] = {

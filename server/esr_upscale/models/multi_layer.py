@@ -46,9 +46,13 @@ class TransposedConvolution(Convolution):
         return {"weight": (self.inputs, self.outputs, self.kernel, self.kernel), "bias": (self.outputs,)}
 
     def reach(self, scale: int) -> int:
-        """As of Convolution. Input i goes to outputs s·i − k//2 … s·i + k//2."""
-        half = self.kernel // 2
-        return max(half // scale, (half + scale - 1) // scale)
+        """As of Convolution."""
+        before = self.offset(scale)
+        return max((self.kernel - 1 - before) // scale, (scale - 1 + before) // scale)
+
+    def offset(self, scale: int) -> int:
+        """Input i goes to `kernel` outputs from s·i − offset on, as near to centred on its own s as can be."""
+        return (self.kernel - scale + 1) // 2
 
 
 @dataclass(frozen=True, slots=True)

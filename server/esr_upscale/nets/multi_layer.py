@@ -33,9 +33,10 @@ def _layer(layer: Convolution | Activation, spec: ModelSpec) -> nn.Module:
         return ACTIVATIONS[layer.kind]()
     inputs, outputs, kernel = layer.inputs, layer.outputs, layer.kernel
     if isinstance(layer, TransposedConvolution):
-        # Output s·i … s·i + s − 1 lies in input pixel i, whatever the kernel: (N, D, h, w) → (N, 1, s·h, s·w).
-        s = spec.scale
-        return nn.ConvTranspose2d(inputs, outputs, kernel, stride=s, padding=kernel // 2, output_padding=s - 1)
+        # Just as much is cut off that (N, D, h, w) → (N, 1, s·h, s·w).
+        s, cut = spec.scale, layer.offset(spec.scale)
+        rest = s - kernel + 2 * cut
+        return nn.ConvTranspose2d(inputs, outputs, kernel, stride=s, padding=cut, output_padding=rest)
     padding = kernel // 2 if spec.padding == "zeros" else 0
     return nn.Conv2d(inputs, outputs, kernel, padding=padding, bias=layer.bias)
 
