@@ -2,6 +2,7 @@
 
 ServiceError
 ├── ProtocolError     messages in an order that the contract does not know
+├── AccountError      a stream that ends with fewer frames out than in
 ├── RefusedError      a stream that is not taken in
 │   ├── DrainingError   the server shuts down; another one will take the stream
 │   └── BusyError       as many streams run as the server was configured for
@@ -19,6 +20,10 @@ class ServiceError(Exception):
 
 class ProtocolError(ServiceError):
     """Messages in an order that the contract does not know."""
+
+
+class AccountError(ServiceError):
+    """A stream came to its end, and not every frame of it came out: a fault of ours."""
 
 
 class RefusedError(ServiceError):

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 from esr_server.config import Limits
-from esr_server.errors import ProtocolError
+from esr_server.errors import AccountError, ProtocolError
 from esr_upscale.frame import Frame
 from esr_upscale.media.decode import Decoder, DecoderSettings
 from esr_upscale.media.deinterlace import deinterlacer
@@ -126,7 +126,12 @@ class Session:
             yield from self._upscaled(self._deinterlacer.push(frame))
 
     def flush(self) -> Iterator[Result]:
-        """End of the stream: give everything that stages still hold."""
+        """End of the stream: give everything that stages still hold.
+
+        Raises:
+            UpscaleError: whatever a stage raises.
+            AccountError: a stage kept a frame; a stream that ends well answers every one.
+        """
         if self._decoder:
             for frame, ticket in self._decoded(self._decoder.flush(), time.perf_counter(), 0.0):
                 self._waiting.append(ticket)
@@ -134,6 +139,8 @@ class Session:
         yield from self._upscaled(self._deinterlacer.flush())
         if self._encoder:
             yield from self._encoded(self._encoder.flush)
+        if self.account.frames_in != self.account.frames_out:
+            raise AccountError(f"{self.account.frames_in} frames went in and {self.account.frames_out} came out")
 
     def _frames(self, arrival: Arrival, queued_s: float) -> Iterator[tuple[Frame, _Ticket]]:
         item = arrival.item

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 
 import pytest
 
 from esr_server.config import Limits
-from esr_server.errors import ProtocolError
+from esr_server.errors import AccountError, ProtocolError
 from esr_server.session import Arrival, Result, Session, SessionConfig, StageTimes
 from esr_upscale.engine import EngineSettings, LoadedModel
 from esr_upscale.errors import LimitError
@@ -97,6 +97,24 @@ def test_deinterlacing_keeps_order_and_counts_as_decoding(upscaler: Upscaler) ->
     assert [f.pts for f in frames] == [r.sequence for r in results] == list(range(6))
     assert not any(f.interlaced for f in frames)
     assert all(r.stages.decode > 0 for r in results)
+
+
+class ForgetfulDeinterlacer:
+    """A test double for a stage that loses a frame and says nothing."""
+
+    def push(self, frame: Frame) -> Iterator[Frame]:
+        if frame.pts != 2:
+            yield frame
+
+    def flush(self) -> Iterator[Frame]:
+        yield from ()
+
+
+def test_a_frame_that_a_stage_keeps_is_no_good_end(upscaler: Upscaler) -> None:
+    session = Session(SessionConfig(), upscaler, Limits())
+    session._deinterlacer = ForgetfulDeinterlacer()
+    with pytest.raises(AccountError, match="5 frames went in and 4 came out"):
+        _all(session, [_frame(i) for i in range(5)])
 
 
 def test_items_that_were_not_announced(upscaler: Upscaler) -> None:

@@ -79,6 +79,12 @@ async def test_tags_pass_through() -> None:
     assert outcome.frames[0].duration == 4
 
 
+async def test_a_frame_that_was_damaged_before_says_so_afterwards() -> None:
+    async with running() as server, stub_of(server) as stub:
+        outcome = await upscale(stub, [raw_config(), raw_frame(0, corrupt=True), raw_frame(1)])
+    assert [frame.corrupt for frame in outcome.frames] == [True, False]
+
+
 async def test_the_format_is_said_once_and_again_when_it_changes() -> None:
     wider = pb.VideoFormat(width=20, height=12, pixel_format="nv12")
     requests = [raw_config(), raw_frame(0), raw_frame(1), raw_frame(2, 20, 12, name="nv12", format=wider)]

@@ -173,7 +173,7 @@ class Source:
         try:
             frames = [*context.decode(packet), *context.decode(None)]
         except av.FFmpegError:
-            frames = []
+            frames = []  # not a picture to start at; whether that is an error is for the server to say
         context.flush_buffers()
         if frames:
             name = frames[0].format.name

@@ -116,6 +116,7 @@ def frame_value(message: pb.Frame, fmt: pb.VideoFormat, time_base: Fraction) -> 
         sample_aspect_ratio=ratio_or_none(fmt.sample_aspect_ratio),
         rotation=fmt.rotation,
         interlaced=message.interlaced,
+        corrupt=message.corrupt,
     )
     return frame, sum(len(data) for data, _ in buffers)
 
