@@ -8,11 +8,12 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from esr_upscale.cli import app
 from esr_upscale.models import list_models, load_card, load_weights, resolve
-from tests.support.pictures import write_tiles
+from tests.support.pictures import random_weights, write_tiles
 
 RUNNER = CliRunner()
 
@@ -67,6 +68,36 @@ def test_train(tiles: Path, tmp_path: Path) -> None:
     assert "esr_max_x2_k3_c2" in listed.stdout
 
 
+def _checkpoint(directory: Path, name: str) -> Path:
+    weights = random_weights(resolve(name))
+    path = directory / f"{name}.model"
+    torch.save({key: torch.from_numpy(values) for key, values in weights.items()}, path)
+    return path
+
+
+def test_import(tiles: Path, tmp_path: Path) -> None:
+    out = tmp_path / "weights"
+    result = RUNNER.invoke(app, ["import", str(_checkpoint(tmp_path, "eSR-CNN_s3_C2_D7_S3")), "--out", str(out)])
+    assert result.exit_code == 0, result.output
+    assert result.stdout == f"{out / 'esr_cnn_x3_c2_d7_s3_zeros.safetensors'}: 1346 parameters\n"
+    spec = resolve("esr_cnn_x3_zeros")
+    assert load_weights(spec, out).keys() == spec.tensor_shapes.keys()
+    assert load_card(spec, out).licence == "LicenseRef-unknown"
+    judged = ["eval", "eSR-CNN_s3_C2_D7_S3_zeros", "--weights", str(out), "--data", str(tiles), "--cards", str(out)]
+    assert RUNNER.invoke(app, judged).exit_code == 0
+    assert load_card(spec, out).psnr.keys() == {"tiles"}
+
+
+def test_import_with_options(tmp_path: Path) -> None:
+    file = _checkpoint(tmp_path, "eSR-TR_s2_K3_C1").rename(tmp_path / "best.pt")
+    options = ["--name", "eSR-TR_s2_K3_C1", "--padding", "edge", "--licence", "GPL-3.0-only", "--out", str(tmp_path)]
+    result = RUNNER.invoke(app, ["import", str(file), *options])
+    assert result.exit_code == 0, result.output
+    card = load_card(resolve("esr_tr_x2_k3_c1"), tmp_path)
+    assert (card.padding, card.licence) == ("edge", "GPL-3.0-only")
+    assert "best.pt" in card.recipe
+
+
 @pytest.mark.parametrize(
     ("command", "message"),
     [
@@ -79,6 +110,10 @@ def test_train(tiles: Path, tmp_path: Path) -> None:
         (["train", "--tiles", "missing"], "either a model or --pool"),
         (["train", "--tiles", "missing", "--pool", "missing.toml"], "cannot be read as TOML"),
         (["models", "--weights", "missing"], "is not a directory"),
+        (["import", "eSR-TR_s2_K5_C2.model"], "cannot be read: No such file"),
+        (["import", "missing.model"], "not named after a model"),
+        (["import", "missing.model", "--name", "esr_tr_x22"], "did you mean"),
+        (["import", "Bicubic_s2.model"], "fixed filter"),
     ],
 )
 def test_mistakes_are_explained(command: list[str], message: str) -> None:

@@ -1,0 +1,40 @@
+"""`esr import`: a published checkpoint as weights of ours."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from esr_upscale.commands.common import clear_errors
+
+OUT = Path("weights")
+UNKNOWN_LICENCE = "LicenseRef-unknown"
+"""What the card says where nobody has said anything, in SPDX's form for an id of one's own."""
+
+
+class PaddingChoice(StrEnum):
+    """What lies outside the picture, as an option."""
+
+    ZEROS = "zeros"
+    EDGE = "edge"
+
+
+@clear_errors()
+def import_model(
+    file: Annotated[Path, typer.Argument(help="A torch state dict, as eSR-TR_s2_K5_C2.model; only tensors are read.")],
+    name: Annotated[str | None, typer.Option(help="Which model it is, where the file is not named after it.")] = None,
+    padding: Annotated[
+        PaddingChoice, typer.Option(help="What it was trained to see outside the picture; published ones: zeros.")
+    ] = PaddingChoice.ZEROS,
+    licence: Annotated[str, typer.Option(help="SPDX id of the checkpoint's licence, for the card.")] = UNKNOWN_LICENCE,
+    out: Annotated[Path, typer.Option(help="Directory for the weights and their card.")] = OUT,
+) -> None:
+    """Turn a published checkpoint into weights with a card, to be used with --weights."""
+    from esr_upscale.training.published import checkpoint_spec, import_checkpoint
+
+    spec = checkpoint_spec(file, name, "edge" if padding is PaddingChoice.EDGE else "zeros")
+    path = import_checkpoint(file, spec, licence, out)
+    typer.echo(f"{path}: {spec.parameters} parameters")
