@@ -17,7 +17,7 @@ setup: $(SETUP)
 
 $(SETUP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[server,train,demo,test,bench]'
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[server,train,onnx,demo,test,bench]'
 	touch $@
 
 demo: $(SETUP)
