@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
+import onnx
 import pytest
 import torch
 from typer.testing import CliRunner
@@ -98,6 +100,28 @@ def test_import_with_options(tmp_path: Path) -> None:
     assert "best.pt" in card.recipe
 
 
+def test_export(tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    result = RUNNER.invoke(app, ["export", "eSR-TR_s2_K5_C2", "--onnx", str(path), "--opset", "20"])
+    assert result.exit_code == 0, result.output
+    assert result.stdout == f"{path}\n"
+    model = onnx.load(path)
+    assert [o.version for o in model.opset_import] == [20]
+    facts = {p.key: p.value for p in model.metadata_props}
+    assert (facts["model"], facts["licence"]) == ("esr_tr_x2_k5_c2", "Apache-2.0")
+
+
+def test_export_of_own_weights(tmp_path: Path) -> None:
+    RUNNER.invoke(app, ["import", str(_checkpoint(tmp_path, "eSR-MAX_s2_K3_C3")), "--out", str(tmp_path)])
+    path = tmp_path / "model.onnx"
+    command = ["export", "esr_max_x2_k3_c3_zeros", "--weights", str(tmp_path), "--onnx", str(path)]
+    result = RUNNER.invoke(app, command)
+    assert result.exit_code == 0, result.output
+    weight = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in onnx.load(path).graph.initializer}
+    expected = random_weights(resolve("esr_max_x2_k3_c3"))["filter.weight"]
+    np.testing.assert_array_equal(weight["filter.weight"], expected)
+
+
 @pytest.mark.parametrize(
     ("command", "message"),
     [
@@ -114,6 +138,9 @@ def test_import_with_options(tmp_path: Path) -> None:
         (["import", "missing.model"], "not named after a model"),
         (["import", "missing.model", "--name", "esr_tr_x22"], "did you mean"),
         (["import", "Bicubic_s2.model"], "fixed filter"),
+        (["export", "esr_tr_x2"], "--onnx FILE.onnx"),
+        (["export", "esr_tr_x22", "--onnx", "missing.onnx"], "did you mean"),
+        (["export", "esr_tr_x2", "--onnx", "missing.onnx", "--opset", "16"], "opset 16 is too old"),
     ],
 )
 def test_mistakes_are_explained(command: list[str], message: str) -> None:

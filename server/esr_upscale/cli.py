@@ -10,16 +10,18 @@ import typer
 
 from esr_upscale.commands.common import SETS, Data, Threads, Weights, clear_errors, print_scores, print_table
 from esr_upscale.commands.explain import explain_model
+from esr_upscale.commands.export import export_model
 from esr_upscale.commands.importing import import_model
 from esr_upscale.commands.train import train_model
 from esr_upscale.errors import InvalidInputError
 from esr_upscale.models import list_models, load_card, resolve
 
-app = typer.Typer(help="Train, judge, list and import edge-SR models.", no_args_is_help=True)
+app = typer.Typer(help="Train, judge, list, import and export edge-SR models.", no_args_is_help=True)
 
 app.command("train")(train_model)
 app.command("explain")(explain_model)
 app.command("import")(import_model)
+app.command("export")(export_model)
 
 
 @app.command("models")

@@ -1,0 +1,123 @@
+"""A network as an ONNX file, for other runtimes: batch, height and width are free.
+
+The file computes what the torch module does, float32 in [0, 1] in and out, and says so in its metadata.
+"""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from esr_upscale.errors import EngineError, InvalidInputError
+from esr_upscale.kernels import Weights
+from esr_upscale.models import ModelSpec
+from esr_upscale.nets import build_module
+
+OLDEST_OPSET = 18
+"""The oldest operator set that torch's exporter writes, and so what most runtimes can read."""
+
+INPUT, OUTPUT = "luma", "upscaled"
+FREE = {0: "batch", 2: "height", 3: "width"}
+"""Axes of any size, and their names in the file."""
+
+SAMPLE = (2, 1, 16, 20)
+"""The exporter traces the network on such a picture; no two sizes are alike, lest they be taken for one."""
+
+
+def export_onnx(spec: ModelSpec, weights: Weights, licence: str, path: Path, opset: int) -> Path:
+    """Write the network of `spec` with `weights` to the ONNX file `path` and return it.
+
+    Input `luma` (N, 1, H, W) and output `upscaled` (N, 1, s·H, s·W) are float32 in [0, 1], of any N, H and W; the
+    output is not clipped. `licence` is the SPDX id of the weights, for the metadata. Raises EngineError when onnx or
+    onnxscript is not installed, InvalidInputError for an opset that cannot be written and a path that cannot.
+    """
+    if opset < OLDEST_OPSET:
+        raise InvalidInputError(f"opset {opset} is too old: torch writes {OLDEST_OPSET} and later")
+    _check_installed()
+    program = _program(build_module(spec, weights).eval(), opset)
+    found = program.model.opset_imports[""]
+    if found != opset:
+        raise InvalidInputError(f"opset {opset} cannot be written here, {found} can; the oldest is {OLDEST_OPSET}")
+    _describe(program, spec, licence)
+    _forget_sources(program)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        program.save(path, external_data=False)
+    except OSError as error:
+        raise InvalidInputError(f"{path} cannot be written: {error.strerror}") from error
+    return path
+
+
+def _check_installed() -> None:
+    for name in ("onnx", "onnxscript"):
+        try:
+            import_module(name)
+        except ModuleNotFoundError as error:
+            raise EngineError(f'{name} is not installed, which export needs: pip install "edge-sr[onnx]"') from error
+
+
+def _program(module: nn.Module, opset: int) -> torch.onnx.ONNXProgram:
+    with _quiet(), torch.no_grad():
+        program = torch.onnx.export(
+            module,
+            (torch.zeros(SAMPLE),),
+            input_names=[INPUT],
+            output_names=[OUTPUT],
+            dynamic_shapes=(FREE,),
+            opset_version=opset,
+            dynamo=True,
+            verbose=False,
+        )
+    if program is None:  # so its signature has it, for the older exporter, which writes a file itself
+        raise EngineError("torch's exporter gave nothing")
+    return program
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    # The exporter logs what it does without (torchvision) and how it converts between opsets; the file is checked.
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings():
+            # torch.export copies what it itself calls deprecated.
+            warnings.filterwarnings("ignore", r"`isinstance\(treespec, LeafSpec\)` is deprecated", FutureWarning)
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+def _describe(program: torch.onnx.ONNXProgram, spec: ModelSpec, licence: str) -> None:
+    model, s = program.model, spec.scale
+    outside = "the picture's edge, replicated" if spec.padding == "edge" else "zeros, at every layer"
+    takes = "float32 (N, 1, H, W), any N, H and W: luma in [0, 1], which is code values / (2^depth - 1)"
+    gives = f"float32 (N, 1, {s}*H, {s}*W): luma on the same scale, not clipped"
+    model.graph.inputs[0].doc_string, model.graph.outputs[0].doc_string = takes, gives
+    model.doc_string = f"{spec.paper_id} upscales luma by {s}. {INPUT}: {takes}. {OUTPUT}: {gives}. Padding: {outside}."
+    model.metadata_props.update(
+        model=spec.canonical_id,
+        paper_id=spec.paper_id,
+        scale=str(s),
+        padding=spec.padding,
+        input=f"{INPUT}: {takes}",
+        output=f"{OUTPUT}: {gives}",
+        licence=licence,
+    )
+
+
+def _forget_sources(program: torch.onnx.ONNXProgram) -> None:
+    # The exporter notes where in the source, by the paths of this machine, each operation comes from.
+    graph = program.model.graph
+    results = [value for node in graph for value in node.outputs]
+    for part in (graph, *graph, *results, *graph.inputs, *graph.initializers.values()):
+        part.metadata_props.clear()
