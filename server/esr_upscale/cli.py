@@ -7,6 +7,7 @@ import typer
 from esr_upscale.commands.common import SETS, Weights, clear_errors, print_table
 from esr_upscale.commands.evaluate import evaluate_models
 from esr_upscale.commands.explain import explain_model
+from esr_upscale.commands.pareto import draw_pareto
 from esr_upscale.commands.train import train_model
 from esr_upscale.models import list_models, load_card
 
@@ -15,6 +16,7 @@ app = typer.Typer(help="Train, judge and list edge-SR models.", no_args_is_help=
 app.command("train")(train_model)
 app.command("eval")(evaluate_models)
 app.command("explain")(explain_model)
+app.command("pareto")(draw_pareto)
 
 
 @app.command("models")
