@@ -13,7 +13,7 @@ from esr_upscale.commands import pareto as command
 from esr_upscale.commands.pareto import mean_psnr
 from esr_upscale.models import list_models, load_card, load_weights, resolve, save_weights
 from esr_upscale.pareto import power
-from tests.pareto.test_power import FakeSysfs
+from tests.pareto.sysfs import FakeSysfs
 
 RUNNER = CliRunner()
 NAMES = ["bicubic_x2", "esr_max_x3_k3_c1", "eSR-TR_s2_K3_C1"]
