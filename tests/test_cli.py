@@ -15,7 +15,8 @@ from typer.testing import CliRunner
 
 from esr_upscale.cli import app
 from esr_upscale.models import list_models, load_card, load_weights, resolve
-from tests.support.pictures import random_weights, write_tiles
+from tests.support.files import write_video
+from tests.support.pictures import random_weights, synthetic_luma, write_tiles
 
 RUNNER = CliRunner()
 
@@ -48,10 +49,56 @@ def test_eval(tiles: Path, tmp_path: Path) -> None:
     assert [cell.strip() for cell in lines[0].strip("|").split("|")] == ["model", "tiles", "mean"]
     scores = json.loads(report.read_text())
     assert list(scores) == ["bicubic_x2", "esr_tr_x2_k5_c2"]
-    assert f"{scores['bicubic_x2']['tiles']:.2f}" in lines[2]
+    found = scores["bicubic_x2"]["tiles"]
+    assert f"| {found['psnr']:.2f} / {found['ssim']:.4f} |" in lines[2]
     result = RUNNER.invoke(app, ["eval", "bicubic_x2", "--data", str(tiles), "--cards", str(cards)])
     assert result.exit_code == 0, result.output
-    assert load_card(resolve("bicubic_x2"), cards).psnr == scores["bicubic_x2"]
+    assert load_card(resolve("bicubic_x2"), cards).psnr == {"tiles": found["psnr"]}
+
+
+def _cells(line: str) -> list[str]:
+    return [cell.strip() for cell in line.strip("|").split("|")]
+
+
+def test_eval_beside(tiles: Path, tmp_path: Path) -> None:
+    published, report = tmp_path / "published.csv", tmp_path / "scores.json"
+    published.write_text("model,psnr_TILES,ssim_tiles\nBicubic_s2 (theirs),30.0,0.9\n")
+    command = ["eval", "bicubic_x2", "esr_tr_x2", "--data", str(tiles), "--json", str(report)]
+    result = RUNNER.invoke(app, [*command, "--beside", str(published)])
+    assert result.exit_code == 0, result.output
+    head, _, bicubic, esr_tr = map(_cells, result.stdout.splitlines())
+    assert head == ["model", "tiles", "mean", "published: tiles", "mean", "gain"]
+    gain = json.loads(report.read_text())["bicubic_x2"]["tiles"]["psnr"] - 30
+    assert bicubic[3:] == ["30.00 / 0.9000", "30.00", f"{gain:+.2f}"]
+    assert esr_tr[3:] == ["–", "–", "–"]
+    published.write_text("model,psnr_Set5\nbicubic_x2,30.0\n")
+    result = RUNNER.invoke(app, [*command, "--beside", str(published)])
+    assert result.exit_code == 2
+    assert "published.csv has no figures of tiles; it has of: set5" in result.stderr
+
+
+def test_eval_beside_says_which_set_is_missing(tiles: Path, tmp_path: Path) -> None:
+    published, other = tmp_path / "published.csv", write_tiles(tmp_path / "other", 1)
+    published.write_text("model,psnr_tiles\nbicubic_x2,30.0\n")
+    command = ["eval", "bicubic_x2", "--data", str(tiles), "--data", str(other), "--beside", str(published)]
+    result = RUNNER.invoke(app, command)
+    assert result.exit_code == 0, result.output
+    assert "note: published.csv has no figures of other" in result.stderr
+    assert _cells(result.stdout.splitlines()[2])[4:7] == ["30.00", "–", "30.00"]
+
+
+def test_eval_video(tmp_path: Path) -> None:
+    luma, report = synthetic_luma(24, 32), tmp_path / "video.json"
+    a = write_video(tmp_path / "a.mkv", [luma, luma])
+    b = write_video(tmp_path / "b.mkv", [luma, luma + 2])
+    result = RUNNER.invoke(app, ["eval", "--video", str(a), str(b), "--json", str(report)])
+    assert result.exit_code == 0, result.output
+    head, _, row = map(_cells, result.stdout.splitlines())
+    assert head == ["video", "frames", "PSNR", "PSNR of mean MSE", "worst frame", "SSIM"]
+    assert row[:5] == ["b.mkv", "2", "inf", "45.12", "42.11 (frame 1)"]
+    figures = json.loads(report.read_text())
+    assert (figures["frames"], figures["psnr"], figures["worst_frame"]) == (2, None, 1)
+    assert figures["worst_psnr"] == pytest.approx(42.11, abs=0.01)
 
 
 def test_train(tiles: Path, tmp_path: Path) -> None:
@@ -128,6 +175,9 @@ def test_export_of_own_weights(tmp_path: Path) -> None:
         (["eval", "esr_tr_x22", "--data", "."], "did you mean"),
         (["eval", "esr_tr_x2_k7_c8", "--data", "."], "no model is named"),
         (["eval", "bicubic_x2"], "nothing to judge on"),
+        (["eval"], "nothing to judge; name models"),
+        (["eval", "bicubic_x2", "--video", "a.mp4", "b.mp4"], "it takes no models"),
+        (["eval", "--video", "a.mp4", "b.mp4"], "a.mp4 cannot be opened as a video"),
         (["eval", "bicubic_x2", "--data", "missing"], "is not a directory"),
         (["train", "bicubic_x2", "--tiles", "missing"], "bicubic cannot be trained"),
         (["train", "esr_tr_x2", "--tiles", "missing"], "is not a directory"),

@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-from typing import Annotated
-
 import typer
 
-from esr_upscale.commands.common import SETS, Data, Threads, Weights, clear_errors, print_scores, print_table
+from esr_upscale.commands.common import SETS, Weights, clear_errors, print_table
+from esr_upscale.commands.evaluate import evaluate_models
 from esr_upscale.commands.explain import explain_model
 from esr_upscale.commands.export import export_model
 from esr_upscale.commands.importing import import_model
+from esr_upscale.commands.pareto import draw_pareto
 from esr_upscale.commands.train import train_model
-from esr_upscale.errors import InvalidInputError
-from esr_upscale.models import list_models, load_card, resolve
+from esr_upscale.models import list_models, load_card
 
-app = typer.Typer(help="Train, judge, list, import and export edge-SR models.", no_args_is_help=True)
+app = typer.Typer(help="Train, judge, explain, compare, import and export edge-SR models.", no_args_is_help=True)
 
 app.command("train")(train_model)
+app.command("eval")(evaluate_models)
 app.command("explain")(explain_model)
 app.command("import")(import_model)
 app.command("export")(export_model)
+app.command("pareto")(draw_pareto)
 
 
 @app.command("models")
@@ -34,33 +33,6 @@ def show_models(weights: Weights = None) -> None:
         figures = [f"{psnr[name]:.2f}" if name in psnr else "" for name in SETS]
         rows.append([spec.canonical_id, spec.alias or "", f"{spec.parameters}", f"{spec.macs}", *figures])
     print_table(["model", "alias", "parameters", "MACs/pixel", *SETS], rows)
-
-
-@app.command("eval")
-@clear_errors()
-def evaluate_models(
-    models: Annotated[list[str], typer.Argument(help="Models, by alias, canonical id or the paper's id.")],
-    data: Data = None,
-    json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures here as well.")] = None,
-    cards: Annotated[Path | None, typer.Option(help="Put the figures on the cards in this directory.")] = None,
-    weights: Weights = None,
-    threads: Threads = 1,
-) -> None:
-    """Measure the PSNR of models on sets of pictures; prints a Markdown table."""
-    from esr_upscale.training.cards import measured_card, write_card
-    from esr_upscale.training.run import judge
-
-    if not data:
-        raise InvalidInputError("there is nothing to judge on; give a directory of pictures: --data path/to/Set5")
-    known = list_models(*(weights or ()))
-    scores = {s: judge(s, tuple(data), threads, *(weights or ())) for s in [resolve(m, known) for m in models]}
-    print_scores({spec.canonical_id: score for spec, score in scores.items()})
-    if json_file:
-        figures = {spec.canonical_id: score for spec, score in scores.items()}
-        json_file.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
-    if cards:
-        for spec, score in scores.items():
-            write_card(measured_card(spec, score, cards), cards)
 
 
 def main() -> None:

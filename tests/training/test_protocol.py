@@ -13,7 +13,8 @@ from esr_upscale import nets
 from esr_upscale.errors import InvalidInputError
 from esr_upscale.filters import keys_cubic
 from esr_upscale.models import ModelSpec, list_models, load_weights, resolve
-from esr_upscale.training.protocol import crop, degrade, evaluate, picture_psnr, psnr, read_luma
+from esr_upscale.training.protocol import crop, degrade, psnr, read_luma
+from esr_upscale.training.quality import picture_quality, set_quality
 from tests.support.pictures import synthetic_luma
 
 PINNED = {
@@ -80,7 +81,7 @@ def test_evaluation(tmp_path: Path, scale: int) -> None:
     (tmp_path / "README.txt").write_text("not a picture")
     kernel = nets.plan(resolve(f"bicubic_x{scale}"), {}, 8)
     expected = np.mean([_bicubic_psnr(picture, scale) for picture in pictures])
-    assert evaluate(kernel, scale, tmp_path) == pytest.approx(expected, abs=2e-3)
+    assert set_quality(kernel, scale, tmp_path).psnr == pytest.approx(expected, abs=2e-3)
 
 
 @pytest.mark.parametrize("scale", [2, 3, 4])
@@ -107,17 +108,17 @@ def test_psnr() -> None:
 def test_pinned_figures(spec: ModelSpec) -> None:
     kernel = nets.plan(spec, load_weights(spec), 8)
     luma = synthetic_luma(96, 120).astype(np.float64)
-    assert picture_psnr(kernel, luma, spec.scale) == pytest.approx(PINNED[spec.canonical_id], abs=0.01)
+    assert picture_quality(kernel, luma, spec.scale).psnr == pytest.approx(PINNED[spec.canonical_id], abs=0.01)
 
 
 def test_what_cannot_be_judged(tmp_path: Path) -> None:
     kernel = nets.plan(resolve("bicubic_x2"), {}, 8)
     with pytest.raises(InvalidInputError, match="is not a directory"):
-        evaluate(kernel, 2, tmp_path / "missing")
+        set_quality(kernel, 2, tmp_path / "missing")
     with pytest.raises(InvalidInputError, match="has no pictures"):
-        evaluate(kernel, 2, tmp_path)
+        set_quality(kernel, 2, tmp_path)
     with pytest.raises(InvalidInputError, match="3×3 is too small"):
-        picture_psnr(kernel, np.zeros((3, 3)), 2)
+        picture_quality(kernel, np.zeros((3, 3)), 2)
     (tmp_path / "broken.png").write_bytes(b"PNG?")
     with pytest.raises(InvalidInputError, match=r"broken\.png cannot be read"):
-        evaluate(kernel, 2, tmp_path)
+        set_quality(kernel, 2, tmp_path)

@@ -98,10 +98,10 @@ def _print_outcomes(outcomes: list[Outcome]) -> None:
 
 def _judge(names: list[str | None], sets: tuple[Path, ...], out: Path, threads: int) -> None:
     from esr_upscale.training.cards import measured_card, write_card
-    from esr_upscale.training.run import judge
+    from esr_upscale.training.quality import judge
 
     specs = [resolve(name) for name in names if name]
-    scores = {spec: judge(spec, sets, threads, out) for spec in specs}
+    scores = {spec: {name: q.psnr for name, q in judge(spec, sets, threads, out).items()} for spec in specs}
     for spec, score in scores.items():
         write_card(measured_card(spec, score, out), out)
     if scores:

@@ -1,8 +1,8 @@
 """The evaluation protocol: what LR is made from HR, and what is measured.
 
 HR picture → luma Y of BT.601 (16 … 235) in floating point, cropped to a multiple of s → LR by antialiased bicubic
-(a = −0.5) in float64, rounded to 8 bits → upscaled by the engine that serves → PSNR against the unrounded Y, s pixels
-shaved at every border, averaged over the pictures of a set.
+(a = −0.5) in float64, rounded to 8 bits → upscaled by the engine that serves → PSNR and SSIM (`ssim.py`) against the
+unrounded Y, s pixels shaved at every border, averaged over the pictures of a set (`quality.py`).
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from esr_upscale.errors import InvalidInputError
-from esr_upscale.kernels import PlaneKernel
 
 SUFFIXES = frozenset({".png", ".bmp", ".jpg", ".jpeg", ".tif", ".tiff"})
 PEAK = 255.0
@@ -64,19 +63,9 @@ def psnr(picture: NDArray[Any], truth: NDArray[Any], shave: int) -> float:
     """PSNR in dB (peak 255) of (H, W) pictures, without `shave` pixels at every border."""
     inner = slice(shave, -shave or None)
     difference = picture[inner, inner].astype(np.float64) - truth[inner, inner]
-    mse = float(np.mean(difference**2))
-    return math.inf if mse == 0 else 10 * math.log10(PEAK**2 / mse)
+    return decibels(float(np.mean(difference**2)), PEAK)
 
 
-def picture_psnr(kernel: PlaneKernel, luma: NDArray[np.float64], scale: int) -> float:
-    """What `kernel`, an 8-bit one, reaches on one picture's luma (H, W), in dB."""
-    truth = crop(luma, scale)
-    if min(truth.shape) <= 2 * scale:
-        raise InvalidInputError(f"a picture of {luma.shape[1]}×{luma.shape[0]} is too small to judge ×{scale} on")
-    return psnr(kernel(degrade(truth, scale)), truth, scale)
-
-
-def evaluate(kernel: PlaneKernel, scale: int, directory: Path) -> float:
-    """Mean PSNR in dB of `kernel`, an 8-bit one, over the pictures in `directory`."""
-    scores = [picture_psnr(kernel, read_luma(path), scale) for path in list_pictures(directory)]
-    return sum(scores) / len(scores)
+def decibels(mse: float, peak: float) -> float:
+    """The PSNR of a mean squared error of values up to `peak`; infinite for no error."""
+    return math.inf if mse == 0 else 10 * math.log10(peak**2 / mse)

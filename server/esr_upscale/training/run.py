@@ -1,4 +1,4 @@
-"""From a directory of tiles to weights with a card, and from models to their figures."""
+"""From a directory of tiles to weights with a card."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from esr_upscale import nets
 from esr_upscale.errors import InvalidInputError
-from esr_upscale.models import ModelSpec, load_weights, save_weights
+from esr_upscale.models import ModelSpec, save_weights
 from esr_upscale.nets.edge_sr import HEADS
 from esr_upscale.nets.engine import torch_threads
 from esr_upscale.training.cards import new_card
@@ -18,7 +17,6 @@ from esr_upscale.training.checkpoint import Checkpoint, Journal
 from esr_upscale.training.loop import Progress, Trainer, never, run, steps_in
 from esr_upscale.training.multi_layer import PEAK_RATE, CropTrainer
 from esr_upscale.training.one_layer import PatchTrainer
-from esr_upscale.training.protocol import evaluate
 from esr_upscale.training.tiles import Tile, load_tiles
 
 MAY_CHANGE = {"seconds", "steps", "threads"}
@@ -119,9 +117,3 @@ def _take_up(checkpoint: Checkpoint, trainer: Trainer, identity: dict[str, Any])
         )
     trainer.restore(state)
     return journal
-
-
-def judge(spec: ModelSpec, sets: tuple[Path, ...], threads: int, *directories: Path) -> dict[str, float]:
-    """Mean PSNR in dB of `spec` on each directory of pictures, by the directory's name."""
-    kernel = nets.plan(spec, load_weights(spec, *directories), 8, threads=threads)
-    return {data.name: round(evaluate(kernel, spec.scale, data), 3) for data in sets}

@@ -1,0 +1,138 @@
+"""`esr eval`: how good models are on sets of pictures, or one video against another."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from esr_upscale.commands.common import Data, Threads, Weights, clear_errors, print_table
+from esr_upscale.errors import InvalidInputError
+from esr_upscale.models import ModelSpec, list_models, resolve
+
+if TYPE_CHECKING:
+    from esr_upscale.training.beside import Published
+    from esr_upscale.training.quality import Quality
+
+ABSENT = "–"
+
+
+@clear_errors()
+def evaluate_models(
+    models: Annotated[
+        list[str] | None, typer.Argument(help="Models, by alias, canonical id or the paper's id.", show_default=False)
+    ] = None,
+    data: Data = None,
+    beside: Annotated[Path | None, typer.Option(help="CSV of other figures: model, psnr_Set5, … ssim_Set5, …")] = None,
+    video: Annotated[
+        tuple[Path, Path] | None, typer.Option(metavar="REFERENCE DISTORTED", help="Compare two videos instead.")
+    ] = None,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures here as well.")] = None,
+    cards: Annotated[Path | None, typer.Option(help="Put the PSNR on the cards in this directory.")] = None,
+    weights: Weights = None,
+    threads: Threads = 1,
+) -> None:
+    """Measure PSNR and SSIM of luma, of models on sets of pictures or of a video; prints a Markdown table."""
+    if video:
+        if models or data or beside or cards:
+            raise InvalidInputError("--video compares two files; it takes no models, --data, --beside or --cards")
+        _judge_video(*video, json_file, threads)
+        return
+    if not models:
+        raise InvalidInputError("there is nothing to judge; name models, or compare files: --video a.mp4 b.mp4")
+    if not data:
+        raise InvalidInputError("there is nothing to judge on; give a directory of pictures: --data path/to/Set5")
+    scores = _judge_models(models, tuple(data), beside, tuple(weights or ()), threads)
+    if json_file:
+        figures = {s.canonical_id: {name: asdict(q) for name, q in score.items()} for s, score in scores.items()}
+        _write_json(json_file, figures)
+    if cards:
+        _write_cards(scores, cards)
+
+
+def _judge_models(
+    models: list[str], sets: tuple[Path, ...], beside: Path | None, weights: tuple[Path, ...], threads: int
+) -> dict[ModelSpec, dict[str, Quality]]:
+    from esr_upscale.training.beside import read_published
+    from esr_upscale.training.quality import judge
+
+    known = list_models(*weights)
+    specs = [resolve(model, known) for model in models]
+    published = read_published(beside) if beside else None
+    if beside and published:
+        _check_sets(published, sets, beside)
+    scores = {spec: judge(spec, sets, threads, *weights) for spec in specs}
+    print_qualities(scores, published)
+    return scores
+
+
+def _write_cards(scores: Mapping[ModelSpec, Mapping[str, Quality]], cards: Path) -> None:
+    from esr_upscale.training.cards import measured_card, write_card
+
+    for spec, score in scores.items():
+        write_card(measured_card(spec, {name: quality.psnr for name, quality in score.items()}, cards), cards)
+
+
+def _check_sets(published: Published, sets: tuple[Path, ...], file: Path) -> None:
+    missing = [data.name for data in sets if data.name.lower() not in published.sets]
+    if missing:
+        said = f"{file.name} has no figures of {', '.join(missing)}; it has of: {', '.join(published.sets)}"
+        if len(missing) == len(sets):
+            raise InvalidInputError(said)
+        typer.echo(f"note: {said}", err=True)
+
+
+def print_qualities(scores: Mapping[ModelSpec, Mapping[str, Quality]], published: Published | None) -> None:
+    """Print PSNR / SSIM for each model and set and their mean; beside them the published ones, and what we gain."""
+    sets = list(next(iter(scores.values())))
+    head = ["model", *sets, "mean"]
+    rows = [[spec.canonical_id, *_cells(score.values()), *_mean_cell(score)] for spec, score in scores.items()]
+    if published:
+        head += [f"published: {sets[0]}", *sets[1:], "mean", "gain"]
+        for row, (spec, score) in zip(rows, scores.items(), strict=True):
+            row += _published_cells(published, spec, score)
+    print_table(head, rows)
+
+
+def _cells(qualities: Iterable[Quality]) -> list[str]:
+    return [f"{quality.psnr:.2f} / {quality.ssim:.4f}" for quality in qualities]
+
+
+def _mean_cell(score: Mapping[str, Quality]) -> list[str]:
+    from esr_upscale.training.quality import Quality
+
+    return _cells([Quality.mean(score.values())])
+
+
+def _published_cells(published: Published, spec: ModelSpec, score: Mapping[str, Quality]) -> list[str]:
+    psnr, ssim = (table.get(spec, {}) for table in (published.psnr, published.ssim))
+    cells = []
+    for name in (name.lower() for name in score):
+        figures = [f"{psnr[name]:.2f}"] if name in psnr else [ABSENT]
+        cells.append(" / ".join([*figures, f"{ssim[name]:.4f}"] if name in ssim else figures))
+    means = published.means(spec, {name: quality.psnr for name, quality in score.items()})
+    return [*cells, *([f"{means[1]:.2f}", f"{means[0] - means[1]:+.2f}"] if means else [ABSENT, ABSENT])]
+
+
+def _judge_video(reference: Path, distorted: Path, json_file: Path | None, threads: int) -> None:
+    from esr_upscale.nets.engine import torch_threads
+    from esr_upscale.training.videos import compare_videos
+
+    with torch_threads(threads):
+        found = compare_videos(reference, distorted)
+    head = ["video", "frames", "PSNR", "PSNR of mean MSE", "worst frame", "SSIM"]
+    worst = f"{found.worst_psnr:.2f} (frame {found.worst_frame})"
+    figures = [f"{found.psnr:.2f}", f"{found.psnr_of_mean_mse:.2f}", worst, f"{found.ssim:.4f}"]
+    print_table(head, [[distorted.name, f"{found.frames}", *figures]])
+    if json_file:
+        # JSON has no infinity, which is the PSNR of equal pictures.
+        _write_json(json_file, {k: v if math.isfinite(v) else None for k, v in asdict(found).items()})
+
+
+def _write_json(path: Path, figures: Mapping[str, object]) -> None:
+    path.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")

@@ -1,0 +1,224 @@
+"""`esr pareto`: quality against speed on this machine, and which model to take."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import Progress
+
+from esr_upscale.commands.common import SETS, Weights, clear_errors, print_table
+from esr_upscale.errors import InvalidInputError
+from esr_upscale.models import ModelSpec, list_models, load_card, resolve
+
+if TYPE_CHECKING:
+    from esr_upscale.engine import EngineSettings
+    from esr_upscale.pareto.choose import Place, Target
+    from esr_upscale.pareto.measure import Size
+    from esr_upscale.pareto.power import Found
+
+OUT = Path("pareto")
+SIZE = "960x540"
+TURN_S = 0.25
+"""Seconds of a model's turn in a round."""
+HEAD = ("model", "LR", "output", "engine", "ms", "luma ms", "FPS", "PSNR", "J/frame", "frontier")
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """All that was found out."""
+
+    places: tuple[Place, ...]
+    best: tuple[Place, ...]
+    """The frontiers of all scales."""
+    machine: str
+    power: Found
+    target: Target | None
+
+
+@clear_errors()
+def draw_pareto(
+    models: Annotated[list[str] | None, typer.Argument(help="Models to time; all without.", show_default=False)] = None,
+    size: Annotated[str | None, typer.Option(help="Size of the LR frames.  [default: 960x540]")] = None,
+    recommend: Annotated[
+        str | None, typer.Option(metavar="1080p60", help="Name the best model for this output, or 1920x1080@59.94.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Directory for pareto.png and pareto.html.")] = OUT,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures here as well.")] = None,
+    rounds: Annotated[int, typer.Option(min=1, help="How many times each model is timed, in turn.")] = 7,
+    threads: Annotated[int, typer.Option(min=0, help="Threads of a frame; 0 is one for each processor.")] = 0,
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    weights: Weights = None,
+) -> None:
+    """Time models on this machine and draw their PSNR against frames per second, with the Pareto frontier.
+
+    With --recommend, models are timed at the sizes that give that output; the exit code is 1 if none is fast enough.
+    """
+    from esr_upscale.engine import EngineSettings
+    from esr_upscale.pareto.choose import Target
+
+    if size and recommend:
+        raise InvalidInputError("give either --size or --recommend, which sets the sizes itself")
+    target = Target.of(recommend) if recommend else None
+    directories = tuple(weights or ())
+    known = list_models(*directories)
+    specs = list(dict.fromkeys(resolve(model, known) for model in models)) if models else list(known)
+    settings = EngineSettings(device=device, threads=threads)
+    report = _examine(specs, _sizes(specs, size, target), settings, rounds, directories, target)
+    rows = [_row(place, place in report.best) for place in report.places]
+    print_table(HEAD, rows)
+    for note in _notes(report):
+        typer.echo(note)
+    _draw(report, rows, out)
+    if json_file:
+        json_file.write_text(json.dumps(_as_json(report), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    if target and not _say_best(report, target):
+        raise typer.Exit(1)
+
+
+def _sizes(specs: Sequence[ModelSpec], size: str | None, target: Target | None) -> dict[ModelSpec, Size]:
+    from esr_upscale.pareto.measure import Size
+
+    given = Size.of(size or SIZE)
+    return {spec: target.size.over(spec.scale) if target else given for spec in specs}
+
+
+def _examine(
+    specs: Sequence[ModelSpec],
+    sizes: dict[ModelSpec, Size],
+    settings: EngineSettings,
+    rounds: int,
+    directories: tuple[Path, ...],
+    target: Target | None,
+) -> Report:
+    from esr_upscale.pareto.choose import Place, frontier
+    from esr_upscale.pareto.measure import job, machine_name, measure
+    from esr_upscale.pareto.power import find_meter
+
+    quality = {spec: mean_psnr(spec, directories) for spec in specs}
+    power = find_meter(settings.device)
+    jobs = [job(spec, sizes[spec], settings, *directories) for spec in specs]
+    with _progress(len(jobs) * rounds) as step:
+        measured = measure(jobs, rounds, TURN_S, power.meter, step)
+    places = tuple(Place(each, quality[each.spec]) for each in measured)
+    by_scale = ([p for p in places if p.measured.spec.scale == s] for s in sorted({spec.scale for spec in specs}))
+    best = tuple(place for same in by_scale for place in frontier(same))
+    machine = f"{machine_name()}, {settings.device}, {settings.threads_of_frame} thread(s)"
+    return Report(places, best, machine, power, target)
+
+
+def mean_psnr(spec: ModelSpec, directories: tuple[Path, ...] = ()) -> float | None:
+    """Mean PSNR in dB over the three sets, by the model's card; None when the card lacks one of them."""
+    psnr = load_card(spec, *directories).psnr
+    return sum(psnr[name] for name in SETS) / len(SETS) if all(name in psnr for name in SETS) else None
+
+
+@contextmanager
+def _progress(total: int) -> Iterator[Callable[[], None]]:
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("timing", total=total)
+        yield lambda: bar.advance(task)
+
+
+def _row(place: Place, on_frontier: bool) -> list[str]:
+    found = place.measured
+    return [
+        found.spec.canonical_id,
+        f"{found.size}",
+        f"{found.size.times(found.spec.scale)}",
+        found.engine,
+        f"{found.seconds * 1e3:.1f}",
+        f"{found.luma_seconds * 1e3:.1f}",
+        f"{found.fps:.1f}",
+        "–" if place.psnr is None else f"{place.psnr:.2f}",
+        "–" if found.joules is None else f"{found.joules:.3f}",
+        "yes" if on_frontier else "",
+    ]
+
+
+def _notes(report: Report) -> Iterator[str]:
+    yield f"on {report.machine}; PSNR is the mean over {', '.join(SETS)}, in dB"
+    if report.power.meter:
+        yield f"J/frame by {report.power.meter.name}: all that it draws, idle power included"
+    yield from report.power.notes
+    unknown = [place.measured.spec.canonical_id for place in report.places if place.psnr is None]
+    if unknown:
+        yield f"without figures on their cards, so not drawn (`esr eval --cards` writes them): {', '.join(unknown)}"
+
+
+def _draw(report: Report, rows: Sequence[Sequence[str]], out: Path) -> None:
+    from esr_upscale.pareto.chart import Chart, draw_chart, write_png
+    from esr_upscale.pareto.page import page
+
+    chart = Chart(report.places, report.machine, report.target)
+    figure = draw_chart(chart)
+    out.mkdir(parents=True, exist_ok=True)
+    write_png(figure, out / "pareto.png")
+    made = page(chart, figure, HEAD, rows, ". ".join(_notes(report)) + ".")
+    (out / "pareto.html").write_text(made, encoding="utf-8")
+    for name in ("pareto.png", "pareto.html"):
+        typer.echo(out / name)
+
+
+def _say_best(report: Report, target: Target) -> bool:
+    from esr_upscale.pareto.choose import MARGIN, recommend
+
+    allowed = f"{target.limit_s * 1e3:.1f} ms may be used, with {MARGIN:.0%} of a frame's time left"
+    best = recommend(report.places, target)
+    if best is None:
+        fastest = max(report.places, key=lambda place: place.measured.fps)
+        typer.echo(
+            f"{target.name}: no model of known quality holds it here. The fastest, {_figures(fastest)}; {allowed}."
+        )
+        return False
+    typer.echo(f"{target.name}: {_figures(best)}; {allowed}.")
+    for scale in sorted({place.measured.spec.scale for place in report.places}):
+        of_scale = recommend((p for p in report.places if p.measured.spec.scale == scale), target)
+        typer.echo(f"  best of ×{scale}: " + (_figures(of_scale) if of_scale else "none holds it"))
+    return True
+
+
+def _figures(place: Place) -> str:
+    found = place.measured
+    quality = "" if place.psnr is None else f", {place.psnr:.2f} dB"
+    output = found.size.times(found.spec.scale)
+    speed = f"{found.fps:.1f} frames per second ({found.seconds * 1e3:.1f} ms)"
+    return f"{found.spec.canonical_id}, {found.size} → {output}{quality}: {speed}"
+
+
+def _as_json(report: Report) -> dict[str, Any]:
+    from esr_upscale.pareto.choose import recommend
+
+    best = recommend(report.places, report.target) if report.target else None
+    meter = report.power.meter
+    return {
+        "machine": report.machine,
+        "power": {"meter": meter.name if meter else None, "notes": report.power.notes},
+        "models": {p.measured.spec.canonical_id: _model_json(p, p in report.best) for p in report.places},
+        "target": asdict(report.target) | {"limit_ms": round(report.target.limit_s * 1e3, 3)}
+        if report.target
+        else None,
+        "recommended": best.measured.spec.canonical_id if best else None,
+    }
+
+
+def _model_json(place: Place, on_frontier: bool) -> dict[str, Any]:
+    found = place.measured
+    output = found.size.times(found.spec.scale)
+    return {
+        "engine": found.engine,
+        "size": [found.size.width, found.size.height],
+        "output": [output.width, output.height],
+        "ms": round(found.seconds * 1e3, 3),
+        "luma_ms": round(found.luma_seconds * 1e3, 3),
+        "fps": round(found.fps, 3),
+        "psnr": place.psnr and round(place.psnr, 3),
+        "joules": found.joules,
+        "frontier": on_frontier,
+    }
