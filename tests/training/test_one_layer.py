@@ -29,7 +29,8 @@ FAMILIES = ["esr_max_x2", "esr_tm_x2", "esr_tr_x2", "esr_tr_x3"]
 @pytest.fixture(autouse=True)
 def _small_runs(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(one_layer, "BATCH", 1024)
-    monkeypatch.setattr(one_layer, "JUDGED", 4000)
+    monkeypatch.setattr(one_layer, "JUDGED", 20_000)
+    monkeypatch.setattr(one_layer, "ROWS", 1024)
     with torch_threads(1):  # so small that threads would mostly wait for each other
         yield
 
@@ -47,8 +48,10 @@ def _trainer(name: str, tiles: Path, seed: int = 1) -> PatchTrainer:
 @pytest.mark.parametrize("name", FAMILIES)
 def test_the_loss_falls(name: str, tiles: Path) -> None:
     trainer = _trainer(name, tiles)
-    losses = [trainer.step(1e-2) for _ in range(20)]
+    losses = [trainer.step(step / 400) for step in range(1, 21)]  # Adam's part of a run
     assert np.mean(losses[-5:]) < 0.8 * np.mean(losses[:2])
+    newton = [trainer.step(0.3) for _ in range(20)]
+    assert np.mean(newton[-5:]) < 0.9 * np.mean(newton[:2])
 
 
 def test_a_seed_makes_the_same_weights(tiles: Path) -> None:
@@ -79,7 +82,8 @@ def test_the_figure_of_training_is_that_of_the_network(name: str, tiles: Path) -
     errors /= sum(1 / (tile.bicubic_mse + 3.0) for tile in held) * 255**2
     rules = symmetry(spec["K"], s)
     orbits = [np.mean([errors[phase[orbit]] for phase in rules.phase]) for orbit in rules.orbits]
-    assert -10 * np.mean(np.log10(orbits)) == pytest.approx(trainer.judge(), abs=0.3)
+    # Trained on all eight positions, but the middle phase of ×3 is used in one: not quite the same on so few pictures.
+    assert -10 * np.mean(np.log10(orbits)) == pytest.approx(trainer.judge(), abs=0.6 if s == 3 else 0.3)
 
 
 def test_patches_and_their_pixels(tiles: Path) -> None:

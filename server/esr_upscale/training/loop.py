@@ -20,6 +20,7 @@ FIGURES = 40
 REPORTS = 1000
 """How often in a run, at most, the loss is reported."""
 CHECKPOINT_SECONDS = 60.0
+PROBE_SECONDS = 10.0
 
 
 class TrainingStoppedError(UpscaleError):
@@ -33,12 +34,11 @@ class DivergedError(UpscaleError):
 class Trainer(Protocol):
     """One network in training. The same trainer, seed, number of steps and threads make the same weights."""
 
-    def rate(self, step: int, steps: int) -> float:
-        """The learning rate of `step`, 1 … steps."""
-        ...
+    def step(self, done: float) -> float:
+        """One step; `done`, above 0 up to 1, is the share of the run with it. Returns the batch's mean squared error.
 
-    def step(self, rate: float) -> float:
-        """One step at that learning rate. Returns the batch's mean squared error."""
+        When that is not finite the weights stay as they are.
+        """
         ...
 
     def judge(self) -> float:
@@ -97,7 +97,9 @@ def run(
         if stop():
             keep()
             raise TrainingStoppedError(f"stopped before step {step} of {journal.steps}; start it again to go on")
-        loss = trainer.step(trainer.rate(step, journal.steps))
+        loss = trainer.step(step / journal.steps)
+        if not math.isfinite(loss):
+            raise DivergedError(f"the loss is {loss} at step {step}; a lower rate may help")
         journal.step, journal.seconds = step, before + time.perf_counter() - start
         _take_figures(trainer, journal, loss)
         if _due(step, journal.steps, REPORTS):
@@ -109,8 +111,6 @@ def run(
 def _take_figures(trainer: Trainer, journal: Journal, loss: float) -> None:
     if not _due(journal.step, journal.steps, FIGURES):
         return
-    if not math.isfinite(loss):
-        raise DivergedError(f"the loss is {loss} at step {journal.step}; a lower rate may help")
     journal.curve.append((journal.step, round(journal.seconds, 2), loss, trainer.judge()))
 
 
@@ -134,11 +134,11 @@ class _Keeper:
         self._last = time.perf_counter()
 
 
-def steps_in(seconds: float, trainer: Trainer, probe: float = 3.0) -> int:
-    """How many steps fit into `seconds` on this machine, from `probe` seconds of `trainer`, to be thrown away."""
-    trainer.step(0.0)  # the first one pays for everything that is set up once
+def steps_in(seconds: float, trainer: Trainer) -> int:
+    """How many steps fit into `seconds` on this machine, from a run of a few with `trainer`, to be thrown away."""
+    trainer.step(0.5)  # the first one pays for everything that is set up once
     start, done = time.perf_counter(), 0
-    while (passed := time.perf_counter() - start) < min(probe, seconds / 10) or done == 0:
-        trainer.step(0.0)
+    while (passed := time.perf_counter() - start) < min(PROBE_SECONDS, seconds / 10) or done == 0:
+        trainer.step(0.5)
         done += 1
     return max(1, round(seconds * done / passed))

@@ -14,18 +14,27 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn import functional
 
 from esr_upscale import nets
 from esr_upscale.models import ModelSpec
 from esr_upscale.training.checkpoint import optimizer_tensors, restore_optimizer
+from esr_upscale.training.jacobian import curvature
+from esr_upscale.training.newton import NewtonAdam
+from esr_upscale.training.one_layer import whitening
 from esr_upscale.training.tiles import Crops, Tile, split
 
-PEAK_RATE = 1e-2
-WARM_UP = 0.03
-"""The share of steps in which the rate rises."""
-EMA_DECAY = 0.998
-CLIP = 3.0
-"""A gradient longer than this many times the usual is shortened to that."""
+RATE = 2e-2
+"""The learning rate of Adam, at its peak."""
+START = 0.05
+"""The share of steps that Adam goes ahead with, from weights too far off for Gauss–Newton."""
+STRIDE = 0.05
+"""The length of a step of Gauss–Newton at first."""
+SKETCHED = 4
+"""LR pixels on a side of the crops that the Gauss–Newton matrix is of."""
+ROWS, PART = 2048, 1024
+"""How many crops that are, or the number of parameters if that is more; and how many of them at a time."""
+EMA_DECAY = 0.997
 JUDGED = 64
 """Held-out tiles that the figure is of."""
 
@@ -33,47 +42,83 @@ JUDGED = 64
 class CropTrainer:
     """One run. A Trainer."""
 
-    def __init__(self, spec: ModelSpec, tiles: list[Tile], seed: int, *, batch: int, crop: int, peak: float) -> None:
-        self._spec, self._batch, self._peak = spec, batch, peak
+    def __init__(self, spec: ModelSpec, tiles: list[Tile], seed: int, *, batch: int, crop: int, rate: float) -> None:
+        self._spec, self._batch, self._rate = spec, batch, rate
         self._generator = torch.Generator().manual_seed(seed)
         trained, held = split(tiles, seed)
-        self._crops = Crops(trained, min(crop, *(min(tile.lr.shape) for tile in trained)), spec.radius)
+        smallest = min(min(tile.lr.shape) for tile in trained)
+        self._crops = Crops(trained, min(crop, smallest), spec.radius)
+        self._sketched = Crops(trained, min(SKETCHED + 2 * spec.radius, smallest), spec.radius)
         self._held = held[:: -(-len(held) // JUDGED)]
         self._module = _fresh(dataclasses.replace(spec, padding="zeros"), seed)
-        self._average = {name: value.clone() for name, value in self._module.state_dict().items()}
+        self._whiten_first()
         self._parameters = list(self._module.parameters())
-        self._usual = torch.zeros(2)  # the gradient's usual length: a fading sum, and the sum of its weights
-        self._optimizer = torch.optim.Adam(self._parameters, lr=peak, betas=(0.9, 0.99), fused=True)
+        self._average = {name: value.clone() for name, value in self._module.state_dict().items()}
+        self._adam = torch.optim.Adam(self._parameters, betas=(0.9, 0.99), fused=True)
+        self._sizes = [parameter.numel() for parameter in self._parameters]
+        self._newton = NewtonAdam(1, sum(self._sizes))
+        self._steps = torch.zeros(())
 
-    def rate(self, step: int, steps: int) -> float:
-        """As Trainer: a short rise, then half a cosine down to zero."""
-        rise = min(1.0, step / max(1.0, WARM_UP * steps))
-        return self._peak * rise * 0.5 * (1 + math.cos(math.pi * step / steps))
+    def _whiten_first(self) -> None:
+        # Pixels of a patch are nearly alike, so that random filters see little but its brightness, and the network
+        # begins as good as linear. It has a hard time to leave that; filters of whitened patches start past it.
+        first = next(layer for layer in self._module.modules() if isinstance(layer, nn.Conv2d))
+        x, _ = self._crops.draw(64, self._generator)
+        patches = functional.unfold(x, first.kernel_size).movedim(1, 2).flatten(0, 1)
+        noise = torch.randn(first.out_channels, patches.shape[1], generator=self._generator)
+        with torch.no_grad():
+            filters = noise @ whitening(patches, 1e-3).T / math.sqrt(patches.shape[1])
+            first.weight.copy_(filters.view_as(first.weight))
 
-    def step(self, rate: float) -> float:
-        """As Trainer."""
+    def step(self, done: float) -> float:
+        """As Trainer: Adam first, then Gauss–Newton, both fading to nothing by half a cosine."""
+        loss = self._differentiate()
+        if math.isfinite(loss):
+            fading = 0.5 * (1 + math.cos(math.pi * done))
+            self._step_adam(done, fading) if done < START else self._step_newton(fading)
+            self._take_into_average()
+        return loss
+
+    def _differentiate(self) -> float:
         x, y = self._crops.draw(self._batch, self._generator)
-        loss = (self._inside(self._module(x)) - y).square().mean()
-        self._optimizer.zero_grad()
+        loss = (self._inside(self._module(x), self._crops) - y).square().mean()
+        self._module.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
-        self._clip()
-        self._optimizer.param_groups[0]["lr"] = rate
-        self._optimizer.step()
-        # Of the first weights, which are random, nothing may stay: never more than a tenth of the steps is averaged.
-        done = float(self._optimizer.state[self._parameters[0]]["step"])
-        share = max(1 - EMA_DECAY, 10 / (done + 9))
-        for name, value in self._module.state_dict().items():
-            self._average[name].lerp_(value, share)
         return float(loss.detach())
 
-    def _inside(self, y: Tensor) -> Tensor:
-        margin = self._crops.margin * self._spec.scale
-        return y[..., margin:-margin, margin:-margin] if margin else y
+    def _take_into_average(self) -> None:
+        # Of the first weights, which are random, nothing may stay: never more than a tenth of the steps is averaged.
+        self._steps += 1
+        share = max(1 - EMA_DECAY, 10 / (float(self._steps) + 9))
+        for name, value in self._module.state_dict().items():
+            self._average[name].lerp_(value, share)
 
-    def _clip(self) -> None:
-        fading, weight = self._usual.tolist()
-        length = nn.utils.clip_grad_norm_(self._parameters, CLIP * fading / weight if weight else math.inf)
-        self._usual.lerp_(torch.stack([length, torch.ones(())]), 0.01)
+    def _step_adam(self, done: float, fading: float) -> None:
+        nn.utils.clip_grad_norm_(self._parameters, 1.0)
+        self._adam.param_groups[0]["lr"] = self._rate * min(1.0, 10 * done / START) * fading
+        self._adam.step()
+
+    def _step_newton(self, fading: float) -> None:
+        if self._newton.due:
+            self._newton.settle(self._curvature()[None])
+        gradient = nn.utils.parameters_to_vector([p.grad for p in self._parameters if p.grad is not None])
+        change = self._newton.change(gradient[None], STRIDE * fading)[0]
+        with torch.no_grad():
+            for parameter, part in zip(self._parameters, torch.split(change, self._sizes), strict=True):
+                parameter.add_(part.view_as(parameter))
+
+    def _curvature(self) -> Tensor:
+        count = max(ROWS, sum(self._sizes))
+        parts = -(-count // PART)
+        drawn = (self._sketched.draw(PART, self._generator)[0] for _ in range(parts))
+        return sum((curvature(self._sketch, self._module, x, self._generator) for x in drawn), torch.zeros(())) / parts
+
+    def _sketch(self, x: Tensor) -> Tensor:
+        return self._inside(self._module(x), self._sketched)
+
+    def _inside(self, y: Tensor, crops: Crops) -> Tensor:
+        margin = crops.margin * self._spec.scale
+        return y[..., margin:-margin, margin:-margin] if margin else y
 
     @torch.no_grad()
     def judge(self) -> float:
@@ -90,8 +135,9 @@ class CropTrainer:
         return {
             **{f"module.{name}": value for name, value in self._module.state_dict().items()},
             **{f"average.{name}": value for name, value in self._average.items()},
-            **optimizer_tensors(self._optimizer),
-            "usual": self._usual,
+            **optimizer_tensors(self._adam),
+            **{f"newton.{name}": value for name, value in self._newton.state().items()},
+            "steps": self._steps,
             "generator": self._generator.get_state(),
         }
 
@@ -99,16 +145,18 @@ class CropTrainer:
         """As Trainer."""
         self._module.load_state_dict({name: state[f"module.{name}"] for name in self._average})
         self._average = {name: state[f"average.{name}"] for name in self._average}
-        restore_optimizer(self._optimizer, state)
-        self._usual = state["usual"]
+        restore_optimizer(self._adam, state)
+        self._newton.restore({name: state[f"newton.{name}"] for name in self._newton.state()})
+        self._steps = state["steps"]
         self._generator.set_state(state["generator"])
 
     def recipe(self, steps: int) -> str:
         """As Trainer."""
         return (
-            f"{steps} steps of Adam on {self._batch} crops of {self._crops.size}×{self._crops.size} drawn from the "
-            f"tiles in all eight positions (peak rate {self._peak:g}, warm-up, cosine, gradients clipped, weights "
-            "averaged), squared error of the inside that no padding reaches"
+            f"{steps} steps on {self._batch} crops of {self._crops.size}×{self._crops.size} drawn from the tiles in "
+            f"all eight positions: a share of {START} by Adam (rate {self._rate:g}), the rest by Adam in the "
+            "coordinates of the Gauss–Newton matrix (steps fading, weights averaged); squared error of the inside that "
+            "no padding reaches"
         )
 
 

@@ -18,11 +18,19 @@ from esr_upscale.models import ModelSpec
 from esr_upscale.models.edge_sr import TENSOR
 from esr_upscale.nets.edge_sr import HEADS
 from esr_upscale.training.checkpoint import optimizer_tensors, restore_optimizer
+from esr_upscale.training.newton import NewtonAdam
 from esr_upscale.training.symmetry import Symmetry, symmetry
 from esr_upscale.training.tiles import Patches, Tile, split
 
 BATCH = 8192
-PEAK_RATE = 1e-2
+RATE = 1e-2
+"""The learning rate of Adam, at its peak."""
+START = 0.1
+"""The share of steps that Adam goes ahead with, from weights too far off for Gauss–Newton."""
+STRIDE = 0.05
+"""The length of a step of Gauss–Newton at first."""
+ROWS, PART = 8192, 512
+"""How many patches the Gauss–Newton matrices are of, and how many of them at a time."""
 EMA_DECAY = 0.99
 JUDGED = 100_000
 """Held-out patches that restarts are judged on."""
@@ -45,23 +53,46 @@ class PatchTrainer:
         self._whiten = whitening(x)
         self._filters = self._initial(x @ self._whiten, y, restarts).requires_grad_()
         self._average = self._filters.detach().clone()
-        self._optimizer = torch.optim.Adam([self._filters], betas=(0.9, 0.99))
+        self._adam = torch.optim.Adam([self._filters], betas=(0.9, 0.99))
+        self._newton = NewtonAdam(self._filters[:, :, 0, 0, 0].numel(), self._filters[0, 0].numel())
 
-    def rate(self, step: int, steps: int) -> float:
-        """As Trainer: half a cosine down to zero."""
-        return PEAK_RATE * 0.5 * (1 + math.cos(math.pi * step / steps))
-
-    def step(self, rate: float) -> float:
-        """As Trainer; the error is that of the average restart."""
-        for group in self._optimizer.param_groups:
-            group["lr"] = rate
+    def step(self, done: float) -> float:
+        """As Trainer; the error is that of the average restart. The rate fades by half a cosine."""
         x, y = self._draw(BATCH)
         losses = self._squared(self._filters, x, y).mean(2)
-        self._optimizer.zero_grad()
+        self._adam.zero_grad()
         losses.sum().backward()  # type: ignore[no-untyped-call]
-        self._optimizer.step()
-        self._average.lerp_(self._filters.detach(), 1 - EMA_DECAY)
-        return float(losses.detach().mean())
+        error = float(losses.detach().mean())
+        if math.isfinite(error):
+            fading = 0.5 * (1 + math.cos(math.pi * done))
+            self._step_adam(fading) if done < START else self._step_newton(fading)
+            self._average.lerp_(self._filters.detach(), 1 - EMA_DECAY)
+        return error
+
+    def _step_adam(self, fading: float) -> None:
+        self._adam.param_groups[0]["lr"] = RATE * fading
+        self._adam.step()
+
+    def _step_newton(self, fading: float) -> None:
+        if self._newton.due:
+            self._newton.settle(self._curvatures().flatten(0, 1))
+        assert self._filters.grad is not None
+        change = self._newton.change(self._filters.grad.flatten(0, 1).flatten(1), STRIDE * fading)
+        with torch.no_grad():
+            self._filters += change.view_as(self._filters)
+
+    def _curvatures(self) -> Tensor:
+        # E[JᵀJ] of every restart and orbit, (restarts, orbits, P, P): a filter's row is its patch, times how far the
+        # output follows that filter's response.
+        total = torch.zeros(*self._filters.shape[:2], *[self._filters[0, 0].numel()] * 2)
+        for x in torch.split(self._draw(ROWS)[0], PART):
+            white = x @ self._whiten
+            z = self._responses(self._filters.detach(), white).requires_grad_()
+            (follows,) = torch.autograd.grad(self._head.choose(z).sum(), z)
+            rows = follows.movedim((0, 1), (3, 4))[..., None] * white[:, None, None]  # (…, PART, groups, C, K²)
+            rows = rows.flatten(3)
+            total += rows.mT @ rows / ROWS
+        return total
 
     def judge(self) -> float:
         """As Trainer: on held-out patches, of the best restart so far."""
@@ -76,7 +107,8 @@ class PatchTrainer:
     def state(self) -> dict[str, Tensor]:
         """As Trainer."""
         kept = {"filters": self._filters.detach(), "average": self._average, "generator": self._generator.get_state()}
-        return kept | optimizer_tensors(self._optimizer)
+        newton = {f"newton.{name}": value for name, value in self._newton.state().items()}
+        return kept | newton | optimizer_tensors(self._adam)
 
     @torch.no_grad()
     def restore(self, state: dict[str, Tensor]) -> None:
@@ -84,15 +116,17 @@ class PatchTrainer:
         self._filters.copy_(state["filters"])
         self._average = state["average"]
         self._generator.set_state(state["generator"])
-        restore_optimizer(self._optimizer, state)
+        self._newton.restore({name: state[f"newton.{name}"] for name in self._newton.state()})
+        restore_optimizer(self._adam, state)
 
     def recipe(self, steps: int) -> str:
         """As Trainer."""
         kernel = self._spec["K"]
         return (
-            f"Regression over {kernel}×{kernel} patches drawn from the tiles: {steps} steps of Adam (batch {BATCH}, "
-            f"peak rate {PEAK_RATE}, cosine, weights averaged) with {len(self._filters)} restarts, the best on "
-            "held-out pictures kept; one phase of each symmetry orbit trained, the others turned from it"
+            f"Regression over {kernel}×{kernel} patches drawn from the tiles, {steps} steps of {BATCH}: a share of "
+            f"{START} by Adam (rate {RATE}), the rest by Adam in the coordinates of the Gauss–Newton matrix (steps "
+            f"fading, weights averaged); {len(self._filters)} restarts, the best on held-out pictures kept; one phase "
+            "of each symmetry orbit trained, the others turned from it"
         )
 
     def _draw(self, count: int) -> tuple[Tensor, Tensor]:
@@ -108,9 +142,12 @@ class PatchTrainer:
 
     def _squared(self, filters: Tensor, x: Tensor, y: Tensor) -> Tensor:
         # (restarts, orbits, groups, C, K²), (B, K²), (B, orbits) → (restarts, orbits, B)
-        z = filters.flatten(0, 3) @ (x @ self._whiten).T
-        z = z.view(*filters.shape[:-1], len(x)).movedim((2, 3), (0, 1))  # (groups, C, restarts, orbits, B)
-        return (self._head.choose(z) - y.T).square()
+        return (self._head.choose(self._responses(filters, x @ self._whiten)) - y.T).square()
+
+    def _responses(self, filters: Tensor, white: Tensor) -> Tensor:
+        # → (groups, C, restarts, orbits, B)
+        z = filters.flatten(0, 3) @ white.T
+        return z.view(*filters.shape[:-1], len(white)).movedim((2, 3), (0, 1))
 
     @torch.no_grad()
     def _errors(self) -> Tensor:
@@ -124,10 +161,12 @@ class PatchTrainer:
         return np.ascontiguousarray(np.moveaxis(phases, 0, 2)).reshape(shape)
 
 
-def whitening(x: Tensor) -> Tensor:
+def whitening(x: Tensor, least: float = 1e-7) -> Tensor:
     """The matrix (K², K²) that makes patches `x` (N, K²) uncorrelated and of unit power.
+
+    Directions of less than `least` of the greatest power are left weaker.
 
     Neighbouring pixels are nearly alike, and Adam, which scales each number on its own, is slow along such valleys.
     """
     power, axes = torch.linalg.eigh(x.double().T @ x.double() / len(x))
-    return torch.div(axes, power.clamp_min(float(power[-1]) * 1e-7).sqrt()).float()
+    return torch.div(axes, power.clamp_min(float(power[-1]) * least).sqrt()).float()

@@ -15,7 +15,7 @@ from esr_upscale.nets.engine import torch_threads
 from esr_upscale.training.cards import new_card
 from esr_upscale.training.checkpoint import Checkpoint, Journal
 from esr_upscale.training.loop import Progress, Trainer, never, run, steps_in
-from esr_upscale.training.multi_layer import PEAK_RATE, CropTrainer
+from esr_upscale.training.multi_layer import RATE, CropTrainer
 from esr_upscale.training.one_layer import PatchTrainer
 from esr_upscale.training.tiles import Tile, load_tiles
 
@@ -42,7 +42,7 @@ class TrainingSettings:
     """Crops in a step, for networks of several layers."""
     crop: int = 48
     """LR pixels on a side of a crop."""
-    rate: float = PEAK_RATE
+    rate: float = RATE
     """Peak learning rate, for networks of several layers."""
     threads: int = 1
     """Threads to compute on."""
@@ -98,7 +98,7 @@ def train(
 def _trainer(spec: ModelSpec, tiles: list[Tile], settings: TrainingSettings) -> Trainer:
     if spec.family in HEADS:
         return PatchTrainer(spec, tiles, settings.seed, settings.restarts)
-    return CropTrainer(spec, tiles, settings.seed, batch=settings.batch, crop=settings.crop, peak=settings.rate)
+    return CropTrainer(spec, tiles, settings.seed, batch=settings.batch, crop=settings.crop, rate=settings.rate)
 
 
 def _identity(spec: ModelSpec, tiles: list[Tile], settings: TrainingSettings) -> dict[str, Any]:

@@ -1,0 +1,94 @@
+"""Adam in coordinates that fit the network: the Gauss–Newton matrix turned into an optimiser that bears noise.
+
+J is the derivative of a network's output by its parameters; E[JᵀJ], the Gauss–Newton matrix, says how far the output
+moves with every direction of the parameters. With B·Bᵀ = (E[JᵀJ] + damping)⁻¹ and parameters θ = B·z, all directions of
+z move the output alike, and Adam, which scales each number on its own, has nothing left to be slow in. The networks of
+this project have some hundred to some thousand parameters, so that the whole matrix is affordable.
+
+Gauss–Newton for learning: J. Martens, "New Insights and Perspectives on the Natural Gradient Method", JMLR 21 (2020),
+arXiv 1412.1193. Adam: D. P. Kingma, J. Ba, ICLR 2015, arXiv 1412.6980.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+DAMPING = 1e-3
+"""Added to the matrix's diagonal, as a share of the diagonal's mean."""
+MOMENTUM, POWER_DECAY = 0.9, 0.99
+FLOOR = 0.1
+"""A direction counts as at least this share as noisy as all are on average; the flattest would run away otherwise."""
+CURVATURE_DECAY = 0.5
+JOURNEY = 1.0
+"""How far the parameters may go with a matrix; the network has become another one then."""
+OLDEST = 200
+"""How many steps of any length it is used for at most."""
+
+
+class NewtonAdam:
+    """The optimiser of `blocks` networks of P parameters each, which have nothing to do with each other."""
+
+    def __init__(self, blocks: int, size: int) -> None:
+        self._momentum = torch.zeros(blocks, size)
+        self._power = torch.zeros(blocks, size)
+        self._curvature = torch.zeros(blocks, size, size)
+        self._root = torch.zeros(blocks, size, size)
+        self._counts = torch.zeros(3)  # matrices; steps with the last of them; the way they went
+
+    @property
+    def due(self) -> bool:
+        """Whether a new matrix is needed before the next step."""
+        return bool(self._counts[0] == 0 or self._counts[1] >= OLDEST or self._counts[2] >= JOURNEY)
+
+    def settle(self, curvature: Tensor) -> None:
+        """Take the coordinates of a Gauss–Newton matrix (blocks, P, P), mixed with the ones before it."""
+        self._curvature = torch.lerp(curvature, self._curvature, CURVATURE_DECAY if self._counts[0] else 0.0)
+        self._counts[0] += 1
+        self._root = _inverse_root(self._curvature)
+        self._power.zero_()
+        self._counts[1:] = 0
+
+    def change(self, gradient: Tensor, length: float) -> Tensor:
+        """What to add to the parameters (blocks, P): `length` long in each block, given the gradient of the loss.
+
+        Once the way gone is `JOURNEY` long, a new matrix is due.
+        """
+        self._momentum.lerp_(gradient, 1 - MOMENTUM)
+        self._power.lerp_(self._project(gradient).square(), 1 - POWER_DECAY)
+        noise = torch.maximum(self._power, FLOOR * self._power.mean(1, keepdim=True)).clamp_min(1e-38)
+        z = self._project(self._momentum) / noise.sqrt()
+        change: Tensor = (z[:, None] @ self._root)[:, 0]
+        self._counts += torch.tensor([0, 1, length])
+        change *= -length / change.norm(dim=1, keepdim=True).clamp_min(1e-30)
+        return change
+
+    def _project(self, gradient: Tensor) -> Tensor:
+        return (self._root @ gradient[:, :, None])[:, :, 0]
+
+    def state(self) -> dict[str, Tensor]:
+        """All that it keeps, for `restore`."""
+        return {
+            "momentum": self._momentum,
+            "power": self._power,
+            "curvature": self._curvature,
+            "root": self._root,
+            "counts": self._counts,
+        }
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        """Take over a `state`."""
+        # Copied, so that they lie in memory as the optimiser's own did: where they lie decides how products round.
+        kept = {name: value.clone(memory_format=torch.contiguous_format) for name, value in state.items()}
+        self._momentum, self._power, self._counts = kept["momentum"], kept["power"], kept["counts"]
+        self._curvature, self._root = kept["curvature"], kept["root"]
+
+
+def _inverse_root(curvature: Tensor) -> Tensor:
+    # L⁻¹ with L·Lᵀ = curvature + damping: its transpose is as good a B as any, and far cheaper than eigenvectors.
+    eye = torch.eye(curvature.shape[1], dtype=torch.float64).expand_as(curvature)
+    damping = DAMPING * curvature.diagonal(dim1=1, dim2=2).mean(1).double().clamp_min(1e-30)
+    lower = torch.linalg.cholesky(curvature.double() + damping[:, None, None] * eye)
+    # Laid out in rows, as a checkpoint gives it back: products of another layout round otherwise.
+    root: Tensor = torch.linalg.solve_triangular(lower, eye, upper=False).float().contiguous()
+    return root
