@@ -112,7 +112,7 @@ def test_train(tiles: Path, tmp_path: Path) -> None:
     card = load_card(spec, out)
     assert card.psnr.keys() == {"tiles"}
     assert (card.seed, card.credits) == (3, ("drawing (there), CC-BY-4.0: p1.jpg",))
-    assert "5 steps of Adam" in card.recipe
+    assert "5 steps of 8192" in card.recipe
     listed = RUNNER.invoke(app, ["models", "--weights", str(out)])
     assert "esr_max_x2_k3_c2" in listed.stdout
 

@@ -21,6 +21,9 @@ PINNED = {
     "bicubic_x2": 34.281,
     "bicubic_x3": 32.367,
     "bicubic_x4": 29.514,
+    "esr_cnn_x2_c2_d7_s3": 34.662,
+    "esr_cnn_x3_c2_d7_s3": 33.961,
+    "esr_cnn_x4_c2_d7_s3": 32.072,
     "esr_max_x2_k3_c1": 34.421,
     "esr_max_x2_k5_c2": 34.502,
     "esr_max_x3_k3_c1": 32.886,
@@ -39,6 +42,7 @@ PINNED = {
     "esr_tr_x3_k5_c2": 34.077,
     "esr_tr_x4_k3_c1": 30.358,
     "esr_tr_x4_k5_c2": 31.621,
+    "fsrcnn_x2_d19_s6_m1": 34.580,
 }
 """PSNR in dB on one synthetic picture."""
 
