@@ -45,7 +45,7 @@ class Report:
 @clear_errors()
 def draw_pareto(
     models: Annotated[list[str] | None, typer.Argument(help="Models to time; all without.", show_default=False)] = None,
-    size: Annotated[str | None, typer.Option(help="Size of the LR frames.  [default: 960x540]")] = None,
+    size: Annotated[str | None, typer.Option(help="Size of the LR frames. Default: 960x540.")] = None,
     recommend: Annotated[
         str | None, typer.Option(metavar="1080p60", help="Name the best model for this output, or 1920x1080@59.94.")
     ] = None,

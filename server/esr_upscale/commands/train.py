@@ -32,14 +32,14 @@ def train_model(
     model: Annotated[str | None, typer.Argument(help="Any model of any trained family, or a TOML file.")] = None,
     pool: Annotated[Path | None, typer.Option(help="TOML file of models; those with weights are left out.")] = None,
     out: Annotated[Path, typer.Option(help="Directory for the weights and their cards.")] = OUT,
-    seconds: Annotated[float | None, typer.Option(min=1, help="How long to train, about.  [default: 100]")] = None,
+    seconds: Annotated[float | None, typer.Option(min=1, help="How long to train, about. Default: 100.")] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="How many steps, instead of --seconds.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of everything random.  [default: 1]")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of everything random. Default: 1.")] = None,
     restarts: Annotated[int | None, typer.Option(min=1, help="One-layer networks trained side by side.")] = None,
     batch: Annotated[int | None, typer.Option(min=1, help="Crops in a step of a multi-layer network.")] = None,
     crop: Annotated[int | None, typer.Option(min=3, help="LR pixels on a side of a crop.")] = None,
     rate: Annotated[float | None, typer.Option(min=0, help="Peak learning rate of a multi-layer network.")] = None,
-    threads: Annotated[int | None, typer.Option(min=1, help="Threads to compute on.  [default: 1]")] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="Threads to compute on. Default: 1.")] = None,
     data: Data = None,
 ) -> None:
     """Train models on tiles, write weights and cards, and judge them if --data is given.

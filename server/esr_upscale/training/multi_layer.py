@@ -29,7 +29,7 @@ RATE = 2e-2
 START = 0.05
 """The share of steps that Adam goes ahead with, from weights too far off for Gauss–Newton."""
 STRIDE = 0.05
-"""The length of a step of Gauss–Newton at first."""
+"""How far the parameters go in a step of Gauss–Newton at first: the Euclidean length of the change."""
 SKETCHED = 4
 """LR pixels on a side of the crops that the Gauss–Newton matrix is of."""
 ROWS, PART = 2048, 1024

@@ -28,7 +28,7 @@ RATE = 1e-2
 START = 0.1
 """The share of steps that Adam goes ahead with, from weights too far off for Gauss–Newton."""
 STRIDE = 0.05
-"""The length of a step of Gauss–Newton at first."""
+"""How far the filters of whitened patches go in a step of Gauss–Newton at first: the Euclidean length of the change."""
 ROWS, PART = 8192, 512
 """How many patches the Gauss–Newton matrices are of, and how many of them at a time."""
 EMA_DECAY = 0.99
