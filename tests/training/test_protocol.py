@@ -33,7 +33,7 @@ PINNED = {
     "esr_tm_x2_k3_c1": 34.432,
     "esr_tm_x2_k5_c4": 34.585,
     "esr_tm_x3_k3_c1": 32.921,
-    "esr_tm_x3_k5_c4": 33.803,
+    "esr_tm_x3_k5_c4": 33.873,
     "esr_tm_x4_k3_c1": 30.343,
     "esr_tm_x4_k5_c4": 31.339,
     "esr_tr_x2_k3_c1": 34.405,
