@@ -105,7 +105,19 @@ def test_files_that_are_no_pools(text: str, tmp_path: Path) -> None:
         read_pool(_pool(tmp_path, text))
 
 
-@pytest.mark.parametrize("settings", [{"stepz": 3}, {"steps": 2.5}, {"seconds": "9"}, {"rate": 0.0}, {"seed": True}])
+NO_SETTINGS: list[dict[str, object]] = [
+    {"stepz": 3},
+    {"steps": 2.5},
+    {"seconds": "9"},
+    {"rate": 0.0},
+    {"seed": True},
+    {"emphasis": 2.5},
+    {"emphasis": {"photo": 0}},
+    {"emphasis": {"photo": True}},
+]
+
+
+@pytest.mark.parametrize("settings", NO_SETTINGS)
 def test_settings_that_are_none(settings: dict[str, object]) -> None:
     with pytest.raises(InvalidInputError):
         TrainingSettings.of(settings)

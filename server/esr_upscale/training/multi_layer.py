@@ -21,15 +21,15 @@ from esr_upscale.models import ModelSpec
 from esr_upscale.training.checkpoint import optimizer_tensors, restore_optimizer
 from esr_upscale.training.jacobian import curvature
 from esr_upscale.training.newton import NewtonAdam
-from esr_upscale.training.one_layer import whitening
 from esr_upscale.training.tiles import Crops, Tile, split
+from esr_upscale.training.whitening import whitening
 
 RATE = 2e-2
 """The learning rate of Adam, at its peak."""
 START = 0.05
 """The share of steps that Adam goes ahead with, from weights too far off for Gauss–Newton."""
-STRIDE = 0.05
-"""How far the parameters go in a step of Gauss–Newton at first: the Euclidean length of the change."""
+NEWTON_RATE, LONGEST, JOURNEY = 1e-3, 0.1, 1.5
+"""The peak rate of Gauss–Newton, and the NewtonAdam's bounds."""
 SKETCHED = 4
 """LR pixels on a side of the crops that the Gauss–Newton matrix is of."""
 ROWS, PART = 2048, 1024
@@ -56,7 +56,7 @@ class CropTrainer:
         self._average = {name: value.clone() for name, value in self._module.state_dict().items()}
         self._adam = torch.optim.Adam(self._parameters, betas=(0.9, 0.99), fused=True)
         self._sizes = [parameter.numel() for parameter in self._parameters]
-        self._newton = NewtonAdam(1, sum(self._sizes))
+        self._newton = NewtonAdam(1, sum(self._sizes), longest=LONGEST, journey=JOURNEY)
         self._steps = torch.zeros(())
 
     def _whiten_first(self) -> None:
@@ -102,7 +102,7 @@ class CropTrainer:
         if self._newton.due:
             self._newton.settle(self._curvature()[None])
         gradient = nn.utils.parameters_to_vector([p.grad for p in self._parameters if p.grad is not None])
-        change = self._newton.change(gradient[None], STRIDE * fading)[0]
+        change = self._newton.change(gradient[None], NEWTON_RATE * fading)[0]
         with torch.no_grad():
             for parameter, part in zip(self._parameters, torch.split(change, self._sizes), strict=True):
                 parameter.add_(part.view_as(parameter))

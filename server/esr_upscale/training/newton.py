@@ -14,53 +14,60 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from esr_upscale.training.loop import DivergedError
+
 DAMPING = 1e-3
 """Added to the matrix's diagonal, as a share of the diagonal's mean."""
 MOMENTUM, POWER_DECAY = 0.9, 0.99
 FLOOR = 0.1
 """A direction counts as at least this share as noisy as all are on average; the flattest would run away otherwise."""
 CURVATURE_DECAY = 0.5
-JOURNEY = 1.0
-"""How far the parameters may go with a matrix; the network has become another one then."""
 OLDEST = 200
-"""How many steps of any length it is used for at most."""
+"""How many steps of any length a matrix is used for at most."""
 
 
 class NewtonAdam:
-    """The optimiser of `blocks` networks of P parameters each, which have nothing to do with each other."""
+    """The optimiser of `blocks` networks of P = `size` parameters each, which have nothing to do with each other.
 
-    def __init__(self, blocks: int, size: int) -> None:
+    The matrix is of the place where it was made, and further off it misleads: no step is longer than `longest`
+    (Euclidean, of the parameters), and after `journey` a new matrix is due.
+    """
+
+    def __init__(self, blocks: int, size: int, *, longest: float, journey: float) -> None:
+        self._longest, self._journey = longest, journey
         self._momentum = torch.zeros(blocks, size)
         self._power = torch.zeros(blocks, size)
         self._curvature = torch.zeros(blocks, size, size)
         self._root = torch.zeros(blocks, size, size)
-        self._counts = torch.zeros(3)  # matrices; steps with the last of them; the way they went
+        self._counts = torch.zeros(4)  # matrices; steps with the last of them; the way they went; all steps
 
     @property
     def due(self) -> bool:
         """Whether a new matrix is needed before the next step."""
-        return bool(self._counts[0] == 0 or self._counts[1] >= OLDEST or self._counts[2] >= JOURNEY)
+        return bool(self._counts[0] == 0 or self._counts[1] >= OLDEST or self._counts[2] >= self._journey)
 
     def settle(self, curvature: Tensor) -> None:
         """Take the coordinates of a Gauss–Newton matrix (blocks, P, P), mixed with the ones before it."""
         self._curvature = torch.lerp(curvature, self._curvature, CURVATURE_DECAY if self._counts[0] else 0.0)
         self._counts[0] += 1
         self._root = _inverse_root(self._curvature)
-        self._power.zero_()
-        self._counts[1:] = 0
+        self._counts[1:3] = 0
 
-    def change(self, gradient: Tensor, length: float) -> Tensor:
-        """What to add to the parameters (blocks, P): `length` long in each block, given the gradient of the loss.
+    def change(self, gradient: Tensor, rate: float) -> Tensor:
+        """What to add to the parameters (blocks, P), given the gradient of the loss.
 
-        Once the way gone is `JOURNEY` long, a new matrix is due.
+        `rate` is Adam's learning rate, in the unit of the network's output: about how far a step moves that with each
+        direction of the parameters.
         """
+        self._counts += torch.tensor([0.0, 1.0, 0.0, 1.0])
         self._momentum.lerp_(gradient, 1 - MOMENTUM)
         self._power.lerp_(self._project(gradient).square(), 1 - POWER_DECAY)
-        noise = torch.maximum(self._power, FLOOR * self._power.mean(1, keepdim=True)).clamp_min(1e-38)
+        power = self._power / (1 - POWER_DECAY ** float(self._counts[3]))
+        noise = torch.maximum(power, FLOOR * power.mean(1, keepdim=True)).clamp_min(1e-38)
         z = self._project(self._momentum) / noise.sqrt()
-        change: Tensor = (z[:, None] @ self._root)[:, 0]
-        self._counts += torch.tensor([0, 1, length])
-        change *= -length / change.norm(dim=1, keepdim=True).clamp_min(1e-30)
+        change: Tensor = -rate * (z[:, None] @ self._root)[:, 0]
+        change *= (self._longest / change.norm(dim=1, keepdim=True).clamp_min(1e-30)).clamp_max(1)
+        self._counts[2] += change.norm(dim=1).max()
         return change
 
     def _project(self, gradient: Tensor) -> Tensor:
@@ -88,7 +95,9 @@ def _inverse_root(curvature: Tensor) -> Tensor:
     # L⁻¹ with L·Lᵀ = curvature + damping: its transpose is as good a B as any, and far cheaper than eigenvectors.
     eye = torch.eye(curvature.shape[1], dtype=torch.float64).expand_as(curvature)
     damping = DAMPING * curvature.diagonal(dim1=1, dim2=2).mean(1).double().clamp_min(1e-30)
-    lower = torch.linalg.cholesky(curvature.double() + damping[:, None, None] * eye)
+    lower, failed = torch.linalg.cholesky_ex(curvature.double() + damping[:, None, None] * eye)
+    if failed.any():
+        raise DivergedError("the Gauss–Newton matrix is not positive definite; a lower rate may help")
     # Laid out in rows, as a checkpoint gives it back: products of another layout round otherwise.
     root: Tensor = torch.linalg.solve_triangular(lower, eye, upper=False).float().contiguous()
     return root

@@ -21,14 +21,15 @@ from esr_upscale.training.checkpoint import optimizer_tensors, restore_optimizer
 from esr_upscale.training.newton import NewtonAdam
 from esr_upscale.training.symmetry import Symmetry, symmetry
 from esr_upscale.training.tiles import Patches, Tile, split
+from esr_upscale.training.whitening import whitening
 
 BATCH = 8192
 RATE = 1e-2
 """The learning rate of Adam, at its peak."""
 START = 0.1
 """The share of steps that Adam goes ahead with, from weights too far off for Gauss–Newton."""
-STRIDE = 0.05
-"""How far the filters of whitened patches go in a step of Gauss–Newton at first: the Euclidean length of the change."""
+NEWTON_RATE, LONGEST, JOURNEY = 1e-3, 0.05, 1.0
+"""The peak rate of Gauss–Newton, and the NewtonAdam's bounds in filters of whitened patches."""
 ROWS, PART = 8192, 512
 """How many patches the Gauss–Newton matrices are of, and how many of them at a time."""
 EMA_DECAY = 0.99
@@ -54,7 +55,8 @@ class PatchTrainer:
         self._filters = self._initial(x @ self._whiten, y, restarts).requires_grad_()
         self._average = self._filters.detach().clone()
         self._adam = torch.optim.Adam([self._filters], betas=(0.9, 0.99))
-        self._newton = NewtonAdam(self._filters[:, :, 0, 0, 0].numel(), self._filters[0, 0].numel())
+        blocks, size = self._filters[:, :, 0, 0, 0].numel(), self._filters[0, 0].numel()
+        self._newton = NewtonAdam(blocks, size, longest=LONGEST, journey=JOURNEY)
 
     def step(self, done: float) -> float:
         """As Trainer; the error is that of the average restart. The rate fades by half a cosine."""
@@ -77,7 +79,7 @@ class PatchTrainer:
         if self._newton.due:
             self._newton.settle(self._curvatures().flatten(0, 1))
         assert self._filters.grad is not None
-        change = self._newton.change(self._filters.grad.flatten(0, 1).flatten(1), STRIDE * fading)
+        change = self._newton.change(self._filters.grad.flatten(0, 1).flatten(1), NEWTON_RATE * fading)
         with torch.no_grad():
             self._filters += change.view_as(self._filters)
 
@@ -159,14 +161,3 @@ class PatchTrainer:
         phases = self._symmetry.expand(pixels)  # (s², groups, C, K²)
         shape = self._spec.tensor_shapes[TENSOR]
         return np.ascontiguousarray(np.moveaxis(phases, 0, 2)).reshape(shape)
-
-
-def whitening(x: Tensor, least: float = 1e-7) -> Tensor:
-    """The matrix (K², K²) that makes patches `x` (N, K²) uncorrelated and of unit power.
-
-    Directions of less than `least` of the greatest power are left weaker.
-
-    Neighbouring pixels are nearly alike, and Adam, which scales each number on its own, is slow along such valleys.
-    """
-    power, axes = torch.linalg.eigh(x.double().T @ x.double() / len(x))
-    return torch.div(axes, power.clamp_min(float(power[-1]) * least).sqrt()).float()

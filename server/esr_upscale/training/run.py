@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -46,6 +46,8 @@ class TrainingSettings:
     """Peak learning rate, for networks of several layers."""
     threads: int = 1
     """Threads to compute on."""
+    emphasis: Mapping[str, float] = field(default_factory=dict)
+    """Beginnings of tiles' names, and how many times as often as others such tiles are drawn."""
 
     @staticmethod
     def of(values: Mapping[str, Any]) -> TrainingSettings:
@@ -59,9 +61,18 @@ def _check(name: str, value: object) -> None:
     names = [f.name for f in fields(TrainingSettings)]
     if name not in names:
         raise InvalidInputError(f"there is no setting {name!r}; there are {', '.join(names)}")
+    if name == "emphasis":
+        _check_emphasis(value)
+        return
     kinds = (int, float) if name in FRACTIONS else (int,)
     if not isinstance(value, kinds) or isinstance(value, bool) or (value <= 0 and name != "seed"):
         raise InvalidInputError(f"{name} = {value!r} is not possible: it must be a number above 0")
+
+
+def _check_emphasis(value: object) -> None:
+    factors = list(value.values()) if isinstance(value, dict) else [None]
+    if not all(isinstance(factor, int | float) and not isinstance(factor, bool) and factor > 0 for factor in factors):
+        raise InvalidInputError(f"emphasis = {value!r} is not possible: it is a table of numbers above 0")
 
 
 def train(
@@ -79,7 +90,7 @@ def train(
     """
     if not spec.tensor_shapes:
         raise InvalidInputError(f"{spec.family} cannot be trained: it is a fixed filter")
-    loaded = load_tiles(tiles, spec.scale, 2 * spec.radius + 1)
+    loaded = load_tiles(tiles, spec.scale, 2 * spec.radius + 1, settings.emphasis)
     start = partial(_trainer, spec, loaded, settings)
     checkpoint = Checkpoint(spec, out)
     with torch_threads(settings.threads):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +23,10 @@ from esr_upscale.training.symmetry import Symmetry
 
 HELD_OUT = 0.1
 """The share of pictures kept from training, to choose between restarts."""
+PIECE_MSE = 40.0
+"""What the rest of a picture adds to the mean squared error of a tile, about, in squared code values."""
+FULL_RANGE = 0.25
+"""The share of crops that are stretched from limited range (16…235) to full range; video comes in both."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +41,8 @@ class Tile:
     """(h, w, s²): the phases of every LR pixel."""
     bicubic_mse: float
     """What bicubic leaves, in squared code values."""
+    emphasis: float = 1.0
+    """How many times as often as others it is drawn."""
 
     def picture_hr(self) -> NDArray[np.uint8]:
         """HR as a picture: (s·h, s·w)."""
@@ -55,9 +62,9 @@ class _Flat:
         self._starts, self._widths = sizes.prod(1).cumsum(0) - sizes.prod(1), sizes[:, 1]
         self._room = sizes - (size - 1)  # where a square's first pixel may lie
         # PSNR is averaged over pictures as a logarithm, so a picture's squared error counts by 1/(its mean squared
-        # error). Drawing tiles by that weight makes the plain mean of a batch the thing to minimise. The constant
-        # keeps flat tiles, which any filter gets right, from being drawn all the time.
-        self._chances = 1 / (torch.tensor([tile.bicubic_mse for tile in tiles]) + 3.0)
+        # error). Drawing tiles by that weight makes the plain mean of a batch the thing to minimise. But a tile is a
+        # piece of a picture, and the error of a whole one is hardly ever as low as that of its flat parts.
+        self._chances = torch.tensor([tile.emphasis / (tile.bicubic_mse + PIECE_MSE) for tile in tiles])
 
     def _places(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         # The first pixel of each square, and the width of its tile: (count,) each.
@@ -96,7 +103,12 @@ class Crops(_Flat):
         inside = slice(self.margin, self.size - self.margin)
         hr = self._hr[where[:, inside, inside]]  # (count, h, w, s²)
         hr = functional.pixel_shuffle(hr.movedim(3, 1), math.isqrt(hr.shape[3]))
-        return _turn_squares(self._lr[where][:, None]), _turn_squares(hr)
+        stretched = torch.rand(count, 1, 1, 1, generator=generator) < FULL_RANGE
+        return _stretch(_turn_squares(self._lr[where][:, None]), stretched), _stretch(_turn_squares(hr), stretched)
+
+
+def _stretch(pictures: Tensor, chosen: Tensor) -> Tensor:
+    return torch.where(chosen, (pictures * 255 - 16) / 219, pictures)
 
 
 def _turn_squares(pictures: Tensor) -> Tensor:
@@ -114,19 +126,32 @@ def _turn(patches: Tensor, pixels: Tensor, symmetry: Symmetry) -> tuple[Tensor, 
     return torch.cat(x).float() / 255, torch.cat(y).float() / 255
 
 
-def load_tiles(directory: Path, scale: int, kernel: int) -> list[Tile]:
-    """The tiles in `directory`, 8-bit luma PNG. Raises InvalidInputError for colour, and for tiles too small to use."""
+def load_tiles(directory: Path, scale: int, kernel: int, emphasis: Mapping[str, float] | None = None) -> list[Tile]:
+    """The tiles in `directory`: 8-bit PNG of luma in limited range.
+
+    `emphasis` has the beginnings of names, and how many times as often as others such tiles are to be drawn.
+    Raises InvalidInputError for colour, for tiles too small to use, and for an emphasis on tiles that are not there.
+    """
     bicubic = nets.chroma_kernel(scale, Siting.CENTRED, Siting.CENTRED, 8)
-    tiles = []
-    for path in list_pictures(directory):
+    paths, tiles = list_pictures(directory), []
+    factors = _factors([path.name for path in paths], emphasis or {})
+    for path, factor in zip(paths, factors, strict=True):
         hr = crop(_read_tile(path), scale)
         lr = degrade(hr, scale)
         if min(lr.shape) < max(kernel, 3):
             raise InvalidInputError(f"{path.name} is too small: ×{scale} needs {max(kernel, 3) * scale} pixels a side")
         error = psnr(bicubic(lr), hr, scale)
         phases = hr.reshape(lr.shape[0], scale, lr.shape[1], scale).swapaxes(1, 2).reshape(*lr.shape, scale**2)
-        tiles.append(Tile(_picture(path.stem), lr, np.ascontiguousarray(phases), 255**2 * 10 ** (-error / 10)))
+        mse = 255**2 * 10 ** (-error / 10)
+        tiles.append(Tile(_picture(path.stem), lr, np.ascontiguousarray(phases), mse, factor))
     return tiles
+
+
+def _factors(names: list[str], emphasis: Mapping[str, float]) -> list[float]:
+    for start in emphasis:
+        if not any(name.startswith(start) for name in names):
+            raise InvalidInputError(f"emphasis: there is no tile whose name begins with {start!r}")
+    return [math.prod(factor for start, factor in emphasis.items() if name.startswith(start)) for name in names]
 
 
 def split(tiles: list[Tile], seed: int) -> tuple[list[Tile], list[Tile]]:
