@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 import esr_upscale
 from esr_upscale.cli import app
 from esr_upscale.errors import InvalidInputError
-from esr_upscale.models import ModelSpec, load_weights, resolve, save_weights
+from esr_upscale.models import ModelSpec, load_card, load_weights, resolve, save_weights
 from esr_upscale.training import loop
 from esr_upscale.training.checkpoint import Checkpoint, Journal
 from esr_upscale.training.pool import read_pool
@@ -89,6 +89,13 @@ def test_an_interrupted_model_goes_on(tiles: Path, tmp_path: Path, monkeypatch: 
     assert "is of a run with seed = 1" in other.stderr
     assert RUNNER.invoke(app, [*command, str(parts)]).exit_code == 0
     assert load_weights(spec, parts)["filter.weight"].tolist() == load_weights(spec, whole)["filter.weight"].tolist()
+
+
+def test_an_emphasis_is_on_the_card(tiles: Path, tmp_path: Path) -> None:
+    text = 'emphasis = { drawing = 2 }\nsteps = 2\nrestarts = 1\n[[models]]\nnames = ["esr_max_x2_k3_c1"]'
+    command = ["train", "--pool", str(_pool(tmp_path, text)), "--tiles", str(tiles), "--out", str(tmp_path)]
+    assert RUNNER.invoke(app, command).exit_code == 0
+    assert "8 luma tiles, drawing… drawn 2 times as often;" in load_card(resolve("esr_max_x2_k3_c1"), tmp_path).data
 
 
 def test_the_pool_of_this_project() -> None:

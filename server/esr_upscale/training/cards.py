@@ -18,14 +18,16 @@ LIBRARIES = ("edge-sr", "numpy", "safetensors", "torch")
 FIXED = "Keys' cubic, a = −0.5: a formula, not trained"
 
 
-def new_card(spec: ModelSpec, recipe: str, tiles: Path, count: int, seed: int) -> ModelCard:
+def new_card(
+    spec: ModelSpec, recipe: str, tiles: Path, count: int, seed: int, emphasis: Mapping[str, float] | None = None
+) -> ModelCard:
     """The card of weights trained just now on the `count` tiles in the directory `tiles`. It has no figures yet."""
     credits_file = tiles / CREDITS_FILE
     return ModelCard(
         model=spec.canonical_id,
         padding=spec.padding,
         recipe=recipe,
-        data=f"{count} luma tiles; the works among them that ask for credit are listed",
+        data=f"{count} luma tiles{_drawn(emphasis or {})}; the works among them that ask for credit are listed",
         credits=read_credits(credits_file) if credits_file.is_file() else (),
         licence=LICENCE,
         psnr={},
@@ -33,6 +35,10 @@ def new_card(spec: ModelSpec, recipe: str, tiles: Path, count: int, seed: int) -
         versions=versions(),
         seed=seed,
     )
+
+
+def _drawn(emphasis: Mapping[str, float]) -> str:
+    return "".join(f", {start}… drawn {factor:g} times as often" for start, factor in emphasis.items())
 
 
 def measured_card(spec: ModelSpec, psnr: Mapping[str, float], directory: Path) -> ModelCard:

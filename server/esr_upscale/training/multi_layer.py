@@ -21,7 +21,7 @@ from esr_upscale.models import ModelSpec
 from esr_upscale.training.checkpoint import optimizer_tensors, restore_optimizer
 from esr_upscale.training.jacobian import curvature
 from esr_upscale.training.newton import NewtonAdam
-from esr_upscale.training.tiles import Crops, Tile, split
+from esr_upscale.training.tiles import FULL_RANGE, Crops, Tile, split
 from esr_upscale.training.whitening import whitening
 
 RATE = 2e-2
@@ -154,9 +154,9 @@ class CropTrainer:
         """As Trainer."""
         return (
             f"{steps} steps on {self._batch} crops of {self._crops.size}×{self._crops.size} drawn from the tiles in "
-            f"all eight positions: a share of {START} by Adam (rate {self._rate:g}), the rest by Adam in the "
-            "coordinates of the Gauss–Newton matrix (steps fading, weights averaged); squared error of the inside that "
-            "no padding reaches"
+            f"all eight positions, a share of {FULL_RANGE} stretched to full range; a share of {START} of the steps by "
+            f"Adam (rate {self._rate:g}), the rest by Adam in the coordinates of the Gauss–Newton matrix (fading, "
+            "weights averaged); squared error of the inside that no padding reaches"
         )
 
 

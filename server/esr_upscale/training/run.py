@@ -101,7 +101,8 @@ def train(
             journal = Journal(_identity(spec, loaded, settings), steps)
         run(trainer, journal, report, checkpoint, stop)
         weights = trainer.weights()
-    save_weights(spec, weights, new_card(spec, trainer.recipe(journal.steps), tiles, len(loaded), settings.seed), out)
+    recipe = trainer.recipe(journal.steps)
+    save_weights(spec, weights, new_card(spec, recipe, tiles, len(loaded), settings.seed, settings.emphasis), out)
     checkpoint.finish(journal)
     return journal
 
