@@ -26,17 +26,18 @@ def _error(x: Tensor, y: Tensor, weights: Tensor) -> float:
     return float((x @ weights - y).square().mean())
 
 
-def _optimizer(blocks: int = 1, size: int = 12, *, longest: float = 1e9, journey: float = 1e9) -> NewtonAdam:
-    return NewtonAdam(blocks, size, longest=longest, journey=journey)
+FAR = 1e9
+"""Longer than anything goes."""
 
 
 def test_a_valley() -> None:
     x, y = _problem()
-    optimizer, weights = _optimizer(longest=2.0), torch.zeros(12)
+    optimizer, weights = NewtonAdam(1, 12, FAR), torch.zeros(12)
     optimizer.settle((x.T @ x / len(x))[None])
     start = _error(x, y, weights)
     for step in range(200):
-        weights = weights + optimizer.change((x.T @ (x @ weights - y) / len(x))[None], 0.3 * (1 - step / 200))[0]
+        gradient = x.T @ (x @ weights - y) / len(x)
+        weights = weights + optimizer.change(gradient[None], 0.3 * (1 - step / 200), 2.0)[0]
     adam = torch.zeros(12, requires_grad=True)
     slow = torch.optim.Adam([adam], lr=0.05)
     for _ in range(200):
@@ -49,20 +50,20 @@ def test_a_valley() -> None:
 
 def test_no_step_is_longer_than_it_may_be() -> None:
     x, y = _problem()
-    optimizer = _optimizer(longest=0.1)
+    optimizer = NewtonAdam(1, 12, FAR)
     optimizer.settle((x.T @ x / len(x))[None])
     gradient = -(x.T @ y / len(x))[None]
-    change = optimizer.change(gradient, 1e6)[0]
+    change = optimizer.change(gradient, 1e6, 0.1)[0]
     assert float(change.norm()) == pytest.approx(0.1, rel=1e-4)
     assert float((x @ change) @ y) > 0
-    assert 0 < float(optimizer.change(gradient, 1e-6).norm()) < 0.01
+    assert 0 < float(optimizer.change(gradient, 1e-6, 0.1).norm()) < 0.01
 
 
 def test_a_step_moves_the_output_by_the_rate() -> None:
     x, y = _problem()
-    optimizer = _optimizer()
+    optimizer = NewtonAdam(1, 12, FAR)
     optimizer.settle((x.T @ x / len(x))[None])
-    change = optimizer.change(-(x.T @ y / len(x))[None], 1.0)[0]
+    change = optimizer.change(-(x.T @ y / len(x))[None], 1.0, FAR)[0]
     # The first step's momentum is a tenth of the gradient. No direction counts as less noisy than FLOOR of the mean.
     assert 0.1 < float((x @ change).square().mean().sqrt()) < 0.1 * math.sqrt(12) * 1.01
 
@@ -71,23 +72,23 @@ def test_blocks_have_nothing_to_do_with_each_other() -> None:
     problems = [_problem(seed) for seed in (1, 2)]
     curvatures = torch.stack([x.T @ x / len(x) for x, _ in problems])
     gradients = torch.stack([-(x.T @ y / len(x)) for x, y in problems])
-    both = _optimizer(2)
+    both = NewtonAdam(2, 12, FAR)
     both.settle(curvatures)
-    together = both.change(gradients, 0.1)
+    together = both.change(gradients, 0.1, FAR)
     for i in range(2):
-        alone = _optimizer()
+        alone = NewtonAdam(1, 12, FAR)
         alone.settle(curvatures[i : i + 1])
-        torch.testing.assert_close(alone.change(gradients[i : i + 1], 0.1)[0], together[i])
+        torch.testing.assert_close(alone.change(gradients[i : i + 1], 0.1, FAR)[0], together[i])
 
 
 @pytest.mark.parametrize(("longest", "steps"), [(1 / 4, 4), (1 / 8, 8), (1e-5, OLDEST)])
 def test_a_matrix_grows_old(longest: float, steps: int) -> None:
-    optimizer = _optimizer(size=3, longest=longest, journey=0.99)
+    optimizer = NewtonAdam(1, 3, 0.99)
     assert optimizer.due
     optimizer.settle(torch.eye(3)[None])
     for _ in range(steps):
         assert not optimizer.due
-        optimizer.change(torch.ones(1, 3), 1e6)
+        optimizer.change(torch.ones(1, 3), 1e6, longest)
     assert optimizer.due
     optimizer.settle(torch.eye(3)[None])
     assert not optimizer.due
@@ -95,14 +96,14 @@ def test_a_matrix_grows_old(longest: float, steps: int) -> None:
 
 def test_a_matrix_that_is_none() -> None:
     with pytest.raises(DivergedError, match="not positive definite"):
-        _optimizer(size=3).settle(torch.full((1, 3, 3), torch.nan))
+        NewtonAdam(1, 3, FAR).settle(torch.full((1, 3, 3), torch.nan))
 
 
 def test_it_goes_on_where_another_was() -> None:
     x, y = _problem()
-    first, second = _optimizer(longest=0.1), _optimizer(longest=0.1)
+    first, second = NewtonAdam(1, 12, FAR), NewtonAdam(1, 12, FAR)
     first.settle((x.T @ x / len(x))[None])
     gradient = -(x.T @ y / len(x))[None]
-    first.change(gradient, 0.1)
+    first.change(gradient, 0.1, 0.1)
     second.restore(copy.deepcopy(first.state()))
-    assert torch.equal(first.change(gradient, 0.1), second.change(gradient, 0.1))
+    assert torch.equal(first.change(gradient, 0.1, 0.1), second.change(gradient, 0.1, 0.1))

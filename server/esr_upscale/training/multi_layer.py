@@ -26,10 +26,10 @@ from esr_upscale.training.whitening import whitening
 
 RATE = 2e-2
 """The learning rate of Adam, at its peak."""
-START = 0.05
+START = 0.08
 """The share of steps that Adam goes ahead with, from weights too far off for Gauss–Newton."""
-NEWTON_RATE, LONGEST, JOURNEY = 1e-3, 0.1, 1.5
-"""The peak rate of Gauss–Newton, and the NewtonAdam's bounds."""
+NEWTON_RATE, LONGEST, JOURNEY = 1e-3, 0.1, 1.0
+"""The peak rate of Gauss–Newton, how far it may go in a step at first, and with a matrix."""
 SKETCHED = 4
 """LR pixels on a side of the crops that the Gauss–Newton matrix is of."""
 ROWS, PART = 2048, 1024
@@ -56,7 +56,7 @@ class CropTrainer:
         self._average = {name: value.clone() for name, value in self._module.state_dict().items()}
         self._adam = torch.optim.Adam(self._parameters, betas=(0.9, 0.99), fused=True)
         self._sizes = [parameter.numel() for parameter in self._parameters]
-        self._newton = NewtonAdam(1, sum(self._sizes), longest=LONGEST, journey=JOURNEY)
+        self._newton = NewtonAdam(1, sum(self._sizes), JOURNEY)
         self._steps = torch.zeros(())
 
     def _whiten_first(self) -> None:
@@ -102,7 +102,9 @@ class CropTrainer:
         if self._newton.due:
             self._newton.settle(self._curvature()[None])
         gradient = nn.utils.parameters_to_vector([p.grad for p in self._parameters if p.grad is not None])
-        change = self._newton.change(gradient[None], NEWTON_RATE * fading)[0]
+        # Long ways are what the first half is for; the second comes to rest.
+        longest = LONGEST * min(1.0, 2 * fading)
+        change = self._newton.change(gradient[None], NEWTON_RATE * fading, longest)[0]
         with torch.no_grad():
             for parameter, part in zip(self._parameters, torch.split(change, self._sizes), strict=True):
                 parameter.add_(part.view_as(parameter))

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from esr_upscale.training.loop import DivergedError
 
-DAMPING = 1e-3
+DAMPING = 1e-4
 """Added to the matrix's diagonal, as a share of the diagonal's mean."""
 MOMENTUM, POWER_DECAY = 0.9, 0.99
 FLOOR = 0.1
@@ -29,12 +29,12 @@ OLDEST = 200
 class NewtonAdam:
     """The optimiser of `blocks` networks of P = `size` parameters each, which have nothing to do with each other.
 
-    The matrix is of the place where it was made, and further off it misleads: no step is longer than `longest`
-    (Euclidean, of the parameters), and after `journey` a new matrix is due.
+    The matrix is of the place where it was made, and further off it misleads: once the parameters have gone a way of
+    `journey` (Euclidean) with it, a new one is due.
     """
 
-    def __init__(self, blocks: int, size: int, *, longest: float, journey: float) -> None:
-        self._longest, self._journey = longest, journey
+    def __init__(self, blocks: int, size: int, journey: float) -> None:
+        self._journey = journey
         self._momentum = torch.zeros(blocks, size)
         self._power = torch.zeros(blocks, size)
         self._curvature = torch.zeros(blocks, size, size)
@@ -53,11 +53,11 @@ class NewtonAdam:
         self._root = _inverse_root(self._curvature)
         self._counts[1:3] = 0
 
-    def change(self, gradient: Tensor, rate: float) -> Tensor:
+    def change(self, gradient: Tensor, rate: float, longest: float) -> Tensor:
         """What to add to the parameters (blocks, P), given the gradient of the loss.
 
         `rate` is Adam's learning rate, in the unit of the network's output: about how far a step moves that with each
-        direction of the parameters.
+        direction of the parameters. No block's change is longer than `longest`.
         """
         self._counts += torch.tensor([0.0, 1.0, 0.0, 1.0])
         self._momentum.lerp_(gradient, 1 - MOMENTUM)
@@ -66,7 +66,7 @@ class NewtonAdam:
         noise = torch.maximum(power, FLOOR * power.mean(1, keepdim=True)).clamp_min(1e-38)
         z = self._project(self._momentum) / noise.sqrt()
         change: Tensor = -rate * (z[:, None] @ self._root)[:, 0]
-        change *= (self._longest / change.norm(dim=1, keepdim=True).clamp_min(1e-30)).clamp_max(1)
+        change *= (longest / change.norm(dim=1, keepdim=True).clamp_min(1e-30)).clamp_max(1)
         self._counts[2] += change.norm(dim=1).max()
         return change
 

@@ -29,7 +29,7 @@ RATE = 1e-2
 START = 0.1
 """The share of steps that Adam goes ahead with, from weights too far off for Gauss–Newton."""
 NEWTON_RATE, LONGEST, JOURNEY = 1e-3, 0.05, 1.0
-"""The peak rate of Gauss–Newton, and the NewtonAdam's bounds in filters of whitened patches."""
+"""The peak rate of Gauss–Newton, how far it may go in filters of whitened patches in a step at first, and in all."""
 ROWS, PART = 8192, 512
 """How many patches the Gauss–Newton matrices are of, and how many of them at a time."""
 EMA_DECAY = 0.99
@@ -56,7 +56,7 @@ class PatchTrainer:
         self._average = self._filters.detach().clone()
         self._adam = torch.optim.Adam([self._filters], betas=(0.9, 0.99))
         blocks, size = self._filters[:, :, 0, 0, 0].numel(), self._filters[0, 0].numel()
-        self._newton = NewtonAdam(blocks, size, longest=LONGEST, journey=JOURNEY)
+        self._newton = NewtonAdam(blocks, size, JOURNEY)
 
     def step(self, done: float) -> float:
         """As Trainer; the error is that of the average restart. The rate fades by half a cosine."""
@@ -79,7 +79,8 @@ class PatchTrainer:
         if self._newton.due:
             self._newton.settle(self._curvatures().flatten(0, 1))
         assert self._filters.grad is not None
-        change = self._newton.change(self._filters.grad.flatten(0, 1).flatten(1), NEWTON_RATE * fading)
+        gradient, longest = self._filters.grad.flatten(0, 1).flatten(1), LONGEST * min(1.0, 2 * fading)
+        change = self._newton.change(gradient, NEWTON_RATE * fading, longest)
         with torch.no_grad():
             self._filters += change.view_as(self._filters)
 
