@@ -21,9 +21,12 @@ PINNED = {
     "bicubic_x2": 34.281,
     "bicubic_x3": 32.367,
     "bicubic_x4": 29.514,
-    "esr_cnn_x2_c2_d7_s3": 34.662,
-    "esr_cnn_x3_c2_d7_s3": 33.961,
-    "esr_cnn_x4_c2_d7_s3": 32.072,
+    "espcn_x2_d10_s15": 34.784,
+    "espcn_x3_d10_s15": 34.049,
+    "espcn_x4_d10_s15": 32.640,
+    "esr_cnn_x2_c2_d7_s3": 34.798,
+    "esr_cnn_x3_c2_d7_s3": 33.639,
+    "esr_cnn_x4_c2_d7_s3": 32.114,
     "esr_max_x2_k3_c1": 34.421,
     "esr_max_x2_k5_c2": 34.502,
     "esr_max_x3_k3_c1": 32.886,
@@ -43,6 +46,8 @@ PINNED = {
     "esr_tr_x4_k3_c1": 30.358,
     "esr_tr_x4_k5_c2": 31.621,
     "fsrcnn_x2_d19_s6_m1": 34.580,
+    "fsrcnn_x3_d19_s6_m1": 33.731,
+    "fsrcnn_x4_d19_s6_m1": 31.865,
 }
 """PSNR in dB on one synthetic picture."""
 
