@@ -23,7 +23,6 @@ PINNED = {
     "bicubic_x4": 29.514,
     "espcn_x2_d10_s15": 34.784,
     "espcn_x3_d10_s15": 34.049,
-    "espcn_x4_d10_s15": 32.640,
     "esr_cnn_x2_c2_d7_s3": 34.798,
     "esr_cnn_x3_c2_d7_s3": 33.639,
     "esr_cnn_x4_c2_d7_s3": 32.114,
