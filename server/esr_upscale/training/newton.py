@@ -1,8 +1,8 @@
 """Adam in coordinates that fit the network: the Gauss–Newton matrix turned into an optimiser that bears noise.
 
 J is the derivative of a network's output by its parameters; E[JᵀJ], the Gauss–Newton matrix, says how far the output
-moves with every direction of the parameters. With B·Bᵀ = (E[JᵀJ] + damping)⁻¹ and parameters θ = B·z, all directions of
-z move the output alike, and Adam, which scales each number on its own, has nothing left to be slow in. The networks of
+moves with every direction of the parameters. With L·Lᵀ = E[JᵀJ] + damping and parameters θ = L⁻ᵀ·z, all directions of z
+move the output alike, and Adam, which scales each number on its own, has nothing left to be slow in. The networks of
 this project have some hundred to some thousand parameters, so that the whole matrix is affordable.
 
 Gauss–Newton for learning: J. Martens, "New Insights and Perspectives on the Natural Gradient Method", JMLR 21 (2020),
@@ -38,7 +38,7 @@ class NewtonAdam:
         self._momentum = torch.zeros(blocks, size)
         self._power = torch.zeros(blocks, size)
         self._curvature = torch.zeros(blocks, size, size)
-        self._root = torch.zeros(blocks, size, size)
+        self._lower = torch.zeros(blocks, size, size)
         self._counts = torch.zeros(4)  # matrices; steps with the last of them; the way they went; all steps
 
     @property
@@ -50,7 +50,7 @@ class NewtonAdam:
         """Take the coordinates of a Gauss–Newton matrix (blocks, P, P), mixed with the ones before it."""
         self._curvature = torch.lerp(curvature, self._curvature, CURVATURE_DECAY if self._counts[0] else 0.0)
         self._counts[0] += 1
-        self._root = _inverse_root(self._curvature)
+        self._lower = _damped_factor(self._curvature)
         self._counts[1:3] = 0
 
     def change(self, gradient: Tensor, rate: float, longest: float) -> Tensor:
@@ -65,13 +65,13 @@ class NewtonAdam:
         power = self._power / (1 - POWER_DECAY ** float(self._counts[3]))
         noise = torch.maximum(power, FLOOR * power.mean(1, keepdim=True)).clamp_min(1e-38)
         z = self._project(self._momentum) / noise.sqrt()
-        change: Tensor = -rate * (z[:, None] @ self._root)[:, 0]
+        change = -rate * _solve(self._lower.mT, z, upper=True)
         change *= (longest / change.norm(dim=1, keepdim=True).clamp_min(1e-30)).clamp_max(1)
         self._counts[2] += change.norm(dim=1).max()
         return change
 
     def _project(self, gradient: Tensor) -> Tensor:
-        return (self._root @ gradient[:, :, None])[:, :, 0]
+        return _solve(self._lower, gradient, upper=False)
 
     def state(self) -> dict[str, Tensor]:
         """All that it keeps, for `restore`."""
@@ -79,7 +79,7 @@ class NewtonAdam:
             "momentum": self._momentum,
             "power": self._power,
             "curvature": self._curvature,
-            "root": self._root,
+            "lower": self._lower,
             "counts": self._counts,
         }
 
@@ -88,16 +88,22 @@ class NewtonAdam:
         # Copied, so that they lie in memory as the optimiser's own did: where they lie decides how products round.
         kept = {name: value.clone(memory_format=torch.contiguous_format) for name, value in state.items()}
         self._momentum, self._power, self._counts = kept["momentum"], kept["power"], kept["counts"]
-        self._curvature, self._root = kept["curvature"], kept["root"]
+        self._curvature, self._lower = kept["curvature"], kept["lower"]
 
 
-def _inverse_root(curvature: Tensor) -> Tensor:
-    # L⁻¹ with L·Lᵀ = curvature + damping: its transpose is as good a B as any, and far cheaper than eigenvectors.
-    eye = torch.eye(curvature.shape[1], dtype=torch.float64).expand_as(curvature)
-    damping = DAMPING * curvature.diagonal(dim1=1, dim2=2).mean(1).double().clamp_min(1e-30)
-    lower, failed = torch.linalg.cholesky_ex(curvature.double() + damping[:, None, None] * eye)
+def _damped_factor(curvature: Tensor) -> Tensor:
+    # L. Solving with it is as good as having L⁻¹, which would cost twice as much to make as L itself.
+    damped = curvature.to(torch.float64, copy=True)
+    diagonal = damped.diagonal(dim1=1, dim2=2)
+    diagonal += DAMPING * diagonal.mean(1, keepdim=True).clamp_min(1e-30)
+    lower, failed = torch.linalg.cholesky_ex(damped)
     if failed.any():
         raise DivergedError("the Gauss–Newton matrix is not positive definite; a lower rate may help")
     # Laid out in rows, as a checkpoint gives it back: products of another layout round otherwise.
-    root: Tensor = torch.linalg.solve_triangular(lower, eye, upper=False).float().contiguous()
-    return root
+    factor: Tensor = lower.float().contiguous()
+    return factor
+
+
+def _solve(triangle: Tensor, vectors: Tensor, *, upper: bool) -> Tensor:
+    solution: Tensor = torch.linalg.solve_triangular(triangle, vectors[:, :, None], upper=upper)[:, :, 0]
+    return solution
