@@ -23,8 +23,8 @@ from esr_upscale.training.symmetry import Symmetry
 
 HELD_OUT = 0.1
 """The share of pictures kept from training, to choose between restarts."""
-PIECE_MSE = 40.0
-"""What the rest of a picture adds to the mean squared error of a tile, about, in squared code values."""
+PATCH_MSE, CROP_MSE = 3.0, 40.0
+"""What is added to the mean squared error of a tile, in squared code values, before patches and crops are weighted."""
 FULL_RANGE = 0.25
 """The share of crops that are stretched from limited range (16…235) to full range; video comes in both."""
 
@@ -54,7 +54,7 @@ class Tile:
 class _Flat:
     """Tiles laid out flat, to draw squares of `size`×`size` LR pixels from in any number."""
 
-    def __init__(self, tiles: list[Tile], size: int) -> None:
+    def __init__(self, tiles: list[Tile], size: int, added_mse: float) -> None:
         sizes = torch.tensor([tile.lr.shape for tile in tiles])
         self.size = size
         self._lr = torch.cat([torch.from_numpy(tile.lr).flatten() for tile in tiles])
@@ -64,7 +64,7 @@ class _Flat:
         # PSNR is averaged over pictures as a logarithm, so a picture's squared error counts by 1/(its mean squared
         # error). Drawing tiles by that weight makes the plain mean of a batch the thing to minimise. But a tile is a
         # piece of a picture, and the error of a whole one is hardly ever as low as that of its flat parts.
-        self._chances = torch.tensor([tile.emphasis / (tile.bicubic_mse + PIECE_MSE) for tile in tiles])
+        self._chances = torch.tensor([tile.emphasis / (tile.bicubic_mse + added_mse) for tile in tiles])
 
     def _places(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         # The first pixel of each square, and the width of its tile: (count,) each.
@@ -82,6 +82,9 @@ class _Flat:
 class Patches(_Flat):
     """Patches of K×K pixels, with the HR pixels of the one in their middle."""
 
+    def __init__(self, tiles: list[Tile], size: int) -> None:
+        super().__init__(tiles, size, PATCH_MSE)
+
     def draw(self, count: int, symmetry: Symmetry, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """`count` patches (count, K²) in all positions, and the HR pixels of the orbits (count, orbits), in [0, 1]."""
         first, width = self._places(count, generator)
@@ -94,7 +97,7 @@ class Crops(_Flat):
     """Crops, with the HR pixels of all but a margin."""
 
     def __init__(self, tiles: list[Tile], size: int, margin: int) -> None:
-        super().__init__(tiles, size)
+        super().__init__(tiles, size, CROP_MSE)
         self.margin = margin
 
     def draw(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
