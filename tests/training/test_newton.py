@@ -33,7 +33,7 @@ FAR = 1e9
 def test_a_valley() -> None:
     x, y = _problem()
     optimizer, weights = NewtonAdam(1, 12, FAR), torch.zeros(12)
-    optimizer.settle((x.T @ x / len(x))[None])
+    optimizer.settle((x.T @ x / len(x))[None], 1.0)
     start = _error(x, y, weights)
     for step in range(200):
         gradient = x.T @ (x @ weights - y) / len(x)
@@ -51,7 +51,7 @@ def test_a_valley() -> None:
 def test_no_step_is_longer_than_it_may_be() -> None:
     x, y = _problem()
     optimizer = NewtonAdam(1, 12, FAR)
-    optimizer.settle((x.T @ x / len(x))[None])
+    optimizer.settle((x.T @ x / len(x))[None], 1.0)
     gradient = -(x.T @ y / len(x))[None]
     change = optimizer.change(gradient, 1e6, 0.1)[0]
     assert float(change.norm()) == pytest.approx(0.1, rel=1e-4)
@@ -62,7 +62,7 @@ def test_no_step_is_longer_than_it_may_be() -> None:
 def test_a_step_moves_the_output_by_the_rate() -> None:
     x, y = _problem()
     optimizer = NewtonAdam(1, 12, FAR)
-    optimizer.settle((x.T @ x / len(x))[None])
+    optimizer.settle((x.T @ x / len(x))[None], 1.0)
     change = optimizer.change(-(x.T @ y / len(x))[None], 1.0, FAR)[0]
     # The first step's momentum is a tenth of the gradient. No direction counts as less noisy than FLOOR of the mean.
     assert 0.1 < float((x @ change).square().mean().sqrt()) < 0.1 * math.sqrt(12) * 1.01
@@ -73,11 +73,11 @@ def test_blocks_have_nothing_to_do_with_each_other() -> None:
     curvatures = torch.stack([x.T @ x / len(x) for x, _ in problems])
     gradients = torch.stack([-(x.T @ y / len(x)) for x, y in problems])
     both = NewtonAdam(2, 12, FAR)
-    both.settle(curvatures)
+    both.settle(curvatures, 1.0)
     together = both.change(gradients, 0.1, FAR)
     for i in range(2):
         alone = NewtonAdam(1, 12, FAR)
-        alone.settle(curvatures[i : i + 1])
+        alone.settle(curvatures[i : i + 1], 1.0)
         torch.testing.assert_close(alone.change(gradients[i : i + 1], 0.1, FAR)[0], together[i])
 
 
@@ -85,24 +85,33 @@ def test_blocks_have_nothing_to_do_with_each_other() -> None:
 def test_a_matrix_grows_old(longest: float, steps: int) -> None:
     optimizer = NewtonAdam(1, 3, 0.99)
     assert optimizer.due
-    optimizer.settle(torch.eye(3)[None])
+    optimizer.settle(torch.eye(3)[None], 1.0)
     for _ in range(steps):
         assert not optimizer.due
         optimizer.change(torch.ones(1, 3), 1e6, longest)
     assert optimizer.due
-    optimizer.settle(torch.eye(3)[None])
+    optimizer.settle(torch.eye(3)[None], 1.0)
     assert not optimizer.due
+
+
+def test_a_matrix_counts_for_its_share() -> None:
+    optimizer = NewtonAdam(1, 3, FAR)
+    assert not optimizer.started
+    for factor, mean in [(1.0, 1.0), (3.0, 1.5), (1.5, 1.5)]:
+        optimizer.settle(factor * torch.eye(3)[None], 0.25)
+        torch.testing.assert_close(optimizer.state()["curvature"][0], mean * torch.eye(3))
+    assert optimizer.started
 
 
 def test_a_matrix_that_is_none() -> None:
     with pytest.raises(DivergedError, match="not positive definite"):
-        NewtonAdam(1, 3, FAR).settle(torch.full((1, 3, 3), torch.nan))
+        NewtonAdam(1, 3, FAR).settle(torch.full((1, 3, 3), torch.nan), 1.0)
 
 
 def test_it_goes_on_where_another_was() -> None:
     x, y = _problem()
     first, second = NewtonAdam(1, 12, FAR), NewtonAdam(1, 12, FAR)
-    first.settle((x.T @ x / len(x))[None])
+    first.settle((x.T @ x / len(x))[None], 1.0)
     gradient = -(x.T @ y / len(x))[None]
     first.change(gradient, 0.1, 0.1)
     second.restore(copy.deepcopy(first.state()))

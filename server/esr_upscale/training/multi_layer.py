@@ -28,12 +28,14 @@ RATE = 2e-2
 """The learning rate of Adam, at its peak."""
 START = 0.08
 """The share of steps that Adam goes ahead with, from weights too far off for Gauss–Newton."""
-NEWTON_RATE, LONGEST, JOURNEY = 1e-3, 0.1, 1.0
+NEWTON_RATE, LONGEST, JOURNEY = 1e-3, 0.1, 2.0
 """The peak rate of Gauss–Newton, how far it may go in a step at first, and with a matrix."""
 SKETCHED = 4
 """LR pixels on a side of the crops that the Gauss–Newton matrix is of."""
-ROWS, PART = 2048, 1024
-"""How many crops that are, or the number of parameters if that is more; and how many of them at a time."""
+ROWS, PART = 2048, 512
+"""How many crops the first matrix is of, or the number of parameters if that is more; how many of them at a time."""
+SHARE = 0.2
+"""What each later matrix, of one part, counts for. Those cost as much as all the rest of training, or they go stale."""
 EMA_DECAY = 0.997
 JUDGED = 64
 """Held-out tiles that the figure is of."""
@@ -100,7 +102,7 @@ class CropTrainer:
 
     def _step_newton(self, fading: float) -> None:
         if self._newton.due:
-            self._newton.settle(self._curvature()[None])
+            self._newton.settle(self._curvature()[None], SHARE)
         gradient = nn.utils.parameters_to_vector([p.grad for p in self._parameters if p.grad is not None])
         # Long ways are what the first half is for; the second comes to rest.
         longest = LONGEST * min(1.0, 2 * fading)
@@ -110,8 +112,7 @@ class CropTrainer:
                 parameter.add_(part.view_as(parameter))
 
     def _curvature(self) -> Tensor:
-        count = max(ROWS, sum(self._sizes))
-        parts = -(-count // PART)
+        parts = 1 if self._newton.started else -(-max(ROWS, sum(self._sizes)) // PART)
         drawn = (self._sketched.draw(PART, self._generator)[0] for _ in range(parts))
         return sum((curvature(self._sketch, self._module, x, self._generator) for x in drawn), torch.zeros(())) / parts
 

@@ -21,7 +21,6 @@ DAMPING = 1e-4
 MOMENTUM, POWER_DECAY = 0.9, 0.99
 FLOOR = 0.1
 """A direction counts as at least this share as noisy as all are on average; the flattest would run away otherwise."""
-CURVATURE_DECAY = 0.5
 OLDEST = 200
 """How many steps of any length a matrix is used for at most."""
 
@@ -42,13 +41,21 @@ class NewtonAdam:
         self._counts = torch.zeros(4)  # matrices; steps with the last of them; the way they went; all steps
 
     @property
+    def started(self) -> bool:
+        """Whether it has a matrix."""
+        return bool(self._counts[0])
+
+    @property
     def due(self) -> bool:
         """Whether a new matrix is needed before the next step."""
-        return bool(self._counts[0] == 0 or self._counts[1] >= OLDEST or self._counts[2] >= self._journey)
+        return bool(not self.started or self._counts[1] >= OLDEST or self._counts[2] >= self._journey)
 
-    def settle(self, curvature: Tensor) -> None:
-        """Take the coordinates of a Gauss–Newton matrix (blocks, P, P), mixed with the ones before it."""
-        self._curvature = torch.lerp(curvature, self._curvature, CURVATURE_DECAY if self._counts[0] else 0.0)
+    def settle(self, curvature: Tensor, share: float) -> None:
+        """Take the coordinates of a Gauss–Newton matrix (blocks, P, P): a `share` of it, the rest of those before it.
+
+        Of the first matrix all is taken. Raises DivergedError when it is not positive definite.
+        """
+        self._curvature = torch.lerp(self._curvature, curvature, share if self.started else 1.0)
         self._counts[0] += 1
         self._lower = _damped_factor(self._curvature)
         self._counts[1:3] = 0

@@ -30,8 +30,8 @@ START = 0.1
 """The share of steps that Adam goes ahead with, from weights too far off for Gauss–Newton."""
 NEWTON_RATE, LONGEST, JOURNEY = 1e-3, 0.05, 1.0
 """The peak rate of Gauss–Newton, how far it may go in filters of whitened patches in a step at first, and in all."""
-ROWS, PART = 8192, 512
-"""How many patches the Gauss–Newton matrices are of, and how many of them at a time."""
+ROWS, PART, SHARE = 8192, 512, 0.5
+"""How many patches the Gauss–Newton matrices are of, how many of them at a time, and what a new one counts for."""
 EMA_DECAY = 0.99
 JUDGED = 100_000
 """Held-out patches that restarts are judged on."""
@@ -77,7 +77,7 @@ class PatchTrainer:
 
     def _step_newton(self, fading: float) -> None:
         if self._newton.due:
-            self._newton.settle(self._curvatures().flatten(0, 1))
+            self._newton.settle(self._curvatures().flatten(0, 1), SHARE)
         assert self._filters.grad is not None
         gradient, longest = self._filters.grad.flatten(0, 1).flatten(1), LONGEST * min(1.0, 2 * fading)
         change = self._newton.change(gradient, NEWTON_RATE * fading, longest)
