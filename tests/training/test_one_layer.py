@@ -32,6 +32,7 @@ def _small_runs(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(one_layer, "BATCH", 1024)
     monkeypatch.setattr(one_layer, "JUDGED", 100_000)
     monkeypatch.setattr(one_layer, "ROWS", 1024)
+    monkeypatch.setattr(one_layer, "LATER", 512)
     with torch_threads(1):  # so small that threads would mostly wait for each other
         yield
 

@@ -21,7 +21,7 @@ from esr_upscale.models import ModelSpec
 from esr_upscale.training.checkpoint import optimizer_tensors, restore_optimizer
 from esr_upscale.training.jacobian import curvature
 from esr_upscale.training.newton import NewtonAdam
-from esr_upscale.training.tiles import FULL_RANGE, Crops, Tile, split
+from esr_upscale.training.tiles import FULL_RANGE, Crops, Tile, raise_contrast, split
 from esr_upscale.training.whitening import whitening
 
 RATE = 2e-2
@@ -48,6 +48,7 @@ class CropTrainer:
         self._spec, self._batch, self._rate = spec, batch, rate
         self._generator = torch.Generator().manual_seed(seed)
         trained, held = split(tiles, seed)
+        trained += raise_contrast(trained)
         smallest = min(min(tile.lr.shape) for tile in trained)
         self._crops = Crops(trained, min(crop, smallest), spec.radius)
         self._sketched = Crops(trained, min(SKETCHED + 2 * spec.radius, smallest), spec.radius)
@@ -156,10 +157,10 @@ class CropTrainer:
     def recipe(self, steps: int) -> str:
         """As Trainer."""
         return (
-            f"{steps} steps on {self._batch} crops of {self._crops.size}×{self._crops.size} drawn from the tiles in "
-            f"all eight positions, a share of {FULL_RANGE} stretched to full range; a share of {START} of the steps by "
-            f"Adam (rate {self._rate:g}), the rest by Adam in the coordinates of the Gauss–Newton matrix (fading, "
-            "weights averaged); squared error of the inside that no padding reaches"
+            f"{steps} steps on {self._batch} crops of {self._crops.size}×{self._crops.size} drawn from the tiles, and "
+            f"from copies of more contrast, in all eight positions, a share of {FULL_RANGE} stretched to full range; a "
+            f"share of {START} of the steps by Adam (rate {self._rate:g}), the rest by Adam in the coordinates of the "
+            "Gauss–Newton matrix (fading, weights averaged); squared error of the inside that no padding reaches"
         )
 
 

@@ -30,8 +30,10 @@ START = 0.1
 """The share of steps that Adam goes ahead with, from weights too far off for Gauss–Newton."""
 NEWTON_RATE, LONGEST, JOURNEY = 1e-3, 0.05, 1.0
 """The peak rate of Gauss–Newton, how far it may go in filters of whitened patches in a step at first, and in all."""
-ROWS, PART, SHARE = 8192, 512, 0.5
-"""How many patches the Gauss–Newton matrices are of, how many of them at a time, and what a new one counts for."""
+ROWS, LATER, PART = 8192, 2048, 512
+"""How many patches the first Gauss–Newton matrices are of, and later ones; and how many of them at a time."""
+SHARE = 0.2
+"""What a later matrix counts for."""
 EMA_DECAY = 0.99
 JUDGED = 100_000
 """Held-out patches that restarts are judged on."""
@@ -88,13 +90,14 @@ class PatchTrainer:
         # E[JᵀJ] of every restart and orbit, (restarts, orbits, P, P): a filter's row is its patch, times how far the
         # output follows that filter's response.
         total = torch.zeros(*self._filters.shape[:2], *[self._filters[0, 0].numel()] * 2)
-        for x in torch.split(self._draw(ROWS)[0], PART):
+        count = LATER if self._newton.started else ROWS
+        for x in torch.split(self._draw(count)[0], PART):
             white = x @ self._whiten
             z = self._responses(self._filters.detach(), white).requires_grad_()
             (follows,) = torch.autograd.grad(self._head.choose(z).sum(), z)
             rows = follows.movedim((0, 1), (3, 4))[..., None] * white[:, None, None]  # (…, PART, groups, C, K²)
             rows = rows.flatten(3)
-            total += rows.mT @ rows / ROWS
+            total += rows.mT @ rows / count
         return total
 
     def judge(self) -> float:
