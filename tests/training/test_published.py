@@ -178,6 +178,15 @@ def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
             import_checkpoint(path, SPEC, "CC0-1.0", tmp_path)
 
 
+def test_weights_that_are_there_stay(tmp_path: Path) -> None:
+    path = import_checkpoint(_save(_tensors(SPEC.paper_id), tmp_path / "a.model"), SPEC, "MIT", tmp_path)
+    before = path.read_bytes()
+    other = _save({name: tensor + 1 for name, tensor in _tensors(SPEC.paper_id).items()}, tmp_path / "b.model")
+    with pytest.raises(InvalidInputError, match="is there already; import into another directory"):
+        import_checkpoint(other, SPEC, "MIT", tmp_path)
+    assert path.read_bytes() == before
+
+
 def test_a_fixed_filter_has_nothing_to_import(tmp_path: Path) -> None:
     spec = checkpoint_spec(tmp_path / "Bicubic_s2.model", None, "zeros")
     with pytest.raises(InvalidInputError, match="bicubic_x2 is a fixed filter"):
