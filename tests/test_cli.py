@@ -173,7 +173,7 @@ def test_export_of_own_weights(tmp_path: Path) -> None:
     ("command", "message"),
     [
         (["eval", "esr_tr_x22", "--data", "."], "did you mean"),
-        (["eval", "esr_tr_x2_k7_c8", "--data", "."], "no model is named"),
+        (["eval", "esr_tr_x2_k7_c7", "--data", "."], "no model is named"),
         (["eval", "bicubic_x2"], "nothing to judge on"),
         (["eval"], "nothing to judge; name models"),
         (["eval", "bicubic_x2", "--video", "a.mp4", "b.mp4"], "it takes no models"),

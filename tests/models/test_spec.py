@@ -67,7 +67,7 @@ def test_near_names() -> None:
 def test_resolve_among() -> None:
     assert resolve("esr_tr_x2", among=list_models()).scale == 2
     with pytest.raises(UnknownModelError):
-        resolve("esr_tr_x2_k7_c8", among=list_models())
+        resolve("esr_tr_x2_k7_c7", among=list_models())
     with pytest.raises(UnknownModelError, match="bicubic_x2"):
         resolve("bicubic_x3", among=[resolve("bicubic_x2")])
 
