@@ -23,7 +23,7 @@ from esr_upscale.training.tiles import Crops, Tile, load_tiles, split
 from tests.support.pictures import write_tiles
 
 NAME = "esr_tm_x2_k3_c2"
-FAMILIES = [NAME, "esr_cnn_x2_c2_d3_s2", "espcn_x2_d4_s3", "fsrcnn_x2_d5_s3_m1", "espcn_x3_d0_s3"]
+FAMILIES = ["esr_cnn_x2_c2_d3_s2", "espcn_x2_d4_s3", "fsrcnn_x2_d5_s3_m1", "espcn_x3_d0_s3"]
 Make: TypeAlias = Callable[[list[Tile]], Trainer]
 
 

@@ -31,7 +31,7 @@ PINNED = {
     "esr_cnn_x3_c2_d7_s3": 33.639,
     "esr_cnn_x3_c4_d9_s9": 33.787,
     "esr_cnn_x4_c2_d1_s3": 30.966,
-    "esr_cnn_x4_c2_d7_s3": 32.114,
+    "esr_cnn_x4_c2_d7_s3": 31.796,
     "esr_max_x2_k3_c1": 34.421,
     "esr_max_x2_k5_c2": 34.502,
     "esr_max_x2_k7_c8": 34.468,
