@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Callable
 from http import HTTPStatus
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -122,6 +123,9 @@ def esr_serve(
     engine: Annotated[str, typer.Option(help=f"One of {', '.join(ENGINES)}.")] = "auto",
     device: Annotated[str, typer.Option(help=f"One of {', '.join(DEVICES)}.")] = "cpu",
     threads: Annotated[int, typer.Option(min=0, help="Threads of one frame; 0: one for each processor.")] = 0,
+    kernels: Annotated[
+        Path | None, typer.Option(help="Directory of kernels made by `esr compile`, for a device without Halide.")
+    ] = None,
     workers: Annotated[int, typer.Option(min=1, help="Frames worked on at once.")] = SchedulerSettings().workers,
     max_streams: Annotated[int, typer.Option(min=1, help="Streams at once.")] = SchedulerSettings().max_streams,
     max_pixels: Annotated[int, typer.Option(min=1, help="Pixels of an input picture.")] = Limits().max_pixels,
@@ -143,7 +147,7 @@ def esr_serve(
             listen=tuple(listen or defaults.listen),
             http=None if no_http else http,
             models=tuple(model or defaults.models),
-            engine=EngineSettings(engine=engine, device=device, threads=threads),
+            engine=EngineSettings(engine=engine, device=device, threads=threads, kernels=kernels),
             limits=Limits(max_pixels=max_pixels, max_output_pixels=max_output_pixels),
             scheduler=SchedulerSettings(workers=workers, max_streams=max_streams),
             grace_s=grace,

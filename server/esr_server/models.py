@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from dataclasses import dataclass
 from typing import Protocol
 
-from esr_upscale.engine import EngineSettings, LoadedModel
+from esr_upscale.engine import EngineSettings, LoadedModel, engine_name
 from esr_upscale.models import ModelCard, ModelSpec, list_models, load_card, load_weights, resolve
+
+log = logging.getLogger(__name__)
 
 
 class LoadObserver(Protocol):
@@ -57,14 +60,16 @@ class ModelPool:
         return [ModelEntry(spec, load_card(spec), self._engine(spec), spec in self._loaded) for spec in list_models()]
 
     def _engine(self, spec: ModelSpec) -> str:
-        """What would run a model here. It is known by planning its kernels, once."""
+        """What would run a model here, found out once."""
         if spec not in self._engines:
-            self._engines[spec] = LoadedModel(spec, load_weights(spec), self._settings).engine
+            self._engines[spec] = engine_name(spec, load_weights(spec), self._settings)
         return self._engines[spec]
 
     def _load(self, spec: ModelSpec) -> LoadedModel:
         started = time.perf_counter()
         model = LoadedModel(spec, load_weights(spec), self._settings)
+        if model.fallback:
+            log.warning("%s runs on %s: %s", spec.canonical_id, model.engine, model.fallback)
         model.warm_up()
         self._observer.model_loaded(model, time.perf_counter() - started)
         return model

@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from esr_upscale.commands.common import SETS, Weights, clear_errors, print_table
+from esr_upscale.commands.compiling import compile_models
 from esr_upscale.commands.evaluate import evaluate_models
 from esr_upscale.commands.explain import explain_model
 from esr_upscale.commands.export import export_model
@@ -13,7 +14,7 @@ from esr_upscale.commands.pareto import draw_pareto
 from esr_upscale.commands.train import train_model
 from esr_upscale.models import list_models, load_card
 
-app = typer.Typer(help="Train, judge, explain, compare, import and export edge-SR models.", no_args_is_help=True)
+app = typer.Typer(help="Train, judge, explain, compare and convert edge-SR models.", no_args_is_help=True)
 
 app.command("train")(train_model)
 app.command("eval")(evaluate_models)
@@ -21,6 +22,7 @@ app.command("explain")(explain_model)
 app.command("import")(import_model)
 app.command("export")(export_model)
 app.command("pareto")(draw_pareto)
+app.command("compile")(compile_models)
 
 
 @app.command("models")

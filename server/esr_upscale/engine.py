@@ -6,10 +6,13 @@ then the torch reference of `nets/`. torch is imported only when it is the one t
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import threading
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
 
 from esr_upscale import kernels
 from esr_upscale.errors import EngineError
@@ -33,6 +36,8 @@ class EngineSettings:
     """`cpu` or `cuda`."""
     threads: int = 0
     """Threads of one frame; 0 is one for each processor."""
+    kernels: Path | None = None
+    """Directory of kernels that `esr compile` made; what is not in it is compiled here, if Halide is installed."""
 
     def __post_init__(self) -> None:
         for value, allowed in ((self.engine, ENGINES), (self.device, DEVICES)):
@@ -46,6 +51,26 @@ class EngineSettings:
         """Threads of one frame, with 0 made a number."""
         return self.threads or os.cpu_count() or 1
 
+    @property
+    def fuses(self) -> bool:
+        """Whether fused kernels may be used."""
+        return self.engine != "torch" and self.device == "cpu"
+
+
+def engine_name(spec: ModelSpec, weights: Weights, settings: EngineSettings) -> str:
+    """What `LoadedModel.engine` would be, without loading the model; nothing is compiled to find out."""
+    return "fused" if settings.fuses and _obstacle(spec, weights, settings) is None else f"torch-{settings.device}"
+
+
+def _obstacle(spec: ModelSpec, weights: Weights, settings: EngineSettings) -> str | None:
+    """Why no fused kernel runs a model here; None if one does."""
+    compiled = settings.kernels and kernels.load(settings.kernels, settings.threads_of_frame)
+    if kernels.available() or (compiled and compiled.plan(spec, weights, 8)):
+        return None
+    if compiled:
+        return f"{settings.kernels} does not have it and Halide is not installed; add --model to `esr compile`"
+    return 'Halide is not installed (pip install "edge-sr[server]") and --kernels names no compiled ones'
+
 
 class LoadedModel:
     """One model with its kernels. Kernels are made at their first use, once, and kept. Safe to use from any thread."""
@@ -54,6 +79,8 @@ class LoadedModel:
         self.spec = spec
         self._weights = weights
         self._settings = settings
+        self.fallback = _obstacle(spec, weights, settings) if settings.fuses else None
+        """Why the model runs on torch where fused kernels are allowed; None where it does not."""
         self._kernels: dict[Hashable, PlaneKernel] = {}
         self._lock = threading.Lock()
         self.upscaler = Upscaler(spec.scale, self)
@@ -68,7 +95,7 @@ class LoadedModel:
         return self._once(depth, lambda: self._plan(depth))
 
     def chroma(self, depth: int, siting_x: Siting, siting_y: Siting) -> PlaneKernel:
-        """Bicubic for chroma planes of `depth` bits with a siting on each axis."""
+        """Bicubic for chroma planes of `depth` bits with a siting on each axis. Raises EngineError as `luma`."""
         return self._once((depth, siting_x, siting_y), lambda: self._plan_chroma(depth, siting_x, siting_y))
 
     def warm_up(self) -> None:
@@ -84,18 +111,55 @@ class LoadedModel:
         return self._kernels[key]
 
     def _plan(self, depth: int) -> PlaneKernel:
-        settings = self._settings
-        if settings.engine != "torch" and settings.device == "cpu":
-            fused = kernels.plan(self.spec, self._weights, depth, settings.threads_of_frame)
-            if fused is not None:
-                return fused
-            if settings.engine == "fused":
-                raise EngineError(f"{self.spec.canonical_id} has no fused kernel; start with --engine auto or torch")
-        from esr_upscale import nets  # torch takes seconds to import: only when it runs
+        settings, name = self._settings, self.spec.canonical_id
+        if not settings.fuses:
+            return self._torch(depth)
+        if self.fallback is None:
+            return self._fused(depth)
+        if settings.engine == "fused":
+            raise EngineError(f"{name} has no fused kernel here: {self.fallback}")
+        return self._torch(depth)
 
-        return nets.plan(self.spec, self._weights, depth, device=settings.device, threads=settings.threads_of_frame)
+    def _fused(self, depth: int) -> PlaneKernel:
+        threads = self._settings.threads_of_frame
+        compiled = self._compiled()
+        kernel: PlaneKernel | None = compiled.plan(self.spec, self._weights, depth) if compiled else None
+        kernel = kernel or kernels.plan(self.spec, self._weights, depth, threads)
+        return _there(kernel, f"{self.spec.canonical_id} at {depth} bits")
 
     def _plan_chroma(self, depth: int, siting_x: Siting, siting_y: Siting) -> PlaneKernel:
-        from esr_upscale import nets
+        settings, scale = self._settings, self.spec.scale
+        if self.engine != "fused":
+            torch_kernel: PlaneKernel = _import_nets().chroma_kernel(
+                scale, siting_x, siting_y, depth, device=settings.device
+            )
+            return torch_kernel
+        compiled = self._compiled()
+        kernel: PlaneKernel | None = compiled.plan_chroma(scale, siting_x, siting_y, depth) if compiled else None
+        kernel = kernel or kernels.plan_chroma(scale, siting_x, siting_y, depth, settings.threads_of_frame)
+        return _there(kernel, f"chroma at ×{scale}, {depth} bits")
 
-        return nets.chroma_kernel(self.spec.scale, siting_x, siting_y, depth, device=self._settings.device)
+    def _compiled(self) -> kernels.CompiledKernels | None:
+        directory = self._settings.kernels
+        return kernels.load(directory, self._settings.threads_of_frame) if directory else None
+
+    def _torch(self, depth: int) -> PlaneKernel:
+        settings = self._settings
+        threads = settings.threads_of_frame
+        kernel: PlaneKernel = _import_nets().plan(
+            self.spec, self._weights, depth, device=settings.device, threads=threads
+        )
+        return kernel
+
+
+def _there(kernel: PlaneKernel | None, what: str) -> PlaneKernel:
+    if kernel is None:
+        raise EngineError(f"there is no compiled kernel for {what}, nor is Halide installed; `esr compile` makes it")
+    return kernel
+
+
+def _import_nets() -> ModuleType:
+    # torch takes seconds to import, and a server on fused kernels need not have it.
+    if importlib.util.find_spec("torch") is None:
+        raise EngineError('the torch engine needs torch, which is not installed: pip install "edge-sr[torch]"')
+    return importlib.import_module("esr_upscale.nets")

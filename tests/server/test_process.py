@@ -105,7 +105,7 @@ async def test_a_private_server_goes_with_its_parents_pipe() -> None:
         (("--model", "esr_tr_x9"), "no model is named 'esr_tr_x9'; did you mean"),
         (("--listen", "nowhere"), "cannot listen on 'nowhere'"),
         (("--engine", "magic"), "there are auto, fused, torch"),
-        (("--engine", "fused"), "has no fused kernel"),
+        (("--kernels", "/nowhere"), "is no manifest of kernels"),
     ],
 )
 def test_flags_that_cannot_be(flags: tuple[str, ...], says: str) -> None:

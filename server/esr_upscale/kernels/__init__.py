@@ -1,41 +1,51 @@
 """Compute code on planes: the interface of every engine, and the fused CPU kernels that implement it.
 
-A kernel upscales one plane of one component. Which engine it is does not show in its type: the torch reference in
-`nets/` and the fused kernels here are called alike, so whoever holds a kernel need not know.
+A kernel is one pass over the picture: the whole network for a few pixels, then for the next few. Halide makes machine
+code of it when a model is loaded. Halide is imported only then, and where it is not installed there are no kernels.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Protocol, TypeAlias
+import importlib.util
+from functools import cache
+from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
+from esr_upscale.filters import Siting
+from esr_upscale.kernels.compiled import CompiledKernels
+from esr_upscale.kernels.interface import Plane, PlaneKernel, Weights
 from esr_upscale.models import ModelSpec
 
-Plane: TypeAlias = NDArray[np.uint8] | NDArray[np.uint16]
-"""Code values, (H, W); rows are contiguous, and may be padded (strided)."""
-
-Weights: TypeAlias = Mapping[str, NDArray[np.float32]]
-"""Tensors by their published names."""
+__all__ = ["CompiledKernels", "Plane", "PlaneKernel", "Weights", "available", "load", "plan", "plan_chroma"]
 
 
-class PlaneKernel(Protocol):
-    """Upscales one plane by a fixed scale, at a fixed pixel depth. Safe to call from several threads at once."""
+def available() -> bool:
+    """Whether this machine can compile fused kernels: whether Halide is installed."""
+    return importlib.util.find_spec("halide") is not None
 
-    engine: str
-    """What runs it, as `esr_model_info` and `ListModels` say: `torch-cpu`, `torch-cuda`, `fused`."""
 
-    def __call__(self, plane: NDArray[Any]) -> NDArray[Any]:
-        """Upscale `plane` (H, W), code values in 0 … 2ⁿ−1, to a new (s·H, s·W) plane of the same dtype."""
-        ...
+@cache
+def load(directory: Path, threads: int) -> CompiledKernels:
+    """The library of `directory`, loaded once. Raises EngineError where it cannot be used; as CompiledKernels."""
+    return CompiledKernels(directory, threads)
 
 
 def plan(spec: ModelSpec, weights: Weights, pixel_depth: int, threads: int) -> PlaneKernel | None:
-    """Return the fused kernel for this model at this depth, or None when no fused kernel serves it.
+    """The fused kernel of a model: uint8 planes at a depth of 8 bits, uint16 from 9 to 16. None where there is none.
 
-    No family has a fused kernel yet, so every model runs on the torch reference of `nets/`.
+    It is compiled here, in about a second, and runs on `threads` threads of this processor. Raises WeightsError when
+    `weights` are not of this model.
     """
-    del spec, weights, pixel_depth, threads
-    return None
+    if not available():
+        return None
+    from esr_upscale.kernels import fused
+
+    return fused.plan(spec, weights, pixel_depth, threads)
+
+
+def plan_chroma(scale: int, siting_x: Siting, siting_y: Siting, pixel_depth: int, threads: int) -> PlaneKernel | None:
+    """Bicubic (Keys, a = −0.5) for a chroma plane whose samples sit as given on each axis. As `plan` otherwise."""
+    if not available():
+        return None
+    from esr_upscale.kernels import fused
+
+    return fused.plan_chroma(scale, siting_x, siting_y, pixel_depth, threads)

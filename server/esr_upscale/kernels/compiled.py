@@ -1,0 +1,142 @@
+"""Kernels that were compiled elsewhere, called through ctypes: for devices that have no Halide.
+
+The library has functions `int f(halide_buffer_t *luma, halide_buffer_t *out)`, which any number of threads may call at
+once; ctypes lets go of the interpreter while one runs. The buffer's layout is that of Halide 21's HalideRuntime.h.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import threading
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from esr_upscale.errors import EngineError
+from esr_upscale.filters import Siting
+from esr_upscale.kernels.interface import Weights
+from esr_upscale.kernels.layout import sample_type
+from esr_upscale.kernels.manifest import LIBRARY, Compiled, chroma_name, digest, find, read_manifest
+from esr_upscale.models import ModelSpec
+
+UNSIGNED = 1
+"""halide_type_uint."""
+
+
+class _Type(ctypes.Structure):
+    _fields_ = (("code", ctypes.c_uint8), ("bits", ctypes.c_uint8), ("lanes", ctypes.c_uint16))
+
+
+class _Dimension(ctypes.Structure):
+    _fields_ = tuple((name, ctypes.c_int32) for name in ("min", "extent", "stride", "flags"))
+
+
+class _Buffer(ctypes.Structure):
+    _fields_ = (
+        ("device", ctypes.c_uint64),
+        ("device_interface", ctypes.c_void_p),
+        ("host", ctypes.c_void_p),
+        ("flags", ctypes.c_uint64),
+        ("type", _Type),
+        ("dimensions", ctypes.c_int32),
+        ("dim", ctypes.POINTER(_Dimension)),
+        ("padding", ctypes.c_void_p),
+    )
+
+
+def _buffer(plane: NDArray[Any]) -> _Buffer:
+    height, width = plane.shape
+    strides = (stride // plane.itemsize for stride in reversed(plane.strides))
+    dims = (_Dimension * 2)(*(_Dimension(0, n, s, 0) for n, s in zip((width, height), strides, strict=True)))
+    kind = _Type(UNSIGNED, 8 * plane.itemsize, 1)
+    return _Buffer(0, None, plane.__array_interface__["data"][0], 0, kind, 2, dims, None)
+
+
+class _Complaints:
+    """What Halide's runtime says when it gives up; its own handler prints that and ends the process."""
+
+    def __init__(self) -> None:
+        self._said = threading.local()
+        self.handler = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_char_p)(self._remember)
+
+    def _remember(self, _: int | None, message: bytes) -> None:
+        self._said.message = message.decode(errors="replace").strip()
+
+    def last(self) -> str:
+        """The last message on this thread."""
+        return getattr(self._said, "message", "no reason given")
+
+
+@cache
+def _complaints() -> _Complaints:
+    # One for the life of the process: libraries stay loaded, and go on to call the handler they were given.
+    return _Complaints()
+
+
+class CompiledKernel:
+    """One function of a library. A PlaneKernel."""
+
+    engine = "fused"
+
+    def __init__(self, library: CompiledKernels, entry: Compiled) -> None:
+        self._library, self._entry = library, entry
+        self._dtype = np.dtype(sample_type(entry.layout.depth))
+
+    def __call__(self, plane: NDArray[Any]) -> NDArray[Any]:
+        """As PlaneKernel; rows of the result are padded.
+
+        Raises:
+            EngineError: the plane is not of the kernel's type, or the library gives up, e.g. for want of memory.
+        """
+        if plane.dtype != self._dtype or plane.strides[1] != plane.itemsize:
+            raise EngineError(f"{self._entry.function} takes rows of {self._dtype}, not {plane.dtype} {plane.strides}")
+        height, width = plane.shape
+        result = self._entry.layout.allocate(height, width)
+        self._library.call(self._entry.function, plane, result)
+        return self._entry.layout.crop(result, width)
+
+
+class CompiledKernels:
+    """A library made by `esr compile`, loaded. Safe to use from any thread."""
+
+    def __init__(self, directory: Path, threads: int) -> None:
+        """Load the library of `directory`; planes are worked on by `threads` threads.
+
+        Raises:
+            EngineError: there is no library, or it is not for this processor or this version.
+        """
+        self._directory, self._manifest = directory, read_manifest(directory)
+        try:
+            self._library = ctypes.CDLL(str((directory / LIBRARY).resolve()))
+        except OSError as error:
+            made_for = f"it was made for {self._manifest.target}"
+            raise EngineError(f"{directory / LIBRARY} does not load here ({error}); {made_for}") from error
+        self._library.halide_set_error_handler(_complaints().handler)
+        self._library.halide_set_num_threads(threads)
+
+    def plan(self, spec: ModelSpec, weights: Weights, depth: int) -> CompiledKernel | None:
+        """The kernel of a model, if it was compiled at this depth.
+
+        Raises:
+            EngineError: it was compiled with other weights than these.
+        """
+        entry = find(self._manifest.functions, spec.canonical_id, depth)
+        if entry is None:
+            return None
+        if entry.weights != digest(weights):
+            raise EngineError(f"{self._directory} has {spec.canonical_id} with other weights; compile it again")
+        return CompiledKernel(self, entry)
+
+    def plan_chroma(self, scale: int, siting_x: Siting, siting_y: Siting, depth: int) -> CompiledKernel | None:
+        """The kernel of chroma planes, if it was compiled at this depth and siting."""
+        entry = find(self._manifest.functions, chroma_name(scale, siting_x, siting_y), depth)
+        return CompiledKernel(self, entry) if entry else None
+
+    def call(self, function: str, plane: NDArray[Any], result: NDArray[Any]) -> None:
+        """Run a function of the library on planes of its type."""
+        code = getattr(self._library, function)(ctypes.byref(_buffer(plane)), ctypes.byref(_buffer(result)))
+        if code:
+            raise EngineError(f"{function} failed on a plane of {plane.shape}: {_complaints().last()}")

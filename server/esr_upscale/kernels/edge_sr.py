@@ -1,0 +1,122 @@
+"""eSR-MAX, eSR-TM and eSR-TR: one convolution and the choice between its channels, in registers.
+
+P. Navarrete Michelini, Y. Lu, X. Jiang, "edge-SR: Super-Resolution For The Masses", WACV 2022, arXiv 2108.10335.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import halide as hl
+import numpy as np
+from numpy.typing import NDArray
+
+from esr_upscale.kernels.convolution import (
+    Filters,
+    convolve,
+    most_rows,
+    phase_group,
+    phases_of,
+    schedule_phases,
+    split_evenly,
+)
+from esr_upscale.kernels.design import Design
+from esr_upscale.kernels.heads import Responses, between, largest, weighted
+from esr_upscale.kernels.interface import Weights
+from esr_upscale.kernels.pipeline import Job, Pipeline, Tuning, X, finish, interleave, read, schedule_output
+from esr_upscale.models import ModelSpec
+from esr_upscale.models.edge_sr import TENSOR
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """How a family chooses, as rows of filters and what is made of their responses."""
+
+    groups: int
+    """value; value and key; value, query and key."""
+    fold: Callable[[Array], Array]
+    """Filters (groups, C, phases, K²) → rows (rows, phases, K²), linear."""
+    values: Callable[[int], int]
+    """How many of the first rows, for C channels, are values to which half is added."""
+    choose: Callable[[int, Responses], hl.Expr]
+    """From C and the responses of the rows."""
+
+
+def _flat(filters: Array) -> Array:
+    return filters.reshape(-1, *filters.shape[2:])
+
+
+# A softmax over two is a sigmoid of the difference, and differences fold into the filters.
+
+
+def _fold_template_matching(filters: Array) -> Array:
+    if filters.shape[1] != 2:
+        return _flat(filters)
+    (v0, v1), (k0, k1) = filters
+    return np.stack([v1, v0 - v1, k0 - k1])
+
+
+def _template_matching(channels: int, z: Responses) -> hl.Expr:
+    return between(*z) if channels == 2 else weighted(z[:channels], z[channels:])
+
+
+def _fold_transformer(filters: Array) -> Array:
+    if filters.shape[1] != 2:
+        return _flat(filters)
+    (v0, v1), (q0, q1), (k0, k1) = filters
+    return np.stack([v1, v0 - v1, q0, k0, q1, k1])
+
+
+def _transformer(channels: int, z: Responses) -> hl.Expr:
+    if channels == 2:
+        base, step, q0, k0, q1, k1 = z
+        return between(base, step, q0 * k0 - q1 * k1)
+    values, queries, keys = (z[i * channels : (i + 1) * channels] for i in range(3))
+    return weighted(values, [query * key for query, key in zip(queries, keys, strict=True)])
+
+
+def _values_of_softmax(channels: int) -> int:
+    return 1 if channels == 2 else channels
+
+
+HEADS = {
+    "esr_max": Head(1, _flat, lambda channels: channels, lambda _, z: largest(z)),
+    "esr_tm": Head(2, _fold_template_matching, _values_of_softmax, _template_matching),
+    "esr_tr": Head(3, _fold_transformer, _values_of_softmax, _transformer),
+}
+
+
+def _filters(spec: ModelSpec, weights: Weights, maximum: int) -> Filters:
+    head, channels, kernel = HEADS[spec.family], spec["C"], spec["K"]
+    filters = weights[TENSOR].astype(np.float64).reshape(head.groups, channels, spec.scale**2, kernel**2)
+    # Code values in and out: value is linear in them as it is; query and key want them in [0, 1].
+    scaled = np.concatenate([filters[:1], filters[1:] / maximum])
+    rows = head.fold(scaled) if channels > 1 else scaled[0]  # of one channel there is nothing to choose
+    bias = np.zeros(rows.shape[:2])
+    bias[: 1 if channels == 1 else head.values(channels)] = 0.5
+    planes = rows.swapaxes(0, 1).reshape(spec.scale**2, len(rows), 1, kernel, kernel)
+    return Filters(planes.astype(np.float32), bias.T.astype(np.float32), kernel // 2)
+
+
+def _build(spec: ModelSpec, weights: Weights, job: Job) -> Pipeline:
+    head, channels, tuning = HEADS[spec.family], spec["C"], Tuning()
+    luma = hl.ImageParam(job.format.sample, 2, "luma")
+    source = read(luma, spec.padding)
+    filters = _filters(spec, weights, job.format.maximum)
+    phases, rows = filters.bias.shape
+    convolution = convolve(lambda x, y, _: source[x, y], filters, split_evenly(rows, most_rows(job.vectors)))
+    choose = partial(head.choose, channels) if channels > 1 else lambda z: z[0]
+    made = phases_of(convolution, choose, job.format)
+    out = interleave(made, spec.scale, job.name)
+
+    loops = schedule_output(out, spec.scale, tuning, job.tasks)
+    schedule_phases(made, loops, convolution, phase_group(rows, phases, job.vectors), phases, job.vectors)
+    source.compute_at(loops.out, loops.strip).vectorize(X, job.vectors.lanes)
+    return finish(luma, out, spec.scale, tuning, job, *convolution.constants)
+
+
+DESIGNS = tuple(Design(family, _build) for family in HEADS)

@@ -1,0 +1,108 @@
+"""Fused kernels at work: pipelines compiled for this processor, and who may use one when.
+
+A pipeline is bound to its input while it runs, so that frames which run at the same time need one each. There are as
+many as have processors to run on; whoever finds none idle waits for one.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+import halide as hl
+import numpy as np
+from numpy.typing import NDArray
+
+from esr_upscale.errors import EngineError
+from esr_upscale.filters import Siting
+from esr_upscale.kernels import bicubic
+from esr_upscale.kernels.design import designs
+from esr_upscale.kernels.interface import Weights
+from esr_upscale.kernels.manifest import digest
+from esr_upscale.kernels.pipeline import Format, Job, Pipeline, Vectors
+from esr_upscale.models import ModelSpec, check_weights
+
+
+class FusedKernel:
+    """Pipelines that are all the same. A PlaneKernel."""
+
+    engine = "fused"
+
+    def __init__(self, pipelines: list[Pipeline]) -> None:
+        self._layout = pipelines[0].layout
+        self._idle: queue.LifoQueue[Pipeline] = queue.LifoQueue()
+        for pipeline in pipelines:
+            self._idle.put(pipeline)
+
+    def __call__(self, plane: NDArray[Any]) -> NDArray[Any]:
+        """As PlaneKernel; rows of the result are padded.
+
+        Raises:
+            EngineError: Halide gives up, e.g. for want of memory.
+        """
+        height, width = plane.shape
+        result = self._layout.allocate(height, width)
+        pipeline = self._idle.get()
+        try:
+            pipeline.luma.set(hl.Buffer(_writable(plane)))
+            pipeline.out.realize(hl.Buffer(result))
+        except hl.HalideError as error:
+            raise EngineError(f"the fused kernel could not upscale a plane of {width}×{height}: {error}") from error
+        finally:
+            self._idle.put(pipeline)
+        return self._layout.crop(result, width)
+
+
+def plan(spec: ModelSpec, weights: Weights, pixel_depth: int, threads: int) -> FusedKernel | None:
+    """Compile a model's kernel, or find the one that this process has; None for a family without one."""
+    check_weights(spec, weights, "the given weights")
+    if spec.family not in designs():
+        return None
+    return _model_kernel(_Model(spec, digest(weights), weights), pixel_depth, threads)
+
+
+@cache
+def plan_chroma(scale: int, siting_x: Siting, siting_y: Siting, pixel_depth: int, threads: int) -> FusedKernel:
+    """Compile the kernel of a chroma plane, or find the one that this process has."""
+    return _compiled(lambda job: bicubic.build(scale, siting_x, siting_y, job), pixel_depth, threads)
+
+
+@dataclass(frozen=True, slots=True)
+class _Model:
+    spec: ModelSpec
+    digest: str
+    weights: Weights = field(compare=False)
+
+
+@cache
+def _model_kernel(model: _Model, depth: int, threads: int) -> FusedKernel:
+    build = designs()[model.spec.family].build
+    return _compiled(lambda job: build(model.spec, model.weights, job), depth, threads)
+
+
+def _compiled(build: Callable[[Job], Pipeline], depth: int, threads: int) -> FusedKernel:
+    processors, target = os.cpu_count() or 1, hl.get_jit_target_from_environment()
+    # Halide's threads are as many as there are processors. Fewer of them work on a plane of fewer tasks.
+    job = Job(Format(depth), Vectors.of(target), threads if threads < processors else 0)
+    pipelines = [build(job) for _ in range(max(1, processors // threads))]
+    for pipeline in pipelines:
+        pipeline.out.compile_jit(target)
+    return FusedKernel(pipelines)
+
+
+class _Memory:
+    """A plane's memory as numpy's array interface has it, said to be writable."""
+
+    def __init__(self, plane: NDArray[Any]) -> None:
+        self._owner = plane
+        address, _ = plane.__array_interface__["data"]
+        self.__array_interface__ = {**plane.__array_interface__, "data": (address, False)}
+
+
+def _writable(plane: NDArray[Any]) -> NDArray[Any]:
+    # Halide reads planes only, but takes none that could not be written to.
+    return plane if plane.flags.writeable else np.asarray(_Memory(plane))

@@ -1,0 +1,33 @@
+"""What every engine is to those who call it.
+
+A kernel upscales one plane of one component. Which engine it is does not show in its type: the torch reference in
+`nets/` and the fused kernels here are called alike, so whoever holds a kernel need not know.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Plane: TypeAlias = NDArray[np.uint8] | NDArray[np.uint16]
+"""Code values, (H, W); rows are contiguous, and may be padded (strided)."""
+
+Weights: TypeAlias = Mapping[str, NDArray[np.float32]]
+"""Tensors by their published names."""
+
+
+class PlaneKernel(Protocol):
+    """Upscales one plane by a fixed scale, at a fixed pixel depth. Safe to call from several threads at once."""
+
+    engine: str
+    """What runs it, as `esr_model_info` and `ListModels` say: `torch-cpu`, `torch-cuda`, `fused`."""
+
+    def __call__(self, plane: NDArray[Any]) -> NDArray[Any]:
+        """Upscale `plane` (H, W), code values in 0 … 2ⁿ−1, to a new (s·H, s·W) plane of the same dtype.
+
+        The new plane's rows may be padded.
+        """
+        ...

@@ -1,0 +1,38 @@
+"""How the planes that a fused kernel reads and writes lie in memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def sample_type(depth: int) -> type[np.uint8] | type[np.uint16]:
+    """What holds code values of a depth: uint8 up to 8 bits, uint16 up to 16."""
+    return np.uint8 if depth <= 8 else np.uint16
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Rows of the result are padded: a kernel writes whole segments, and as many of them in each tile of a row."""
+
+    scale: int
+    depth: int
+    segment_px: int
+    """LR pixels of a segment."""
+    tile_segments: int
+    """Segments of a tile, at most; 0 where a row is one tile."""
+
+    def allocate(self, height: int, width: int) -> NDArray[Any]:
+        """Memory for the result of a plane of this size; what the picture is of it, `crop` says."""
+        segments = -(-width // self.segment_px)
+        if self.tile_segments:
+            tiles = -(-segments // self.tile_segments)
+            segments = tiles * -(-segments // tiles)
+        return np.empty((self.scale * height, self.scale * segments * self.segment_px), sample_type(self.depth))
+
+    def crop(self, result: NDArray[Any], width: int) -> NDArray[Any]:
+        """The picture in `result`, for a plane `width` pixels wide."""
+        return result[:, : self.scale * width]

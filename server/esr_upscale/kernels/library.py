@@ -1,0 +1,141 @@
+"""Kernels compiled ahead of time into one shared library, for this processor or for another one.
+
+Halide makes object files, the target's C compiler links them. A library for x86-64 has each kernel several times and
+takes, when called, the one that the processor has the instructions for.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+
+import halide as hl
+
+from esr_upscale.errors import EngineError
+from esr_upscale.filters import Siting
+from esr_upscale.kernels import bicubic
+from esr_upscale.kernels.design import designs
+from esr_upscale.kernels.interface import Weights
+from esr_upscale.kernels.manifest import ABI, LIBRARY, Compiled, Manifest, chroma_name, digest
+from esr_upscale.kernels.pipeline import Format, Job, Pipeline, Vectors
+from esr_upscale.models import ModelSpec
+
+_AVX2 = "sse41-avx-avx2-f16c-fma"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A kind of device."""
+
+    variants: tuple[str, ...]
+    """Halide's targets, the most demanding first."""
+    compiler: str
+    """The C compiler that links for it, in Debian's cross compilers' name."""
+
+
+TARGETS = {
+    "arm-64-linux": Target(("arm-64-linux",), "aarch64-linux-gnu-gcc"),
+    "x86-64-linux": Target(
+        (f"x86-64-linux-{_AVX2}-avx512-avx512_skylake", f"x86-64-linux-{_AVX2}", "x86-64-linux-sse41"),
+        "x86_64-linux-gnu-gcc",
+    ),
+}
+SITED = tuple(product((Siting.COSITED, Siting.CENTRED), (Siting.CENTRED, Siting.COSITED, Siting.COSITED_LAST)))
+"""Sitings (x, y) that pixel formats have."""
+
+
+def compile_library(
+    models: Iterable[tuple[ModelSpec, Weights]],
+    depths: Iterable[int],
+    target: str,
+    directory: Path,
+    compiler: str | None = None,
+    report: Callable[[str], None] = lambda _: None,
+) -> Path:
+    """Compile models, and the bicubic of their chroma, to a library and its manifest in `directory`.
+
+    `report` is told the name of every function before it is compiled. `compiler` replaces the target's own.
+
+    Raises:
+        EngineError: the target is not known, a family has no kernel, or there is no compiler to link with.
+    """
+    kind = _known(target)
+    linker = _found(compiler or kind.compiler, target)
+    directory.mkdir(parents=True, exist_ok=True)
+    functions = []
+    with tempfile.TemporaryDirectory() as objects:
+        for entry, pipeline in _pipelines(list(models), tuple(depths), _vectors(kind)):
+            report(entry.function)
+            _compile(pipeline, Path(objects) / entry.function, kind)
+            functions.append(entry)
+        hl.compile_standalone_runtime(f"{objects}/runtime.o", hl.Target(kind.variants[-1]))
+        _link(linker, sorted(Path(objects).glob("*.o")), directory / LIBRARY)
+    Manifest(target, ABI, tuple(functions)).write(directory)
+    return directory / LIBRARY
+
+
+def _known(target: str) -> Target:
+    if target not in TARGETS:
+        raise EngineError(f"no target is named {target!r}; there are {', '.join(TARGETS)}")
+    return TARGETS[target]
+
+
+def _found(compiler: str, target: str) -> str:
+    path = shutil.which(compiler)
+    if path is None:
+        raise EngineError(f"linking for {target} needs {compiler}, which is not installed; --cc names another")
+    return path
+
+
+def _vectors(kind: Target) -> Vectors:
+    # One schedule serves all variants of a target: on x86-64 the one for AVX2, which most processors have.
+    return Vectors.of(hl.Target(kind.variants[min(1, len(kind.variants) - 1)]))
+
+
+def _pipelines(
+    models: list[tuple[ModelSpec, Weights]], depths: tuple[int, ...], vectors: Vectors
+) -> Iterator[tuple[Compiled, Pipeline]]:
+    for (spec, weights), depth in product(models, depths):
+        if spec.family not in designs():
+            raise EngineError(f"{spec.canonical_id} has no fused kernel")
+        job = _job(spec.canonical_id, depth, vectors)
+        yield _described(spec.canonical_id, weights, designs()[spec.family].build(spec, weights, job))
+    for scale, depth, siting in product(sorted({spec.scale for spec, _ in models}), depths, SITED):
+        name = chroma_name(scale, *siting)
+        yield _described(name, {}, bicubic.build(scale, *siting, _job(name, depth, vectors)))
+
+
+def _job(model: str, depth: int, vectors: Vectors) -> Job:
+    return Job(Format(depth), vectors, name=f"{model}_{depth}bit")
+
+
+def _described(model: str, weights: Weights, pipeline: Pipeline) -> tuple[Compiled, Pipeline]:
+    described = Compiled(
+        function=pipeline.out.name().replace("$", "_"),  # as Halide writes it when the name was taken before
+        model=model,
+        weights=digest(weights),
+        layout=pipeline.layout,
+    )
+    return described, pipeline
+
+
+def _compile(pipeline: Pipeline, path: Path, kind: Target) -> None:
+    targets = [hl.Target(f"{variant}-no_runtime") for variant in kind.variants]
+    # The pipeline has one input; its function has the name of the file.
+    if len(targets) == 1:
+        pipeline.out.compile_to_object(f"{path}.o", [pipeline.luma], path.name, targets[0])
+        return
+    suffixes = [f"_{i}" for i in range(len(targets))]
+    hl.Pipeline(pipeline.out).compile_to_multitarget_object_files(str(path), [pipeline.luma], targets, suffixes)
+
+
+def _link(compiler: str, objects: list[Path], library: Path) -> None:
+    command = [compiler, "-shared", "-o", str(library), *map(str, objects), "-lpthread", "-ldl", "-lm"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise EngineError(f"{compiler} could not link the kernels: {done.stderr.strip()}")

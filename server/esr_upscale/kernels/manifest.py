@@ -1,0 +1,79 @@
+"""What a library of compiled kernels says of itself: `kernels.json` beside it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from esr_upscale.errors import EngineError
+from esr_upscale.filters import Siting
+from esr_upscale.kernels.interface import Weights
+from esr_upscale.kernels.layout import Layout
+
+ABI = 1
+"""How functions are called: two buffers of Halide 21, luma and result. Another number, another way."""
+MANIFEST, LIBRARY = "kernels.json", "libesr_kernels.so"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compiled:
+    """One function of the library."""
+
+    function: str
+    model: str
+    """Canonical id, or `chroma_x2` and the like."""
+    weights: str
+    """`digest` of the weights that are in it."""
+    layout: Layout
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What is in a library, and for which processors it was made."""
+
+    target: str
+    abi: int
+    functions: tuple[Compiled, ...]
+
+    def write(self, directory: Path) -> None:
+        """Write it beside the library."""
+        (directory / MANIFEST).write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
+
+
+def read_manifest(directory: Path) -> Manifest:
+    """The manifest of a directory of compiled kernels.
+
+    Raises:
+        EngineError: there is none, or it is of another version.
+    """
+    path = directory / MANIFEST
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        functions = tuple(Compiled(**{**entry, "layout": Layout(**entry["layout"])}) for entry in found["functions"])
+        manifest = Manifest(found["target"], found["abi"], functions)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise EngineError(f"{path} is no manifest of kernels ({error}); `esr compile` makes one") from error
+    if manifest.abi != ABI:
+        raise EngineError(f"{path} has ABI {manifest.abi}, this server calls ABI {ABI}; compile the kernels again")
+    return manifest
+
+
+def digest(weights: Weights) -> str:
+    """SHA-256 of tensors, by name: the same for the same numbers."""
+    sha = hashlib.sha256()
+    for name in sorted(weights):
+        sha.update(name.encode() + str(weights[name].shape).encode() + weights[name].tobytes())
+    return sha.hexdigest()
+
+
+def chroma_name(scale: int, siting_x: Siting, siting_y: Siting) -> str:
+    """What the manifest calls bicubic with these sitings."""
+    return f"chroma_x{scale}_{siting_x.name.lower()}_{siting_y.name.lower()}"
+
+
+def find(functions: Iterable[Compiled], model: str, depth: int) -> Compiled | None:
+    """The function for a model and a depth."""
+    return next((f for f in functions if f.model == model and f.layout.depth == depth), None)

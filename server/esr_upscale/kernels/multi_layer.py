@@ -1,0 +1,257 @@
+"""eSR-CNN, ESPCN and FSRCNN: every layer a few lines ahead of the next, and none of them a whole picture.
+
+Papers: arXiv 2108.10335, 1609.05158, 1608.00367. A layer is computed row by row for a tile of the picture, and its rows
+are kept only as long as the next layer looks at them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial, reduce
+
+import halide as hl
+import numpy as np
+from numpy.typing import NDArray
+
+from esr_upscale.kernels.convolution import (
+    RUN,
+    Convolution,
+    Filters,
+    convolve,
+    most_rows,
+    phase_group,
+    phases_of,
+    schedule_phases,
+    schedule_tiles,
+    split_evenly,
+)
+from esr_upscale.kernels.design import Design
+from esr_upscale.kernels.heads import Responses, between, sigmoid, weighted
+from esr_upscale.kernels.interface import Weights
+from esr_upscale.kernels.pipeline import (
+    C,
+    Job,
+    Loops,
+    Pipeline,
+    Tuning,
+    Vectors,
+    X,
+    Y,
+    finish,
+    interleave,
+    read,
+    schedule_output,
+)
+from esr_upscale.models import ModelSpec, Padding
+from esr_upscale.models import multi_layer as models
+
+Read = Callable[[hl.Expr, hl.Expr, hl.Expr], hl.Expr]
+"""A layer's output at (x, y, channel)."""
+TUNING = Tuning(strip_rows=32, tile_segments=10)
+BLOCKS = range(3, 7)
+"""How many channels of a layer a register tile may have."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """A convolution and the activation behind it."""
+
+    out: hl.Func
+    convolution: Convolution
+    block: int
+    channels: int
+    """With those that fill the last block."""
+    reach: int
+    """How many of its rows the layers behind it look at, above and below the one that is made."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a family ends, after its last convolution."""
+
+    prefix: str
+    """Of its tensors' names."""
+    layers: Callable[[ModelSpec], models.Layers]
+    rows: Callable[[ModelSpec], int]
+    """Filters of each output pixel."""
+    values: Callable[[ModelSpec], int]
+    """How many of them, from the first, are code values already when they leave the convolution."""
+    choose: Callable[[ModelSpec, int, Responses], hl.Expr]
+    """From spec, 2ⁿ−1 and the rows' responses: the pixel, half added."""
+
+
+def _self_attention(spec: ModelSpec, maximum: int, z: Responses) -> hl.Expr:
+    del maximum
+    channels = spec["C"]
+    if channels == 2:
+        v0, v1, k0, k1 = z
+        return between(v1, v0 - v1, k0 * k0 - k1 * k1)
+    return weighted(z[:channels], [key * key for key in z[channels:]])
+
+
+def _between_black_and_white(spec: ModelSpec, maximum: int, z: Responses) -> hl.Expr:
+    del spec
+    return sigmoid(z[0]) * hl.f32(maximum) + hl.f32(0.5)
+
+
+ENDINGS = {
+    "esr_cnn": Ending("filter", models.esr_cnn, lambda s: 2 * s["C"], lambda s: s["C"], _self_attention),
+    "espcn": Ending("net", models.espcn, lambda _: 1, lambda _: 0, _between_black_and_white),
+    "fsrcnn": Ending("net", models.fsrcnn, lambda _: 1, lambda _: 1, lambda _, __, z: z[0]),
+}
+
+
+TANH_REACH = 8.3
+"""Where tanh is 1 to float32's precision."""
+TANH_ABOVE = (0.999999957, 0.134191261, 0.00354126801, 2.13821532e-05, 1.44786318e-08)
+TANH_BELOW = (1.0, 0.467524418, 0.0260496181, 0.000336119637, 8.2246192e-07)
+"""x·P(x²)/Q(x²), fitted to tanh on |x| ≤ 8.3 by least squares, reweighted until the largest error was 8e-9."""
+
+
+def tanh(x: hl.Expr) -> hl.Expr:
+    """tanh to 4e-7: what the code values of 10 bits need, and more than `fast_exp` would give."""
+    x = hl.clamp(x, hl.f32(-TANH_REACH), hl.f32(TANH_REACH))
+    return x * _polynomial(TANH_ABOVE, x * x) / _polynomial(TANH_BELOW, x * x)
+
+
+def _polynomial(coefficients: Sequence[float], x: hl.Expr) -> hl.Expr:
+    # Horner's rule, lowest power first in the list.
+    return reduce(lambda total, c: total * x + hl.f32(c), reversed(coefficients[:-1]), hl.f32(coefficients[-1]))
+
+
+def prelu(slope: float, x: hl.Expr) -> hl.Expr:
+    """`x`, and `slope` of it below zero."""
+    return hl.max(x, hl.f32(0)) + hl.f32(slope) * hl.min(x, hl.f32(0))
+
+
+def _activation(kind: str, weights: Weights, name: str) -> Callable[[hl.Expr], hl.Expr]:
+    return tanh if kind == "tanh" else partial(prelu, float(weights[f"{name}.weight"].item()))
+
+
+def _block_of(channels: int) -> int:
+    # The one that fills the last block best; of equals the largest.
+    return min(BLOCKS, key=lambda block: (-(-channels // block) * block, -block))
+
+
+def _layer_filters(layer: models.Convolution, weights: Weights, name: str, block: int, gain: float) -> Filters:
+    blocks = -(-layer.outputs // block)
+    tensor = np.zeros((blocks * block, layer.inputs, layer.kernel, layer.kernel), np.float32)
+    tensor[: layer.outputs] = weights[f"{name}.weight"] * gain
+    bias = np.zeros(blocks * block, np.float32)
+    bias[: layer.outputs] = weights[f"{name}.bias"]
+    return Filters(tensor.reshape(blocks, block, *tensor.shape[1:]), bias.reshape(blocks, block), layer.kernel // 2)
+
+
+def _within(value: hl.Expr, luma: hl.ImageParam, padding: Padding) -> hl.Expr:
+    # Zero padding is the paper's: every layer sees zeros around its own input.
+    if padding == "edge":
+        return value
+    inside = (X >= 0) & (luma.width() > X) & (Y >= 0) & (luma.height() > Y)
+    return hl.select(inside, value, hl.f32(0))
+
+
+def _layers(spec: ModelSpec, weights: Weights, luma: hl.ImageParam, source: Read, maximum: int) -> list[Layer]:
+    ending = ENDINGS[spec.family]
+    found: list[Layer] = []
+    listed = ending.layers(spec)
+    reach = spec.radius
+    for position in range(0, len(listed) - 1, 2):
+        layer, activation = listed[position : position + 2]
+        assert isinstance(layer, models.Convolution)
+        assert isinstance(activation, models.Activation)
+        block = _block_of(layer.outputs)
+        # The first layer is given code values where it wants them in [0, 1].
+        gain = 1 / maximum if position == 0 else 1.0
+        filters = _layer_filters(layer, weights, f"{ending.prefix}.{position}", block, gain)
+        convolution = convolve(source, filters, block)
+        ((responses, _, _),) = convolution.blocks
+        bend = _activation(activation.kind, weights, f"{ending.prefix}.{position + 1}")
+        out = hl.Func(f"layer{position}")
+        out[X, Y, C] = _within(bend(responses[X, Y, C % block, C // block]), luma, spec.padding)
+        reach -= layer.reach(spec.scale)
+        found.append(Layer(out, convolution, block, filters.bias.size, reach))
+        source = partial(_at, out)
+    return found
+
+
+def _at(func: hl.Func, x: hl.Expr, y: hl.Expr, channel: hl.Expr) -> hl.Expr:
+    return func[x, y, channel]
+
+
+def _last_filters(spec: ModelSpec, weights: Weights, maximum: int) -> Filters:
+    ending = ENDINGS[spec.family]
+    layers = ending.layers(spec)
+    last, name = layers[-1], f"{ending.prefix}.{len(layers) - 1}"
+    assert isinstance(last, models.Convolution)
+    tensor = weights[f"{name}.weight"].astype(np.float64)
+    bias = weights[f"{name}.bias"].astype(np.float64) if last.bias else np.zeros(last.outputs)
+    rows, phases = ending.rows(spec), spec.scale**2
+    if isinstance(last, models.TransposedConvolution):
+        planes, left = _polyphase(tensor, spec.scale, last.offset(spec.scale))
+        biases = np.repeat(bias[None], phases, 0)
+    else:
+        planes = tensor.reshape(rows, phases, *tensor.shape[1:]).swapaxes(0, 1).copy()
+        biases, left = bias.reshape(rows, phases).T.copy(), last.kernel // 2
+    values = slice(ending.values(spec))
+    planes[:, values] *= maximum
+    biases[:, values] = biases[:, values] * maximum + 0.5
+    return Filters(planes.astype(np.float32), biases.astype(np.float32), left)
+
+
+def _polyphase(tensor: NDArray[np.float64], scale: int, offset: int) -> tuple[NDArray[np.float64], int]:
+    """A transposed convolution (inputs, 1, K, K) as filters (s², 1, inputs, k, k) of its phases, and their `left`.
+
+    Input i gives output s·i − offset + k the weight k, so output s·q + d has from input q + j the weight
+    d + offset − s·j.
+    """
+    inputs, _, kernel, _ = tensor.shape
+    left, right = (kernel - 1 - offset) // scale, (scale - 1 + offset) // scale
+    taps = np.array([[d + offset - scale * j for j in range(-left, right + 1)] for d in range(scale)])
+    present = (taps >= 0) & (taps < kernel)
+    at = np.where(present, taps, 0)
+    planes = tensor[:, 0][:, at[:, None, :, None], at[None, :, None, :]]  # (inputs, dy, dx, k, k)
+    planes = planes * (present[:, None, :, None] & present[None, :, None, :])
+    size = left + 1 + right
+    return np.ascontiguousarray(planes.reshape(inputs, scale**2, 1, size, size).transpose(1, 2, 0, 3, 4)), left
+
+
+def _keep_lines(func: hl.Func, loops: Loops, reach: int) -> None:
+    # Where a tile begins, all rows that its first row needs are made at once, so that all of them have to be kept.
+    lines = 1 << (2 * reach).bit_length()
+    func.store_at(loops.out, loops.tile).compute_at(loops.out, loops.row).fold_storage(Y, lines)
+
+
+def _schedule_layer(layer: Layer, loops: Loops, vectors: Vectors) -> None:
+    block, channel, run, pixel = hl.Var("block"), hl.Var("channel"), hl.Var("run"), hl.Var("pixel")
+    out = layer.out
+    _keep_lines(out, loops, layer.reach)
+    out.bound_extent(C, layer.channels).reorder_storage(X, C, Y)
+    out.split(C, block, channel, layer.block).split(X, run, pixel, RUN * vectors.lanes).vectorize(pixel)
+    out.reorder(pixel, channel, run, block, Y).unroll(channel)
+    schedule_tiles(out, run, layer.convolution, vectors)
+
+
+def _build(spec: ModelSpec, weights: Weights, job: Job) -> Pipeline:
+    ending = ENDINGS[spec.family]
+    luma = hl.ImageParam(job.format.sample, 2, "luma")
+    source = read(luma, spec.padding)
+    layers = _layers(spec, weights, luma, lambda x, y, _: source[x, y], job.format.maximum)
+    filters = _last_filters(spec, weights, job.format.maximum)
+    phases, rows = filters.bias.shape
+    before = partial(_at, layers[-1].out)
+    convolution = convolve(before, filters, split_evenly(rows, most_rows(job.vectors)))
+    made = phases_of(convolution, partial(ending.choose, spec, job.format.maximum), job.format)
+    out = interleave(made, spec.scale, job.name)
+
+    loops = schedule_output(out, spec.scale, TUNING, job.tasks)
+    schedule_phases(made, loops, convolution, phase_group(rows, phases, job.vectors), phases, job.vectors)
+    for layer in layers:
+        _schedule_layer(layer, loops, job.vectors)
+    _keep_lines(source, loops, spec.radius)
+    source.vectorize(X, job.vectors.lanes)
+    used = [buffer for part in (*(layer.convolution for layer in layers), convolution) for buffer in part.constants]
+    return finish(luma, out, spec.scale, TUNING, job, *used)
+
+
+DESIGNS = tuple(Design(family, _build) for family in ENDINGS)

@@ -1,0 +1,163 @@
+"""What all fused pipelines have in common: planes in, code values out, and the loops between them.
+
+A pipeline is one pass over the picture. Strips of rows run in parallel; a strip is worked through tile by tile, a tile
+row by row, a row in segments. What a network makes of a segment lies in registers and in a few lines of cache:
+
+    for strip (parallel) · for tile · for row · for segment: phases of `segment` LR pixels → s rows of s·segment samples
+
+J. Ragan-Kelley et al., "Halide: A Language and Compiler for Optimizing Parallelism, Locality, and Recomputation in
+Image Processing Pipelines", PLDI 2013. Here the algorithm and its schedule stand in functions of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import halide as hl
+
+from esr_upscale.kernels.layout import Layout
+from esr_upscale.models import Padding
+
+X, Y, C, P = hl.Var("x"), hl.Var("y"), hl.Var("c"), hl.Var("p")
+"""Column and row of a plane, channel of a layer, phase of an output sample: dy·s + dx."""
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """What goes in and comes out: code values of 1 … 16 bits, uint8 up to 8 bits and uint16 above."""
+
+    depth: int
+
+    @property
+    def maximum(self) -> int:
+        """2ⁿ − 1."""
+        return (1 << self.depth) - 1
+
+    @property
+    def sample(self) -> hl.Type:
+        """The samples' type in Halide."""
+        return hl.UInt(8) if self.depth <= 8 else hl.UInt(16)
+
+    def truncated(self, values: hl.Expr) -> hl.Expr:
+        """Clip float code values and cut off what is behind the point. Rounding needs half added to them before."""
+        # Saturating narrowing clips below for nothing; above it would do so only where the type is full.
+        return hl.saturating_cast(self.sample, hl.i32(hl.min(values, hl.f32(self.maximum + 0.5))))
+
+
+@dataclass(frozen=True, slots=True)
+class Vectors:
+    """The vectors of a processor."""
+
+    lanes: int
+    """float32 values in one."""
+    registers: int
+    """How many there are."""
+
+    @classmethod
+    def of(cls, target: hl.Target) -> Vectors:
+        """Those of a target: 16 registers with SSE and AVX2, 32 with AVX-512 and on Arm."""
+        many = target.arch == hl.TargetArch.ARM or target.has_feature(hl.TargetFeature.AVX512)
+        return cls(target.natural_vector_size(hl.Float(32)), 32 if many else 16)
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What a pipeline is built for."""
+
+    format: Format
+    vectors: Vectors
+    tasks: int = 0
+    """How many tasks a plane is cut into at most; 0 is one for each strip."""
+    name: str = "out"
+    """The function's name, where it is compiled into a library."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tuning:
+    """Sizes of the loops, found by measurement; any of them gives the same picture."""
+
+    strip_rows: int = 8
+    """LR rows that one task does."""
+    segment_px: int = 32
+    """LR pixels whose phases are made and stored together: a multiple of 16."""
+    tile_segments: int = 0
+    """Segments of a row, at most, before the next row is begun; 0 is all of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loops:
+    """Where stages may be computed: inside a strip, a tile, a row, or a segment of the output."""
+
+    out: hl.Func
+    strip: hl.Var
+    tile: hl.Var
+    row: hl.Var
+    segment: hl.Var
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """A scheduled pipeline: `luma` in, `out` out, which is laid out as `layout` says."""
+
+    luma: hl.ImageParam
+    out: hl.Func
+    layout: Layout
+    constants: tuple[hl.Buffer, ...]
+    """Buffers that the pipeline reads; Halide does not keep them."""
+
+
+def read(luma: hl.ImageParam, padding: Padding) -> hl.Func:
+    """The plane as float32 code values, defined everywhere: its edge replicated, or zeros around it."""
+    bounded = (
+        hl.BoundaryConditions.repeat_edge(luma)
+        if padding == "edge"
+        else hl.BoundaryConditions.constant_exterior(luma, hl.cast(luma.type(), 0))
+    )
+    source = hl.Func("source")
+    source[X, Y] = hl.f32(bounded[X, Y])
+    return source
+
+
+def interleave(phases: hl.Func, scale: int, name: str) -> hl.Func:
+    """Pixel shuffle: (x, y, p) → (x, y) of the upscaled plane."""
+    out = hl.Func(name)
+    out[X, Y] = phases[X // scale, Y // scale, Y % scale * scale + X % scale]
+    return out
+
+
+def finish(luma: hl.ImageParam, out: hl.Func, scale: int, tuning: Tuning, job: Job, *used: hl.Buffer) -> Pipeline:
+    """The pipeline of scheduled stages."""
+    return Pipeline(luma, out, Layout(scale, job.format.depth, tuning.segment_px, tuning.tile_segments), used)
+
+
+def schedule_output(out: hl.Func, scale: int, tuning: Tuning, tasks: int) -> Loops:
+    """Lay out the loops over the upscaled plane, in at most `tasks` tasks; 0 is one for each strip."""
+    strip, tile, row, dy, segment, xi, pixel, dx, yi = (
+        hl.Var(name) for name in ("strip", "tile", "row", "dy", "segment", "xi", "pixel", "dx", "yi")
+    )
+    samples = scale * tuning.segment_px
+    buffer = out.output_buffer()
+    buffer.dim(0).set_min(0)
+    buffer.dim(1).set_min(0)
+    out.bound(X, 0, buffer.width() // samples * samples)
+    guard = hl.TailStrategy.GuardWithIf
+    out.split(Y, strip, yi, scale * tuning.strip_rows, guard).split(yi, row, dy, scale, guard)
+    out.split(X, segment, xi, samples, hl.TailStrategy.RoundUp).split(xi, pixel, dx, scale)
+    order = [dx, pixel, dy, segment, row, strip]
+    if tuning.tile_segments:
+        segments = buffer.width() // samples
+        tiles = (segments + tuning.tile_segments - 1) // tuning.tile_segments
+        out.split(segment, tile, segment, (segments + tiles - 1) // tiles, hl.TailStrategy.RoundUp)
+        order.insert(5, tile)
+    out.reorder(*order).unroll(dx).unroll(dy).vectorize(pixel)
+    out.never_partition([row, strip, segment])
+    if tasks != 1:
+        strips = buffer.height() // (scale * tuning.strip_rows) + 1
+        out.parallel(strip, (strips + tasks - 1) // tasks if tasks else 1)
+    return Loops(out, strip, tile if tuning.tile_segments else strip, row, segment)
+
+
+def spread(values: Sequence[hl.Expr], index: hl.Var) -> hl.Expr:
+    """The value of that index, for a loop over `index` that is unrolled."""
+    return hl.mux(index, list(values)) if len(values) > 1 else values[0]

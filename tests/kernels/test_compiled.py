@@ -1,0 +1,186 @@
+"""Kernels compiled ahead of time: here through ctypes, for Arm under qemu; the same picture as everywhere."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from esr_upscale import kernels
+from esr_upscale.engine import EngineSettings, LoadedModel, engine_name
+from esr_upscale.errors import EngineError
+from esr_upscale.filters import Siting
+from esr_upscale.kernels.compiled import CompiledKernel, CompiledKernels
+from esr_upscale.kernels.library import compile_library
+from esr_upscale.kernels.manifest import LIBRARY, MANIFEST, read_manifest
+from esr_upscale.models import load_weights, resolve
+from tests.support.pictures import random_weights, synthetic_luma
+
+HARNESS = Path(__file__).with_name("call_kernel.c")
+ARM_GCC, QEMU = "aarch64-linux-gnu-gcc", "qemu-aarch64-static"
+NAMES = ["esr_max_x2", "esr_tr_x2", "espcn_x2"]
+SPEC = resolve("esr_tr_x2")
+
+on_x86 = pytest.mark.skipif(
+    shutil.which("x86_64-linux-gnu-gcc") is None, reason="there is no x86_64-linux-gnu-gcc to link with"
+)
+on_arm = pytest.mark.skipif(
+    shutil.which(ARM_GCC) is None or shutil.which(QEMU) is None, reason=f"{ARM_GCC} or {QEMU} is missing"
+)
+
+
+@pytest.fixture(scope="module")
+def native(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A library for x86-64 with eSR-TR at 8 and 10 bits."""
+    directory = tmp_path_factory.mktemp("native")
+    compile_library([(SPEC, load_weights(SPEC))], (8, 10), "x86-64-linux", directory)
+    return directory
+
+
+@on_x86
+@pytest.mark.parametrize("depth", [8, 10])
+@pytest.mark.parametrize("shape", [(1, 1), (37, 51), (90, 400)])
+def test_compiled_ahead_or_just_in_time_gives_the_same_bytes(native: Path, depth: int, shape: tuple[int, int]) -> None:
+    weights = load_weights(SPEC)
+    ahead = CompiledKernels(native, 2).plan(SPEC, weights, depth)
+    in_time = kernels.plan(SPEC, weights, depth, 2)
+    assert ahead is not None
+    assert in_time is not None
+    assert ahead.engine == "fused"
+    plane = np.random.default_rng(3).integers(0, 2**depth, shape).astype(np.uint8 if depth == 8 else np.uint16)
+    plane.flags.writeable = False
+    assert np.array_equal(ahead(plane), in_time(plane))
+    wide = np.repeat(plane, 2, axis=0)[::2]
+    assert np.array_equal(ahead(wide), in_time(plane))
+
+
+@on_x86
+def test_chroma_is_compiled_with_every_siting(native: Path) -> None:
+    library = CompiledKernels(native, 1)
+    plane = synthetic_luma(40, 50)
+    for siting_x in (Siting.CENTRED, Siting.COSITED):
+        for siting_y in Siting:
+            ahead = library.plan_chroma(2, siting_x, siting_y, 8)
+            in_time = kernels.plan_chroma(2, siting_x, siting_y, 8, 1)
+            assert ahead is not None
+            assert in_time is not None
+            assert np.array_equal(ahead(plane), in_time(plane))
+    assert library.plan_chroma(3, Siting.CENTRED, Siting.CENTRED, 8) is None
+
+
+@on_x86
+def test_threads_share_a_compiled_kernel(native: Path) -> None:
+    kernel = CompiledKernels(native, 2).plan(SPEC, load_weights(SPEC), 8)
+    assert kernel is not None
+    planes = [synthetic_luma(60, 90 + seed, seed) for seed in range(4)]
+    alone = [kernel(plane).tobytes() for plane in planes]
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(lambda plane: kernel(plane).tobytes(), planes * 10)) == alone * 10
+
+
+@on_x86
+def test_a_model_runs_without_halide(native: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = EngineSettings(kernels=native, threads=2)
+    expected = LoadedModel(SPEC, load_weights(SPEC), EngineSettings(threads=2)).luma(8)(synthetic_luma(20, 30))
+    monkeypatch.setattr(kernels, "available", lambda: False)
+    model = LoadedModel(SPEC, load_weights(SPEC), settings)
+    model.warm_up()
+    assert model.engine == engine_name(SPEC, load_weights(SPEC), settings) == "fused"
+    assert isinstance(model.luma(8), CompiledKernel)
+    assert np.array_equal(model.luma(8)(synthetic_luma(20, 30)), expected)
+
+
+@on_x86
+def test_what_a_library_does_not_have(native: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kernels, "available", lambda: False)
+    settings, other = EngineSettings(kernels=native), resolve("esr_max_x2")
+    model = LoadedModel(other, load_weights(other), settings)
+    assert model.engine == "torch-cpu"
+    assert "add --model" in str(model.fallback)
+    with pytest.raises(EngineError, match="add --model"):
+        LoadedModel(other, load_weights(other), EngineSettings(kernels=native, engine="fused"))
+    with pytest.raises(EngineError, match="no compiled kernel for esr_tr_x2_k5_c2 at 16 bits"):
+        LoadedModel(SPEC, load_weights(SPEC), settings).luma(16)
+    with pytest.raises(EngineError, match="other weights"):
+        CompiledKernels(native, 1).plan(SPEC, random_weights(SPEC), 8)
+
+
+@on_x86
+def test_planes_of_another_type(native: Path) -> None:
+    kernel = CompiledKernels(native, 1).plan(SPEC, load_weights(SPEC), 8)
+    assert kernel is not None
+    for plane in (np.zeros((4, 4), np.uint16), np.zeros((4, 8), np.uint8)[:, ::2]):
+        with pytest.raises(EngineError, match="takes rows of uint8"):
+            kernel(plane)
+
+
+@on_x86
+def test_a_failure_inside_the_library_is_an_error(native: Path) -> None:
+    library = CompiledKernels(native, 1)
+    entry = read_manifest(native).functions[0]
+    with pytest.raises(EngineError, match=r"failed on a plane of \(4, 4\): .*do not cover"):
+        library.call(entry.function, np.zeros((4, 4), np.uint8), np.zeros((8, 8), np.uint8))
+
+
+@on_x86
+def test_a_manifest_that_does_not_fit(native: Path, tmp_path: Path) -> None:
+    with pytest.raises(EngineError, match="no manifest"):
+        CompiledKernels(tmp_path, 1)
+    manifest = json.loads((native / MANIFEST).read_text())
+    (tmp_path / MANIFEST).write_text(json.dumps(manifest | {"abi": 0}))
+    with pytest.raises(EngineError, match="compile the kernels again"):
+        CompiledKernels(tmp_path, 1)
+    (tmp_path / MANIFEST).write_text(json.dumps(manifest | {"target": "arm-64-linux"}))
+    (tmp_path / LIBRARY).write_bytes(b"\x7fELF of something else")
+    with pytest.raises(EngineError, match="made for arm-64-linux"):
+        CompiledKernels(tmp_path, 1)
+
+
+def test_targets_and_compilers_that_are_not_there(tmp_path: Path) -> None:
+    models = [(SPEC, load_weights(SPEC))]
+    with pytest.raises(EngineError, match="there are arm-64-linux, x86-64-linux"):
+        compile_library(models, (8,), "z80", tmp_path)
+    with pytest.raises(EngineError, match="--cc names another"):
+        compile_library(models, (8,), "arm-64-linux", tmp_path, "no-such-compiler")
+
+
+@on_arm
+def test_arm_gives_the_picture_of_x86(tmp_path: Path) -> None:
+    models = [(resolve(name), load_weights(resolve(name))) for name in NAMES]
+    compile_library(models, (8, 10), "arm-64-linux", tmp_path)
+    subprocess.run([ARM_GCC, "-O1", "-o", str(tmp_path / "call"), str(HARNESS), "-ldl"], check=True)
+    weights = {spec.canonical_id: tensors for spec, tensors in models}
+    checked = 0
+    for entry in read_manifest(tmp_path).functions:
+        if entry.model not in weights:
+            continue
+        plane = _plane(entry.layout.depth)
+        result = entry.layout.allocate(*plane.shape)
+        found = _run_on_arm(tmp_path, entry.function, plane, result)
+        here = kernels.plan(resolve(entry.model), weights[entry.model], entry.layout.depth, 1)
+        assert here is not None
+        difference = np.abs(entry.layout.crop(found, plane.shape[1]).astype(int) - here(plane).astype(int))
+        assert difference.max() <= 1
+        assert (difference == 0).mean() >= 0.999
+        checked += 1
+    assert checked == 2 * len(NAMES)
+
+
+def _plane(depth: int) -> NDArray[np.generic]:
+    picture = synthetic_luma(45, 71)
+    return picture if depth == 8 else picture.astype(np.uint16) * 4 + 1
+
+
+def _run_on_arm(
+    directory: Path, function: str, plane: NDArray[np.generic], result: NDArray[np.generic]
+) -> NDArray[np.generic]:
+    sizes = [plane.itemsize, plane.shape[1], plane.shape[0], result.shape[1], result.shape[0]]
+    command = [QEMU, "-L", "/usr/aarch64-linux-gnu", str(directory / "call"), str(directory / LIBRARY), function]
+    done = subprocess.run([*command, *map(str, sizes)], input=plane.tobytes(), capture_output=True, check=True)
+    return np.frombuffer(done.stdout, result.dtype).reshape(result.shape)

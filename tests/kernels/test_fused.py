@@ -1,0 +1,144 @@
+"""The fused kernels against the torch reference: any model, any size, any memory, any thread."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from esr_upscale import kernels, nets
+from esr_upscale.errors import WeightsError
+from esr_upscale.filters import Siting
+from esr_upscale.kernels import PlaneKernel
+from esr_upscale.kernels.fused import FusedKernel
+from esr_upscale.models import ModelSpec, list_models, load_weights, resolve
+from tests.support.pictures import random_weights, synthetic_luma
+
+DEFAULTS = [spec for spec in list_models() if spec.alias or spec.family == "bicubic"]
+SAMPLE = [
+    "esr_max_x2_k3_c1", "esr_max_x3_k7_c4", "esr_max_x4_k3_c8", "esr_max_x2_k7_c16",
+    "esr_tm_x2_k3_c1", "esr_tm_x3_k5_c2", "esr_tm_x4_k7_c8", "esr_tm_x2_k7_c16",
+    "esr_tr_x2_k3_c3", "esr_tr_x3_k3_c1", "esr_tr_x4_k5_c16", "esr_tr_x2_k7_c8",
+    "esr_cnn_x2_c1_d1_s3", "esr_cnn_x3_c2_d3_s6", "esr_cnn_x4_c4_d9_s9", "esr_cnn_x2_c6_d5_s15",
+    "espcn_x2_d0_s3", "espcn_x3_d1_s6", "espcn_x4_d4_s9", "espcn_x2_d8_s12",
+    "fsrcnn_x2_d1_s3_m1", "fsrcnn_x3_d7_s6_m4", "fsrcnn_x4_d13_s9_m1", "fsrcnn_x2_d5_s3_m0",
+    "esr_max_x2_zeros", "esr_tr_x3_zeros", "esr_cnn_x2_zeros", "espcn_x3_zeros", "fsrcnn_x2_zeros", "fsrcnn_x4_zeros",
+]  # fmt: skip
+SHAPES = [(1, 1), (1, 9), (2, 1), (37, 51), (66, 700)]
+
+
+def _noise(shape: tuple[int, int], depth: int) -> NDArray[np.generic]:
+    values = np.random.default_rng(depth).integers(0, 2**depth, shape)
+    return values.astype(np.uint8 if depth == 8 else np.uint16)
+
+
+def _picture(depth: int) -> NDArray[np.generic]:
+    picture = synthetic_luma(135, 241)
+    return picture if depth == 8 else picture.astype(np.uint16) * 4 + 1
+
+
+def _fused(spec: ModelSpec, weights: kernels.Weights, depth: int, threads: int = 2) -> PlaneKernel:
+    kernel = kernels.plan(spec, weights, depth, threads)
+    assert isinstance(kernel, FusedKernel)
+    assert kernel.engine == "fused"
+    return kernel
+
+
+def _agree(kernel: PlaneKernel, reference: PlaneKernel, planes: list[NDArray[np.generic]], scale: int) -> None:
+    differences = []
+    for plane in planes:
+        found, expected = kernel(plane), reference(plane)
+        assert found.shape == expected.shape == (scale * plane.shape[0], scale * plane.shape[1])
+        assert found.dtype == expected.dtype == plane.dtype
+        differences.append(np.abs(found.astype(np.int64) - expected.astype(np.int64)).ravel())
+    joined = np.concatenate(differences)
+    assert joined.max() <= 1
+    assert (joined == 0).mean() >= 0.999
+
+
+@pytest.mark.parametrize("spec", DEFAULTS, ids=lambda spec: spec.canonical_id)
+@pytest.mark.parametrize("depth", [8, 10])
+def test_default_models_agree_with_the_reference(spec: ModelSpec, depth: int) -> None:
+    weights = load_weights(spec)
+    planes = [_picture(depth), *(_noise(shape, depth) for shape in SHAPES)]
+    _agree(_fused(spec, weights, depth), nets.reference(spec, weights, depth), planes, spec.scale)
+
+
+@pytest.mark.parametrize("name", SAMPLE)
+def test_any_configuration_agrees_with_the_reference(name: str) -> None:
+    spec = resolve(name)
+    weights = _tame(spec)
+    planes = [_picture(8), *(_noise(shape, 8) for shape in SHAPES)]
+    _agree(_fused(spec, weights, 8), nets.reference(spec, weights, 8), planes, spec.scale)
+
+
+def _tame(spec: ModelSpec) -> kernels.Weights:
+    # Random weights of the size that layers have when they are made, so that wide ones do not clip all there is.
+    return {
+        name: tensor * np.float32(min(1.0, 3 / np.sqrt(np.prod(tensor.shape[1:])))) if tensor.ndim > 1 else tensor
+        for name, tensor in random_weights(spec).items()
+    }
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+@pytest.mark.parametrize("siting_x", list(Siting))
+@pytest.mark.parametrize("siting_y", list(Siting))
+def test_chroma_agrees_with_the_reference(scale: int, siting_x: Siting, siting_y: Siting) -> None:
+    kernel = kernels.plan_chroma(scale, siting_x, siting_y, 8, 2)
+    assert isinstance(kernel, FusedKernel)
+    planes = [_picture(8), *(_noise(shape, 8) for shape in SHAPES)]
+    _agree(kernel, nets.chroma_kernel(scale, siting_x, siting_y, 8), planes, scale)
+
+
+@pytest.mark.parametrize("name", ["esr_tr_x2", "bicubic_x2", "espcn_x2"])
+def test_a_large_picture(name: str) -> None:
+    spec = resolve(name)
+    weights, plane = load_weights(spec), synthetic_luma(1080, 1920)
+    _agree(_fused(spec, weights, 8), nets.plan(spec, weights, 8, threads=2), [plane], 2)
+
+
+@pytest.mark.parametrize("depth", [9, 12, 16])
+def test_other_depths_are_right_to_a_code_value(depth: int) -> None:
+    spec = resolve("esr_tr_x2")
+    weights = load_weights(spec)
+    kernel, reference = _fused(spec, weights, depth), nets.reference(spec, weights, depth)
+    plane = _noise((40, 60), depth)
+    difference = np.abs(kernel(plane).astype(np.int64) - reference(plane).astype(np.int64))
+    assert difference.max() <= 1
+    assert (difference == 0).mean() >= 0.95
+
+
+@pytest.mark.parametrize("name", ["esr_tr_x2", "esr_cnn_x2", "bicubic_x3"])
+def test_the_number_of_threads_changes_no_byte(name: str) -> None:
+    spec = resolve(name)
+    weights, plane = load_weights(spec), synthetic_luma(150, 200)
+    expected = _fused(spec, weights, 8, threads=1)(plane)
+    for threads in (2, 3):
+        assert np.array_equal(_fused(spec, weights, 8, threads)(plane), expected)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_frames_at_the_same_time_get_the_same_bytes(threads: int) -> None:
+    spec = resolve("esr_tr_x2")
+    kernel = _fused(spec, load_weights(spec), 8, threads)
+    planes = [synthetic_luma(90, 160 + 8 * seed, seed) for seed in range(4)]
+    alone = [kernel(plane).tobytes() for plane in planes]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(lambda plane: kernel(plane).tobytes(), planes * 10))
+    assert together == alone * 10
+
+
+@pytest.mark.parametrize("depth", [8, 10])
+def test_strided_and_read_only_planes(depth: int) -> None:
+    spec = resolve("esr_max_x2")
+    kernel, plane = _fused(spec, load_weights(spec), depth), _noise((33, 64), depth)
+    read_only = np.frombuffer(plane.tobytes(), plane.dtype).reshape(plane.shape)
+    assert np.array_equal(kernel(read_only[:, :51]), kernel(plane[:, :51].copy()))
+    assert np.array_equal(kernel(read_only[::2, 3:]), kernel(plane[::2, 3:].copy()))
+
+
+def test_weights_of_another_model() -> None:
+    with pytest.raises(WeightsError, match="lacks tensor"):
+        kernels.plan(resolve("esr_tr_x2"), {}, 8, 1)

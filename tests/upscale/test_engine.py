@@ -1,0 +1,83 @@
+"""Which engine runs a model: fused where it can, torch where it must, and never silently."""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from esr_server.models import ModelPool
+from esr_upscale import kernels
+from esr_upscale.engine import EngineSettings, LoadedModel, engine_name
+from esr_upscale.errors import EngineError
+from esr_upscale.filters import Siting
+from esr_upscale.models import load_weights, resolve
+
+SPEC = resolve("esr_max_x2_k3_c1")
+
+
+class _NoObserver:
+    def model_loaded(self, model: LoadedModel, load_s: float) -> None:
+        """Nothing to do."""
+
+
+def _load(settings: EngineSettings) -> LoadedModel:
+    return LoadedModel(SPEC, load_weights(SPEC), settings)
+
+
+@pytest.mark.parametrize(("engine", "runs"), [("auto", "fused"), ("fused", "fused"), ("torch", "torch-cpu")])
+def test_the_engine_that_was_asked_for(engine: str, runs: str) -> None:
+    settings = EngineSettings(engine=engine)
+    model = _load(settings)
+    model.warm_up()
+    assert model.fallback is None
+    found = {model.engine, model.luma(10).engine, model.chroma(8, Siting.COSITED, Siting.CENTRED).engine}
+    assert found == {runs}
+    assert engine_name(SPEC, load_weights(SPEC), settings) == runs
+
+
+def test_torch_takes_over_where_halide_is_missing(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(kernels, "available", lambda: False)
+    pool = ModelPool(EngineSettings(), "esr_max_x2_k3_c1", _NoObserver())
+    with caplog.at_level(logging.WARNING):
+        assert pool.get("").engine == pool.get("").engine == "torch-cpu"
+    (said,) = caplog.messages
+    assert "esr_max_x2_k3_c1 runs on torch-cpu: Halide is not installed" in said
+    entry = next(entry for entry in pool.entries() if entry.spec == SPEC)
+    assert (entry.engine, entry.loaded) == ("torch-cpu", True)
+    with pytest.raises(EngineError, match="no fused kernel here: Halide is not installed"):
+        _load(EngineSettings(engine="fused"))
+
+
+def test_listing_models_compiles_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise AssertionError("a kernel was compiled to list it")
+
+    monkeypatch.setattr(kernels, "plan", refuse)
+    pool = ModelPool(EngineSettings(), "esr_tr_x2", _NoObserver())
+    assert {entry.engine for entry in pool.entries()} == {"fused"}
+
+
+def test_neither_halide_nor_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kernels, "available", lambda: False)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    with pytest.raises(EngineError, match=r'pip install "edge-sr\[torch\]"'):
+        _load(EngineSettings())
+
+
+def test_kernels_that_are_not_there(tmp_path: Path) -> None:
+    with pytest.raises(EngineError, match="no manifest"):
+        _load(EngineSettings(kernels=tmp_path))
+
+
+def test_engines_agree() -> None:
+    plane = np.random.default_rng(0).integers(0, 256, (50, 70)).astype(np.uint8)
+    fused, torch = (_load(EngineSettings(engine=engine)).luma(8)(plane) for engine in ("fused", "torch"))
+    difference = np.abs(fused.astype(int) - torch.astype(int))
+    assert difference.max() <= 1
+    assert (difference == 0).mean() >= 0.999
