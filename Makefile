@@ -8,37 +8,41 @@ PYTHON ?= python3
 VENV   ?= .venv
 MODEL  ?= esr_tr_x2
 BIN    := $(VENV)/bin
-SETUP  := $(VENV)/.installed
+EXTRAS_demo  := server,demo
+EXTRAS_test  := test
+EXTRAS_bench := bench
 TOOLS  := .cache/proto-tools
 
 .PHONY: demo test serve bench check setup proto clean
 
-setup: $(SETUP)
+setup: $(VENV)/.test
 
-$(SETUP): pyproject.toml constraints.txt
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[server,train,onnx,demo,test,bench]'
+# One environment, and a mark for each set of extras that is in it.
+$(VENV)/.%: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[$(EXTRAS_$*)]'
 	touch $@
 
-demo: $(SETUP)
+demo: $(VENV)/.demo
 	$(BIN)/python -m deploy.demo --model $(MODEL) --output demo
 
-test: $(SETUP) check
+test: $(VENV)/.test check
 	$(BIN)/python -m pytest
 
-check: $(SETUP)
+check: $(VENV)/.test
 	$(BIN)/python proto/generate.py --check --tools $(TOOLS)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-serve: $(SETUP)
+serve: $(VENV)/.demo
 	$(BIN)/esr-serve --model $(MODEL)
 
-bench: $(SETUP)
+bench: $(VENV)/.bench
+	$(BIN)/python -m benchmarks.kernels --json benchmarks/results/kernels.json
 	$(BIN)/python -m benchmarks.stream --json benchmarks/results/stream.json
 
-proto: $(SETUP)
+proto: $(VENV)/.test
 	$(BIN)/python proto/generate.py --tools $(TOOLS)
 
 clean:
