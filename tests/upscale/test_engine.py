@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -68,6 +70,18 @@ def test_neither_halide_nor_torch(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
     with pytest.raises(EngineError, match=r'pip install "edge-sr\[torch\]"'):
         _load(EngineSettings())
+
+
+def test_a_fused_model_needs_no_torch() -> None:
+    code = (
+        "import sys\n"
+        "from esr_upscale.engine import EngineSettings, LoadedModel\n"
+        "from esr_upscale.models import load_weights, resolve\n"
+        "spec = resolve('esr_max_x2_k3_c1')\n"
+        "LoadedModel(spec, load_weights(spec), EngineSettings(engine='fused')).warm_up()\n"
+        "assert 'halide' in sys.modules and 'torch' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
 
 def test_kernels_that_are_not_there(tmp_path: Path) -> None:
