@@ -7,7 +7,6 @@ machine falls on all; figures are medians over the rounds. A round of sgemm, 204
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import statistics
 import subprocess
@@ -17,6 +16,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import av
 import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
@@ -25,6 +25,9 @@ from rich.table import Table
 from benchmarks import peers
 from benchmarks.clip import read_frames
 from benchmarks.peers import FILTERS, FUSED, NETWORKS, AbsentError, Peer, Run
+from benchmarks.report import write_flat
+from esr_upscale.engine import EngineSettings, LoadedModel
+from esr_upscale.frame import Frame, pixel_format
 from esr_upscale.models import ModelSpec, list_models, resolve
 
 SGEMM = 2048
@@ -117,11 +120,6 @@ def _shares(
 
 def whole_frame(width: int, height: int, threads: int, rounds: int) -> dict[str, float]:
     """Bicubic ×2 of a whole yuv420p frame, ours and swscale's."""
-    import av
-
-    from esr_upscale.engine import EngineSettings, LoadedModel
-    from esr_upscale.frame import Frame, pixel_format
-
     planes = read_frames(width, height, 1)[0].planes
     model = LoadedModel(resolve("bicubic_x2"), {}, EngineSettings(threads=threads))
     frame = Frame(pixel_format("yuv420p"), width, height, tuple(planes))
@@ -188,9 +186,7 @@ def main() -> int:
     flat |= load_seconds(names, arguments.threads)
     title = f"{arguments.size}, {arguments.threads} threads, sgemm {flat['sgemm.gflops']} GFLOP/s"
     Console(width=180).print(_table(flat, names, title))
-    if arguments.json:
-        arguments.json.parent.mkdir(parents=True, exist_ok=True)
-        arguments.json.write_text(json.dumps(flat, indent=2) + "\n")
+    write_flat(flat, arguments.json)
     return 0
 
 

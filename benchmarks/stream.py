@@ -7,7 +7,6 @@ several times over; medians. Stage times are those that the server reports with 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import statistics
 import sys
@@ -22,6 +21,7 @@ from rich.table import Table
 
 import esr_client
 from benchmarks.clip import read_frames
+from benchmarks.report import write_flat
 from benchmarks.serving import Serving, serving
 
 WIDTH, HEIGHT = 960, 540
@@ -107,9 +107,7 @@ def main() -> int:
     with serving(*MODELS) as served:
         flat = summary(measure(served, frames, arguments.repeats))
     Console().print(_table(flat, len(frames), arguments.repeats))
-    if arguments.json:
-        arguments.json.parent.mkdir(parents=True, exist_ok=True)
-        arguments.json.write_text(json.dumps(flat, indent=2) + "\n")
+    write_flat(flat, arguments.json)
     return 0
 
 

@@ -65,8 +65,10 @@ def engine_name(spec: ModelSpec, weights: Weights, settings: EngineSettings) -> 
 def _obstacle(spec: ModelSpec, weights: Weights, settings: EngineSettings) -> str | None:
     """Why no fused kernel runs a model here; None if one does."""
     compiled = settings.kernels and kernels.load(settings.kernels, settings.threads_of_frame)
-    if kernels.available() or (compiled and compiled.plan(spec, weights, 8)):
+    if kernels.serves(spec) or (compiled and compiled.plan(spec, weights, 8)):
         return None
+    if kernels.available():
+        return f"{spec.design.paper_name} has no fused kernel"
     if compiled:
         return f"{settings.kernels} does not have it and Halide is not installed; add --model to `esr compile`"
     return 'Halide is not installed (pip install "edge-sr[server]") and --kernels names no compiled ones'

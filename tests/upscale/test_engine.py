@@ -56,6 +56,13 @@ def test_torch_takes_over_where_halide_is_missing(
         _load(EngineSettings(engine="fused"))
 
 
+def test_a_family_without_a_fused_kernel_runs_on_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kernels, "serves", lambda _: False)
+    model = _load(EngineSettings())
+    assert (model.engine, model.fallback) == ("torch-cpu", "eSR-MAX has no fused kernel")
+    assert engine_name(SPEC, load_weights(SPEC), EngineSettings()) == "torch-cpu"
+
+
 def test_listing_models_compiles_none(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise AssertionError("a kernel was compiled to list it")

@@ -15,12 +15,21 @@ from esr_upscale.kernels.compiled import CompiledKernels
 from esr_upscale.kernels.interface import Plane, PlaneKernel, Weights
 from esr_upscale.models import ModelSpec
 
-__all__ = ["CompiledKernels", "Plane", "PlaneKernel", "Weights", "available", "load", "plan", "plan_chroma"]
+__all__ = ["CompiledKernels", "Plane", "PlaneKernel", "Weights", "available", "load", "plan", "plan_chroma", "serves"]
 
 
 def available() -> bool:
     """Whether this machine can compile fused kernels: whether Halide is installed."""
     return importlib.util.find_spec("halide") is not None
+
+
+def serves(spec: ModelSpec) -> bool:
+    """Whether this machine can compile a kernel for this model; nothing is compiled to find out."""
+    if not available():
+        return False
+    from esr_upscale.kernels.design import designs
+
+    return spec.family in designs()
 
 
 @cache

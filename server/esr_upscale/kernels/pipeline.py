@@ -80,7 +80,7 @@ class Tuning:
     strip_rows: int = 8
     """LR rows that one task does."""
     segment_px: int = 32
-    """LR pixels whose phases are made and stored together: a multiple of 16."""
+    """LR pixels whose phases are made and stored together: whole register tiles, 32 with AVX-512."""
     tile_segments: int = 0
     """Segments of a row, at most, before the next row is begun; 0 is all of them."""
 
