@@ -14,7 +14,7 @@ from esr_upscale.filters import Siting
 from esr_upscale.kernels import PlaneKernel
 from esr_upscale.kernels.fused import FusedKernel
 from esr_upscale.models import ModelSpec, list_models, load_weights, resolve
-from tests.support.pictures import random_weights, synthetic_luma
+from tests.support.pictures import mirrored, random_weights, synthetic_luma
 
 DEFAULTS = [spec for spec in list_models() if spec.alias or spec.family == "bicubic"]
 SAMPLE = [
@@ -25,6 +25,10 @@ SAMPLE = [
     "espcn_x2_d0_s3", "espcn_x3_d1_s6", "espcn_x4_d4_s9", "espcn_x2_d8_s12",
     "fsrcnn_x2_d1_s3_m1", "fsrcnn_x3_d7_s6_m4", "fsrcnn_x4_d13_s9_m1", "fsrcnn_x2_d5_s3_m0",
     "esr_max_x2_zeros", "esr_tr_x3_zeros", "esr_cnn_x2_zeros", "espcn_x3_zeros", "fsrcnn_x2_zeros", "fsrcnn_x4_zeros",
+]  # fmt: skip
+MIRRORED = [
+    "esr_max_x2_k3_c1", "esr_max_x3_k7_c3", "esr_max_x4_k5_c2", "esr_tm_x2_k7_c3", "esr_tm_x3_k5_c2", "esr_tm_x4_k3_c8",
+    "esr_tr_x2_k5_c2", "esr_tr_x3_k3_c8", "esr_tr_x4_k5_c1", "esr_tr_x2_k7_c16", "esr_tm_x3_zeros", "esr_tr_x2_zeros",
 ]  # fmt: skip
 SHAPES = [(1, 1), (1, 9), (2, 1), (37, 51), (66, 700)]
 
@@ -80,6 +84,14 @@ def _tame(spec: ModelSpec) -> kernels.Weights:
         name: tensor * np.float32(min(1.0, 3 / np.sqrt(np.prod(tensor.shape[1:])))) if tensor.ndim > 1 else tensor
         for name, tensor in random_weights(spec).items()
     }
+
+
+@pytest.mark.parametrize("name", MIRRORED)
+def test_mirrored_filters_agree_with_the_reference(name: str) -> None:
+    spec = resolve(name)
+    weights = mirrored(spec, _tame(spec))
+    planes = [_picture(8), *(_noise(shape, 8) for shape in SHAPES)]
+    _agree(_fused(spec, weights, 8), nets.reference(spec, weights, 8), planes, spec.scale)
 
 
 @pytest.mark.parametrize("scale", [2, 3, 4])

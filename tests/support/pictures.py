@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,17 @@ def random_weights(spec: ModelSpec) -> dict[str, NDArray[np.float32]]:
     """Weights of the right names and shapes, and as large as trained ones."""
     rng = np.random.default_rng(5)
     return {name: rng.normal(0.04, 0.3, shape).astype(np.float32) for name, shape in spec.tensor_shapes.items()}
+
+
+def mirrored(spec: ModelSpec, weights: Mapping[str, NDArray[np.float32]]) -> dict[str, NDArray[np.float32]]:
+    """Weights of a network of one layer, of which phases that lie opposite each other are made mirror images."""
+    ((name, tensor),) = weights.items()
+    filters = tensor.reshape(-1, spec.scale, spec.scale, *tensor.shape[2:]).copy()
+    for place in range(spec.scale // 2):
+        filters[:, -1 - place] = filters[:, place, :, ::-1]
+    for place in range(spec.scale // 2):
+        filters[:, :, -1 - place] = filters[:, :, place, :, ::-1]
+    return {name: filters.reshape(tensor.shape)}
 
 
 def write_tiles(directory: Path, pictures: int = 4, size: int = 96) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -28,37 +29,60 @@ class Filters:
     left: int
     """How far to the left of an output pixel, and above it, the first tap lies."""
 
+    @property
+    def scale(self) -> int:
+        """Of s² phases, s."""
+        return math.isqrt(len(self.weights))
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """A block of filters at work."""
+
+    conv: hl.Func
+    """(x, y, c, p): what row c makes of a pixel for phase p."""
+    taps: tuple[hl.RVar, ...]
+    """The loops over what is summed, from the innermost."""
+    rows: int
+    unrolled: hl.RVar | None = None
+    """The one of `taps` that is unrolled."""
+
 
 @dataclass(frozen=True, slots=True)
 class Convolution:
-    """Filters at work: `blocks` of them, each a Func (x, y, c, p) with so many rows."""
+    """Filters at work, block by block."""
 
-    blocks: tuple[tuple[hl.Func, hl.RDom, int], ...]
-    responses: tuple[hl.Expr, ...]
-    """What each row makes of pixel (x, y) for phase p."""
+    tiles: tuple[Tile, ...]
     constants: tuple[hl.Buffer, ...]
+
+    def responses(self, phase: hl.Expr) -> list[hl.Expr]:
+        """What each row makes of pixel (x, y) for a phase."""
+        return [tile.conv[X, Y, i, phase] for tile in self.tiles for i in range(tile.rows)]
 
 
 def convolve(source: Callable[[hl.Expr, hl.Expr, hl.Expr], hl.Expr], filters: Filters, block: int) -> Convolution:
     """Apply `filters` to `source`(x, y, channel), in tiles of `block` rows."""
     _, rows, inputs, kernel, _ = filters.weights.shape
-    blocks, responses, constants = [], [], []
-    for first in range(0, rows, block):
-        part = slice(first, min(first + block, rows))
-        weights, bias = _constant(filters.weights[:, part]), _constant(filters.bias[:, part])
+    tiles, constants = [], []
+    for part in blocks_of(rows, block):
+        weights, bias = constant(filters.weights[:, part]), constant(filters.bias[:, part])
         taps = hl.RDom([(0, kernel), (0, kernel), (0, inputs)])
         conv = hl.Func("conv")
         conv[X, Y, C, P] = bias[C, P]
         at = source(X + taps.x - filters.left, Y + taps.y - filters.left, taps.z)
         conv[X, Y, C, P] += weights[taps.x, taps.y, taps.z, C, P] * at
-        blocks.append((conv, taps, part.stop - part.start))
-        responses += [conv[X, Y, i, P] for i in range(part.stop - part.start)]
+        tiles.append(Tile(conv, (taps.x, taps.y, taps.z), part.stop - part.start, taps.x))
         constants += [weights, bias]
-    return Convolution(tuple(blocks), tuple(responses), tuple(constants))
+    return Convolution(tuple(tiles), tuple(constants))
 
 
-def _constant(array: NDArray[np.float32]) -> hl.Buffer:
-    # Halide's first dimension is numpy's last. The buffer owns the copy.
+def blocks_of(rows: int, block: int) -> list[slice]:
+    """The rows, `block` at a time."""
+    return [slice(first, min(first + block, rows)) for first in range(0, rows, block)]
+
+
+def constant(array: NDArray[np.float32]) -> hl.Buffer:
+    """A copy of `array` for a pipeline to read; Halide's first dimension is numpy's last."""
     return hl.Buffer(np.ascontiguousarray(array, np.float32))
 
 
@@ -79,27 +103,35 @@ def split_evenly(rows: int, most: int) -> int:
 
 def schedule_tiles(consumer: hl.Func, at: hl.Var, convolution: Convolution, vectors: Vectors) -> None:
     """Compute a convolution in registers wherever `consumer` has got to `at`, a run of pixels."""
-    for conv, taps, rows in convolution.blocks:
-        conv.compute_at(consumer, at).bound_extent(C, rows)
+    for tile in convolution.tiles:
+        conv, update = tile.conv, tile.conv.update()
+        conv.compute_at(consumer, at).bound_extent(C, tile.rows)
         conv.reorder(C, P, X, Y).unroll(C).unroll(P).vectorize(X, vectors.lanes).unroll(X)
-        update = conv.update()
-        update.reorder(C, P, X, taps.x, taps.y, taps.z, Y).unroll(C).unroll(P).vectorize(X, vectors.lanes).unroll(X)
-        update.unroll(taps.x)
+        update.reorder(C, P, X, *tile.taps, Y).unroll(C).unroll(P).vectorize(X, vectors.lanes).unroll(X)
+        if tile.unrolled is not None:
+            update.unroll(tile.unrolled)
 
 
-def phases_of(convolution: Convolution, choose: Callable[[Sequence[hl.Expr]], hl.Expr], coding: Format) -> hl.Func:
-    """Code values (x, y, p): what the head makes of a phase's rows, which has half added to it already."""
+def phases_of(responses: Sequence[hl.Expr], choose: Callable[[Sequence[hl.Expr]], hl.Expr], coding: Format) -> hl.Func:
+    """Code values (x, y, p): what the head makes of a phase's responses, which has half added to it already."""
     phases = hl.Func("phases")
-    phases[X, Y, P] = coding.truncated(choose(convolution.responses))
+    phases[X, Y, P] = coding.truncated(choose(responses))
     return phases
 
 
 def schedule_phases(
-    phases: hl.Func, loops: Loops, convolution: Convolution, group: int, count: int, vectors: Vectors
+    phases: hl.Func,
+    loops: Loops,
+    convolutions: Sequence[Convolution],
+    group: int,
+    count: int,
+    vectors: Vectors,
+    run_vectors: int = RUN,
 ) -> None:
-    """Make the phases of a segment, `group` of them at a time."""
+    """Make the `count` phases of a segment, `group` of them at a time for `run_vectors` vectors of pixels."""
     outer, inner, run, pixel = hl.Var("outer"), hl.Var("inner"), hl.Var("run"), hl.Var("pixel")
     phases.compute_at(loops.out, loops.segment).bound_extent(P, count)
-    phases.split(P, outer, inner, group).split(X, run, pixel, RUN * vectors.lanes).vectorize(pixel)
+    phases.split(P, outer, inner, group).split(X, run, pixel, run_vectors * vectors.lanes).vectorize(pixel)
     phases.reorder(pixel, inner, run, outer, Y).unroll(inner)
-    schedule_tiles(phases, run, convolution, vectors)
+    for convolution in convolutions:
+        schedule_tiles(phases, run, convolution, vectors)

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esr_upscale.kernels.convolution import (
+    RUN,
     Filters,
     convolve,
     most_rows,
@@ -25,11 +26,26 @@ from esr_upscale.kernels.convolution import (
 from esr_upscale.kernels.design import Design
 from esr_upscale.kernels.heads import Responses, between, largest, weighted
 from esr_upscale.kernels.interface import Weights
-from esr_upscale.kernels.pipeline import Job, Pipeline, Tuning, X, finish, interleave, read, schedule_output
+from esr_upscale.kernels.mirrors import are_mirrored, convolve_mirrored, fold
+from esr_upscale.kernels.pipeline import (
+    C,
+    Job,
+    P,
+    Pipeline,
+    Tuning,
+    X,
+    Y,
+    finish,
+    gather,
+    interleave,
+    read,
+    schedule_output,
+)
 from esr_upscale.models import ModelSpec
 from esr_upscale.models.edge_sr import TENSOR
 
 Array = NDArray[np.float64]
+TUNING = Tuning()
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +106,8 @@ HEADS = {
 }
 
 
-def _filters(spec: ModelSpec, weights: Weights, maximum: int) -> Filters:
+def filters_of(spec: ModelSpec, weights: Weights, maximum: int) -> Filters:
+    """The filters of a network as its head wants them, for code values of 0 … `maximum`."""
     head, channels, kernel = HEADS[spec.family], spec["C"], spec["K"]
     filters = weights[TENSOR].astype(np.float64).reshape(head.groups, channels, spec.scale**2, kernel**2)
     # Code values in and out: value is linear in them as it is; query and key want them in [0, 1].
@@ -103,20 +120,50 @@ def _filters(spec: ModelSpec, weights: Weights, maximum: int) -> Filters:
 
 
 def _build(spec: ModelSpec, weights: Weights, job: Job) -> Pipeline:
-    head, channels, tuning = HEADS[spec.family], spec["C"], Tuning()
+    filters = filters_of(spec, weights, job.format.maximum)
+    return (_build_mirrored if are_mirrored(filters) else _build_plain)(spec, filters, job)
+
+
+def _choice(spec: ModelSpec) -> Callable[[Responses], hl.Expr]:
+    return partial(HEADS[spec.family].choose, spec["C"]) if spec["C"] > 1 else lambda z: z[0]
+
+
+def _build_plain(spec: ModelSpec, filters: Filters, job: Job) -> Pipeline:
     luma = hl.ImageParam(job.format.sample, 2, "luma")
     source = read(luma, spec.padding)
-    filters = _filters(spec, weights, job.format.maximum)
     phases, rows = filters.bias.shape
     convolution = convolve(lambda x, y, _: source[x, y], filters, split_evenly(rows, most_rows(job.vectors)))
-    choose = partial(head.choose, channels) if channels > 1 else lambda z: z[0]
-    made = phases_of(convolution, choose, job.format)
+    made = phases_of(convolution.responses(P), _choice(spec), job.format)
     out = interleave(made, spec.scale, job.name)
 
-    loops = schedule_output(out, spec.scale, tuning, job.tasks)
-    schedule_phases(made, loops, convolution, phase_group(rows, phases, job.vectors), phases, job.vectors)
+    loops = schedule_output(out, spec.scale, TUNING, job.tasks)
+    schedule_phases(made, loops, [convolution], phase_group(rows, phases, job.vectors), phases, job.vectors)
     source.compute_at(loops.out, loops.strip).vectorize(X, job.vectors.lanes)
-    return finish(luma, out, spec.scale, tuning, job, *convolution.constants)
+    return finish(luma, out, spec.scale, TUNING, job, *convolution.constants)
+
+
+def _build_mirrored(spec: ModelSpec, filters: Filters, job: Job) -> Pipeline:
+    luma = hl.ImageParam(job.format.sample, 2, "luma")
+    source = read(luma, spec.padding)
+    lines, rows, lanes = fold(source, spec["K"]), filters.bias.shape[1], job.vectors.lanes
+    # Half of the registers are for the pixels of pairs and their sums.
+    block = split_evenly(rows, most_rows(job.vectors) // 2)
+    convolution = convolve_mirrored(lines, filters, block)
+    made = phases_of(convolution.responses(), _choice(spec), job.format)
+    places = [(made, convolution.phases.index(phase)) for phase in range(spec.scale**2)]
+    out = gather(places, spec.scale, job.name)
+
+    loops = schedule_output(out, spec.scale, TUNING, job.tasks)
+    # A tile of few rows has too few sums under way to keep the multipliers busy, unless of more pixels.
+    run = min(RUN if block > 2 else 2 * RUN, TUNING.segment_px // lanes)
+    schedule_phases(
+        made, loops, convolution.parts, len(convolution.folding.mirrors), len(convolution.phases), job.vectors, run
+    )
+    lines.compute_at(loops.out, loops.row).reorder_storage(X, C, Y)
+    lines.reorder(C, X, Y).unroll(C).vectorize(X, lanes)
+    source.compute_at(loops.out, loops.strip).vectorize(X, lanes)
+    constants = [buffer for part in convolution.parts for buffer in part.constants]
+    return finish(luma, out, spec.scale, TUNING, job, *constants)
 
 
 DESIGNS = tuple(Design(family, _build) for family in HEADS)

@@ -33,6 +33,7 @@ from esr_upscale.kernels.pipeline import (
     C,
     Job,
     Loops,
+    P,
     Pipeline,
     Tuning,
     Vectors,
@@ -165,10 +166,10 @@ def _layers(spec: ModelSpec, weights: Weights, luma: hl.ImageParam, source: Read
         gain = 1 / maximum if position == 0 else 1.0
         filters = _layer_filters(layer, weights, f"{ending.prefix}.{position}", block, gain)
         convolution = convolve(source, filters, block)
-        ((responses, _, _),) = convolution.blocks
+        (tile,) = convolution.tiles
         bend = _activation(activation.kind, weights, f"{ending.prefix}.{position + 1}")
         out = hl.Func(f"layer{position}")
-        out[X, Y, C] = _within(bend(responses[X, Y, C % block, C // block]), luma, spec.padding)
+        out[X, Y, C] = _within(bend(tile.conv[X, Y, C % block, C // block]), luma, spec.padding)
         reach -= layer.reach(spec.scale)
         found.append(Layer(out, convolution, block, filters.bias.size, reach))
         source = partial(_at, out)
@@ -241,11 +242,11 @@ def _build(spec: ModelSpec, weights: Weights, job: Job) -> Pipeline:
     phases, rows = filters.bias.shape
     before = partial(_at, layers[-1].out)
     convolution = convolve(before, filters, split_evenly(rows, most_rows(job.vectors)))
-    made = phases_of(convolution, partial(ending.choose, spec, job.format.maximum), job.format)
+    made = phases_of(convolution.responses(P), partial(ending.choose, spec, job.format.maximum), job.format)
     out = interleave(made, spec.scale, job.name)
 
     loops = schedule_output(out, spec.scale, TUNING, job.tasks)
-    schedule_phases(made, loops, convolution, phase_group(rows, phases, job.vectors), phases, job.vectors)
+    schedule_phases(made, loops, [convolution], phase_group(rows, phases, job.vectors), phases, job.vectors)
     for layer in layers:
         _schedule_layer(layer, loops, job.vectors)
     _keep_lines(source, loops, spec.radius)

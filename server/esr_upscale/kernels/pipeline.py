@@ -121,8 +121,14 @@ def read(luma: hl.ImageParam, padding: Padding) -> hl.Func:
 
 def interleave(phases: hl.Func, scale: int, name: str) -> hl.Func:
     """Pixel shuffle: (x, y, p) → (x, y) of the upscaled plane."""
+    return gather([(phases, p) for p in range(scale**2)], scale, name)
+
+
+def gather(phases: Sequence[tuple[hl.Func, int]], scale: int, name: str) -> hl.Func:
+    """Pixel shuffle of phases from several places: which of whose (x, y, p) each of the s² is."""
     out = hl.Func(name)
-    out[X, Y] = phases[X // scale, Y // scale, Y % scale * scale + X % scale]
+    found = [func[X // scale, Y // scale, p] for func, p in phases]
+    out[X, Y] = hl.mux(Y % scale * scale + X % scale, found)
     return out
 
 
@@ -158,6 +164,6 @@ def schedule_output(out: hl.Func, scale: int, tuning: Tuning, tasks: int) -> Loo
     return Loops(out, strip, tile if tuning.tile_segments else strip, row, segment)
 
 
-def spread(values: Sequence[hl.Expr], index: hl.Var) -> hl.Expr:
+def spread(values: Sequence[hl.Expr], index: hl.Expr) -> hl.Expr:
     """The value of that index, for a loop over `index` that is unrolled."""
     return hl.mux(index, list(values)) if len(values) > 1 else values[0]

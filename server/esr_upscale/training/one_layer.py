@@ -132,7 +132,7 @@ class PatchTrainer:
             f"Regression over {kernel}×{kernel} patches drawn from the tiles, {steps} steps of {BATCH}: a share of "
             f"{START} by Adam (rate {RATE}), the rest by Adam in the coordinates of the Gauss–Newton matrix (steps "
             f"fading, weights averaged); {len(self._filters)} restarts, the best on held-out pictures kept; one phase "
-            "of each symmetry orbit trained, the others turned from it"
+            "of each symmetry orbit trained, the others its mirror images"
         )
 
     def _draw(self, count: int) -> tuple[Tensor, Tensor]:

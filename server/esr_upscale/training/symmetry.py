@@ -2,7 +2,7 @@
 
 A picture turned or mirrored is as good a picture as before, so the best filters of one phase are those of another,
 turned. One phase of each orbit is trained, on patches in all eight positions, and the others follow: ×2 has one orbit,
-×3 and ×4 have three.
+×3 and ×4 have three. Where a mirror does, the others are mirrored, not turned: fused kernels make use of that.
 """
 
 from __future__ import annotations
@@ -17,10 +17,13 @@ Indices = NDArray[np.intp]
 
 
 def permutations(size: int) -> tuple[Indices, ...]:
-    """Eight index arrays (size²,): `x.ravel()[p]` is the square `x` (size, size) in another position."""
+    """Eight index arrays (size²,): `x.ravel()[p]` is the square `x` (size, size) in another position.
+
+    First as it is and its mirrors, then transposed, and the mirrors of that.
+    """
     square = np.arange(size * size).reshape(size, size)
-    turned = [np.rot90(square, k) for k in range(4)]
-    return tuple(np.ascontiguousarray(t).ravel() for turn in turned for t in (turn, turn.T))
+    mirrored = [m for s in (square, square.T) for m in (s, s[:, ::-1], s[::-1], s[::-1, ::-1])]
+    return tuple(np.ascontiguousarray(m).ravel() for m in mirrored)
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,7 @@ class Symmetry:
         phases = len(self.phase[0])
         out = np.zeros((phases, *filters.shape[1:]), filters.dtype)
         for orbit, trained in zip(self.orbits, filters, strict=True):
-            # Backwards, so that the identity, which is the first, has the last word.
+            # Backwards, so that the identity has the last word, and mirrors have it before what is transposed.
             for patch, phase in reversed(list(zip(self.patch, self.phase, strict=True))):
                 out[phase[orbit]][..., patch] = trained
         return out
