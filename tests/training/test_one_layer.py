@@ -74,7 +74,7 @@ def test_the_figure_of_training_is_that_of_the_network(name: str, tiles: Path) -
     # The whole way from patches to a picture: filters turned and put in order, codes, the engine that serves.
     spec, trainer = resolve(name), _trainer(name, tiles)
     run(trainer, Journal({}, 400), lambda _: None)
-    held = split(load_tiles(tiles, spec.scale, spec["K"]), seed=1)[1]
+    held = split(load_tiles(tiles, spec.scale, spec["K"]))[1]
     kernel, s = nets.plan(spec, trainer.weights(), 8), spec.scale
     errors = np.zeros(s * s)  # of each phase
     for tile in held:
@@ -106,7 +106,7 @@ def test_patches_and_their_pixels(tiles: Path) -> None:
 
 
 def test_held_out_pictures_are_whole(tiles: Path) -> None:
-    trained, held = split(load_tiles(tiles, 2, 5), seed=4)
+    trained, held = split(load_tiles(tiles, 2, 5))
     assert (len(trained), len(held)) == (6, 2)
     assert not {t.picture for t in trained} & {t.picture for t in held}
 
@@ -127,4 +127,4 @@ def test_tiles_that_cannot_be_used(tmp_path: Path) -> None:
         load_tiles(tmp_path, 2, 5)
     tile.resize((64, 64)).save(tmp_path / "a_0_0.png")
     with pytest.raises(InvalidInputError, match="all of one picture"):
-        split(load_tiles(tmp_path, 2, 5), 1)
+        split(load_tiles(tmp_path, 2, 5))

@@ -7,6 +7,7 @@ import signal
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -98,6 +99,26 @@ def test_an_emphasis_is_on_the_card(tiles: Path, tmp_path: Path) -> None:
     assert "8 luma tiles, drawing… drawn 2 times as often;" in load_card(resolve("esr_max_x2_k3_c1"), tmp_path).data
 
 
+def test_a_run_that_goes_on_from_weights_says_so_on_its_card(tiles: Path, tmp_path: Path) -> None:
+    spec = resolve("espcn_x2")
+    command = ["train", "espcn_x2", "--tiles", str(tiles), "--steps", "4", "--out", str(tmp_path / "out")]
+    assert RUNNER.invoke(app, [*command, "--start", "shipped"]).exit_code == 0
+    recipe = load_card(spec, tmp_path / "out").recipe
+    assert recipe.startswith(load_card(spec).recipe + "; from there 4 steps")
+    change = load_weights(spec, tmp_path / "out")["net.0.weight"] - load_weights(spec)["net.0.weight"]
+    assert 0 < np.abs(change).max() < 0.1
+
+
+def test_weights_that_no_run_can_start_from(tiles: Path, tmp_path: Path) -> None:
+    command = ["train", "--tiles", str(tiles), "--out", str(tmp_path), "--steps", "1", "--start"]
+    missing = RUNNER.invoke(app, [*command, str(tmp_path), "espcn_x2"])
+    assert missing.exit_code == 2
+    assert "has no weights of espcn_x2_d10_s15; start" in missing.stderr
+    one_layer = RUNNER.invoke(app, [*command, "shipped", "esr_tr_x2"])
+    assert one_layer.exit_code == 2
+    assert "has one layer and is always trained anew" in one_layer.stderr
+
+
 def test_the_pool_of_this_project() -> None:
     path = Path(esr_upscale.__file__).parent / "training" / "pool.toml"
     entries = read_pool(path)
@@ -121,6 +142,8 @@ NO_SETTINGS: list[dict[str, object]] = [
     {"emphasis": 2.5},
     {"emphasis": {"photo": 0}},
     {"emphasis": {"photo": True}},
+    {"start": ""},
+    {"start": 3},
 ]
 
 

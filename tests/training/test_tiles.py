@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from esr_upscale.errors import InvalidInputError
-from esr_upscale.training.tiles import CONTRAST, FULL_RANGE, MOST, Crops, load_tiles, raise_contrast
+from esr_upscale.training.tiles import FULL_RANGE, Crops, load_tiles
 from tests.support.pictures import write_tiles
 
 
@@ -39,19 +39,3 @@ def test_tiles_with_emphasis_are_drawn_more_often(flat: Path) -> None:
 def test_an_emphasis_on_nothing(tmp_path: Path) -> None:
     with pytest.raises(InvalidInputError, match="no tile whose name begins with 'photo'"):
         load_tiles(write_tiles(tmp_path), 2, 5, {"drawing": 2.0, "photo": 2.0})
-
-
-def test_tiles_of_little_contrast_have_a_copy_with_more(tmp_path: Path) -> None:
-    noise = np.random.default_rng(1).standard_normal((96, 96))
-    for name, deviation in (("faint", 10), ("soft", 40), ("hard", 110)):
-        pixels = np.clip(np.round(126 + deviation * noise), 16, 235).astype(np.uint8)
-        Image.fromarray(pixels).save(tmp_path / f"{name}_0_0.png")
-    tiles = {tile.picture: tile for tile in load_tiles(tmp_path, 3, 5)}
-    copies = {tile.picture: tile for tile in raise_contrast(list(tiles.values()))}
-    assert set(copies) == {"faint", "soft"}
-    for name, factor in (("faint", MOST), ("soft", CONTRAST / tiles["soft"].hr.std())):
-        before, after = (tile.picture_hr().astype(float) for tile in (tiles[name], copies[name]))
-        expected = np.clip(before.mean() + factor * (before - before.mean()), 16, 235)
-        np.testing.assert_allclose(after, expected, atol=0.51)
-        assert copies[name].lr.shape == tiles[name].lr.shape
-        assert copies[name].bicubic_mse > 1.5 * tiles[name].bicubic_mse

@@ -39,6 +39,7 @@ def train_model(
     batch: Annotated[int | None, typer.Option(min=1, help="Crops in a step of a multi-layer network.")] = None,
     crop: Annotated[int | None, typer.Option(min=3, help="LR pixels on a side of a crop.")] = None,
     rate: Annotated[float | None, typer.Option(min=0, help="Peak learning rate of a multi-layer network.")] = None,
+    start: Annotated[str | None, typer.Option(help="Weights to go on from: a directory, or shipped.")] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Threads to compute on. Default: 1.")] = None,
     data: Data = None,
 ) -> None:
@@ -47,8 +48,8 @@ def train_model(
     A run that is stopped, by Ctrl-C or SIGTERM, goes on from its checkpoint when the same command is given again.
     Options for the training override those of a file.
     """
-    values = {"seconds": seconds, "steps": steps, "seed": seed, "restarts": restarts, "batch": batch}
-    values |= {"crop": crop, "rate": rate, "threads": threads}
+    values: dict[str, Any] = {"seconds": seconds, "steps": steps, "seed": seed, "restarts": restarts, "batch": batch}
+    values |= {"crop": crop, "rate": rate, "start": start, "threads": threads}
     given = {name: value for name, value in values.items() if value is not None}
     if (model is None) == (pool is None):
         raise InvalidInputError("give either a model or --pool FILE.toml")

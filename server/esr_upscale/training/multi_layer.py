@@ -17,11 +17,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from esr_upscale import nets
+from esr_upscale.kernels import Weights
 from esr_upscale.models import ModelSpec
 from esr_upscale.training.checkpoint import optimizer_tensors, restore_optimizer
 from esr_upscale.training.jacobian import curvature
 from esr_upscale.training.newton import NewtonAdam
-from esr_upscale.training.tiles import FULL_RANGE, Crops, Tile, raise_contrast, split
+from esr_upscale.training.tiles import FULL_RANGE, Crops, Tile, split
 from esr_upscale.training.whitening import whitening
 
 RATE = 2e-2
@@ -42,19 +43,32 @@ JUDGED = 64
 
 
 class CropTrainer:
-    """One run. A Trainer."""
+    """One run, from random weights or from those in `start`. A Trainer."""
 
-    def __init__(self, spec: ModelSpec, tiles: list[Tile], seed: int, *, batch: int, crop: int, rate: float) -> None:
+    def __init__(
+        self,
+        spec: ModelSpec,
+        tiles: list[Tile],
+        seed: int,
+        *,
+        batch: int,
+        crop: int,
+        rate: float,
+        start: Weights | None = None,
+    ) -> None:
         self._spec, self._batch, self._rate = spec, batch, rate
         self._generator = torch.Generator().manual_seed(seed)
-        trained, held = split(tiles, seed)
-        trained += raise_contrast(trained)
+        trained, held = split(tiles)
         smallest = min(min(tile.lr.shape) for tile in trained)
         self._crops = Crops(trained, min(crop, smallest), spec.radius)
         self._sketched = Crops(trained, min(SKETCHED + 2 * spec.radius, smallest), spec.radius)
         self._held = held[:: -(-len(held) // JUDGED)]
         self._module = _fresh(dataclasses.replace(spec, padding="zeros"), seed)
-        self._whiten_first()
+        if start is None:
+            self._whiten_first()
+        else:
+            self._module.load_state_dict({name: torch.tensor(tensor) for name, tensor in start.items()})
+        self._adam_share = START if start is None else 0.0
         self._parameters = list(self._module.parameters())
         self._average = {name: value.clone() for name, value in self._module.state_dict().items()}
         self._adam = torch.optim.Adam(self._parameters, betas=(0.9, 0.99), fused=True)
@@ -78,7 +92,7 @@ class CropTrainer:
         loss = self._differentiate()
         if math.isfinite(loss):
             fading = 0.5 * (1 + math.cos(math.pi * done))
-            self._step_adam(done, fading) if done < START else self._step_newton(fading)
+            self._step_adam(done, fading) if done < self._adam_share else self._step_newton(fading)
             self._take_into_average()
         return loss
 
@@ -156,11 +170,13 @@ class CropTrainer:
 
     def recipe(self, steps: int) -> str:
         """As Trainer."""
+        first = (
+            f"a share of {START} of the steps by Adam (rate {self._rate:g}), the rest" if self._adam_share else "all"
+        )
         return (
-            f"{steps} steps on {self._batch} crops of {self._crops.size}×{self._crops.size} drawn from the tiles, and "
-            f"from copies of more contrast, in all eight positions, a share of {FULL_RANGE} stretched to full range; a "
-            f"share of {START} of the steps by Adam (rate {self._rate:g}), the rest by Adam in the coordinates of the "
-            "Gauss–Newton matrix (fading, weights averaged); squared error of the inside that no padding reaches"
+            f"{steps} steps on {self._batch} crops of {self._crops.size}×{self._crops.size} drawn from the tiles in "
+            f"all eight positions, a share of {FULL_RANGE} stretched to full range; {first} by Adam in the coordinates "
+            "of the Gauss–Newton matrix (fading, weights averaged); squared error of the inside that no padding reaches"
         )
 
 

@@ -49,7 +49,7 @@ class PatchTrainer:
             torch.Generator().manual_seed(seed),
         )
         self._symmetry: Symmetry = symmetry(spec["K"], spec.scale)
-        trained, held = split(tiles, seed)
+        trained, held = split(tiles)
         self._patches = Patches(trained, spec["K"])
         self._judged = Patches(held, spec["K"]).draw(JUDGED, self._symmetry, self._generator)
         x, y = self._draw(JUDGED)

@@ -6,10 +6,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from esr_upscale.errors import InvalidInputError
-from esr_upscale.models import ModelSpec, save_weights
+from esr_upscale.models import ModelSpec, load_card, load_weights, save_weights
+from esr_upscale.models.weights_file import weights_path
 from esr_upscale.nets.edge_sr import HEADS
 from esr_upscale.nets.engine import torch_threads
 from esr_upscale.training.cards import new_card
@@ -22,6 +24,7 @@ from esr_upscale.training.tiles import Tile, load_tiles
 MAY_CHANGE = {"seconds", "steps", "threads"}
 """Settings that an interrupted run goes on without."""
 
+SHIPPED = "shipped"
 FRACTIONS = {"seconds", "rate"}
 """Settings that need not be whole numbers."""
 
@@ -48,6 +51,8 @@ class TrainingSettings:
     """Threads to compute on."""
     emphasis: Mapping[str, float] = field(default_factory=dict)
     """Beginnings of tiles' names, and how many times as often as others such tiles are drawn."""
+    start: str = ""
+    """A directory with weights that a network of several layers goes on from, or `SHIPPED` for those of edge-sr."""
 
     @staticmethod
     def of(values: Mapping[str, Any]) -> TrainingSettings:
@@ -61,8 +66,8 @@ def _check(name: str, value: object) -> None:
     names = [f.name for f in fields(TrainingSettings)]
     if name not in names:
         raise InvalidInputError(f"there is no setting {name!r}; there are {', '.join(names)}")
-    if name == "emphasis":
-        _check_emphasis(value)
+    if name in CHECKS:
+        CHECKS[name](value)
         return
     kinds = (int, float) if name in FRACTIONS else (int,)
     if not isinstance(value, kinds) or isinstance(value, bool) or (value <= 0 and name != "seed"):
@@ -73,6 +78,14 @@ def _check_emphasis(value: object) -> None:
     factors = list(value.values()) if isinstance(value, dict) else [None]
     if not all(isinstance(factor, int | float) and not isinstance(factor, bool) and factor > 0 for factor in factors):
         raise InvalidInputError(f"emphasis = {value!r} is not possible: it is a table of numbers above 0")
+
+
+def _check_start(value: object) -> None:
+    if not isinstance(value, str) or not value:
+        raise InvalidInputError(f'start = {value!r} is not possible: it is a directory with weights, or "{SHIPPED}"')
+
+
+CHECKS: Mapping[str, Callable[[object], None]] = MappingProxyType({"emphasis": _check_emphasis, "start": _check_start})
 
 
 def train(
@@ -86,7 +99,8 @@ def train(
     """Train `spec` on the luma tiles in the directory `tiles`; write weights and card into `out`.
 
     Goes on from the checkpoint of a run that was stopped. Raises InvalidInputError for a fixed filter, for tiles that
-    cannot be used, and for a checkpoint of other settings; TrainingStoppedError when `stop` says so.
+    cannot be used, for weights to start from that are not there, and for a checkpoint of other settings;
+    TrainingStoppedError when `stop` says so.
     """
     if not spec.tensor_shapes:
         raise InvalidInputError(f"{spec.family} cannot be trained: it is a fixed filter")
@@ -101,7 +115,7 @@ def train(
             journal = Journal(_identity(spec, loaded, settings), steps)
         run(trainer, journal, report, checkpoint, stop)
         weights = trainer.weights()
-    recipe = trainer.recipe(journal.steps)
+    recipe = _before(spec, settings) + trainer.recipe(journal.steps)
     save_weights(spec, weights, new_card(spec, recipe, tiles, len(loaded), settings.seed, settings.emphasis), out)
     checkpoint.finish(journal)
     return journal
@@ -109,8 +123,24 @@ def train(
 
 def _trainer(spec: ModelSpec, tiles: list[Tile], settings: TrainingSettings) -> Trainer:
     if spec.family in HEADS:
+        if settings.start:
+            raise InvalidInputError(f"{spec.family} has one layer and is always trained anew; leave `start` out")
         return PatchTrainer(spec, tiles, settings.seed, settings.restarts)
-    return CropTrainer(spec, tiles, settings.seed, batch=settings.batch, crop=settings.crop, rate=settings.rate)
+    start = load_weights(spec, *_places(spec, settings)) if settings.start else None
+    return CropTrainer(
+        spec, tiles, settings.seed, batch=settings.batch, crop=settings.crop, rate=settings.rate, start=start
+    )
+
+
+def _places(spec: ModelSpec, settings: TrainingSettings) -> tuple[Path, ...]:
+    places = () if settings.start == SHIPPED else (Path(settings.start),)
+    if places and weights_path(spec, *places).parent != places[0]:  # found among the shipped ones
+        raise InvalidInputError(f'{places[0]} has no weights of {spec.canonical_id}; start = "{SHIPPED}" takes ours')
+    return places
+
+
+def _before(spec: ModelSpec, settings: TrainingSettings) -> str:
+    return f"{load_card(spec, *_places(spec, settings)).recipe}; from there " if settings.start else ""
 
 
 def _identity(spec: ModelSpec, tiles: list[Tile], settings: TrainingSettings) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,12 +23,9 @@ from esr_upscale.training.symmetry import Symmetry
 
 HELD_OUT = 0.1
 """The share of pictures kept from training, to choose between restarts."""
+HELD_OUT_SEED = 1
 PATCH_MSE, CROP_MSE = 3.0, 40.0
 """What is added to the mean squared error of a tile, in squared code values, before patches and crops are weighted."""
-CONTRAST, MOST = 80.0, 3.0
-"""The standard deviation that a tile is raised to, in code values, and how far at most; in a copy."""
-RAISED = 1.15
-"""A tile that would be raised by less than this has no copy."""
 FULL_RANGE = 0.25
 """The share of crops that are stretched from limited range (16…235) to full range; video comes in both."""
 
@@ -157,23 +154,6 @@ def _tile(picture: str, hr: NDArray[np.uint8], scale: int, emphasis: float) -> T
     return Tile(picture, lr, np.ascontiguousarray(phases), mse, emphasis)
 
 
-def raise_contrast(tiles: list[Tile]) -> list[Tile]:
-    """Copies of the tiles of little contrast with more of it, clipped to limited range (16…235).
-
-    Photographs reduced to a screen's size have half the slopes of those that upscalers are judged on, and networks of
-    tanh and softmax do not do the same to a picture of twice the contrast.
-    """
-    return [copy for tile in tiles for copy in _raised(tile)]
-
-
-def _raised(tile: Tile) -> Iterator[Tile]:
-    hr = tile.picture_hr()
-    mean, factor = float(hr.mean()), min(MOST, CONTRAST / max(float(hr.std()), 1.0))
-    if factor > RAISED:
-        higher = np.clip(np.round(mean + factor * (hr - mean)), 16, 235).astype(np.uint8)
-        yield _tile(tile.picture, higher, math.isqrt(tile.hr.shape[2]), tile.emphasis)
-
-
 def _factors(names: list[str], emphasis: Mapping[str, float]) -> list[float]:
     for start in emphasis:
         if not any(name.startswith(start) for name in names):
@@ -181,13 +161,16 @@ def _factors(names: list[str], emphasis: Mapping[str, float]) -> list[float]:
     return [math.prod(factor for start, factor in emphasis.items() if name.startswith(start)) for name in names]
 
 
-def split(tiles: list[Tile], seed: int) -> tuple[list[Tile], list[Tile]]:
-    """Tiles to train on, and tiles of other pictures to hold out. Raises InvalidInputError for a single picture."""
+def split(tiles: list[Tile]) -> tuple[list[Tile], list[Tile]]:
+    """Tiles to train on, and tiles of other pictures to hold out. Raises InvalidInputError for a single picture.
+
+    Always the same pictures, so that runs of different seeds can be compared by what they reach on them.
+    """
     pictures = sorted({tile.picture for tile in tiles})
     if len(pictures) < 2:
         raise InvalidInputError("the tiles are all of one picture; at least two are needed, to hold one out")
     count = max(1, round(HELD_OUT * len(pictures)))
-    held = set(np.random.default_rng(seed).permutation(pictures)[:count].tolist())
+    held = set(np.random.default_rng(HELD_OUT_SEED).permutation(pictures)[:count].tolist())
     return [t for t in tiles if t.picture not in held], [t for t in tiles if t.picture in held]
 
 
