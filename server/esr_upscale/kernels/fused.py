@@ -9,8 +9,9 @@ from __future__ import annotations
 import os
 import queue
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import halide as hl
@@ -22,6 +23,7 @@ from esr_upscale.filters import Siting
 from esr_upscale.kernels import bicubic
 from esr_upscale.kernels.design import designs
 from esr_upscale.kernels.interface import Weights
+from esr_upscale.kernels.layout import sample_type
 from esr_upscale.kernels.manifest import digest
 from esr_upscale.kernels.pipeline import Format, Job, Pipeline, Vectors
 from esr_upscale.models import ModelSpec, check_weights
@@ -89,9 +91,17 @@ def _compiled(build: Callable[[Job], Pipeline], depth: int, threads: int) -> Fus
     # Halide's threads are as many as there are processors. Fewer of them work on a plane of fewer tasks.
     job = Job(Format(depth), Vectors.of(target), threads if threads < processors else 0)
     pipelines = [build(job) for _ in range(max(1, processors // threads))]
-    for pipeline in pipelines:
-        pipeline.out.compile_jit(target)
+    with ThreadPoolExecutor(len(pipelines)) as pool:
+        list(pool.map(partial(_compile, target=target), pipelines))
     return FusedKernel(pipelines)
+
+
+def _compile(pipeline: Pipeline, target: hl.Target) -> None:
+    # By a run on one pixel: that lets go of the interpreter for as long as it takes, about a second in which other
+    # streams go on. `compile_jit` holds it.
+    layout = pipeline.layout
+    pipeline.luma.set(hl.Buffer(np.zeros((1, 1), sample_type(layout.depth))))
+    pipeline.out.realize(hl.Buffer(layout.allocate(1, 1)), target)
 
 
 class _Memory:
