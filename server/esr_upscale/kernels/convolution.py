@@ -46,6 +46,8 @@ class Tile:
     rows: int
     unrolled: hl.RVar | None = None
     """The one of `taps` that is unrolled."""
+    blocks: int = 1
+    """How many blocks of rows `conv` has, one after the other: it has that many phases for each phase."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +55,18 @@ class Convolution:
     """Filters at work, block by block."""
 
     tiles: tuple[Tile, ...]
+    rows: int
     constants: tuple[hl.Buffer, ...]
 
     def responses(self, phase: hl.Expr) -> list[hl.Expr]:
         """What each row makes of pixel (x, y) for a phase."""
-        return [tile.conv[X, Y, i, phase] for tile in self.tiles for i in range(tile.rows)]
+        found = [
+            tile.conv[X, Y, i, phase * tile.blocks + block]
+            for tile in self.tiles
+            for block in range(tile.blocks)
+            for i in range(tile.rows)
+        ]
+        return found[: self.rows]  # what fills the last block is none
 
 
 def convolve(source: Callable[[hl.Expr, hl.Expr, hl.Expr], hl.Expr], filters: Filters, block: int) -> Convolution:
@@ -73,7 +82,7 @@ def convolve(source: Callable[[hl.Expr, hl.Expr, hl.Expr], hl.Expr], filters: Fi
         conv[X, Y, C, P] += weights[taps.x, taps.y, taps.z, C, P] * at
         tiles.append(Tile(conv, (taps.x, taps.y, taps.z), part.stop - part.start, taps.x))
         constants += [weights, bias]
-    return Convolution(tuple(tiles), tuple(constants))
+    return Convolution(tuple(tiles), rows, tuple(constants))
 
 
 def blocks_of(rows: int, block: int) -> list[slice]:
@@ -106,8 +115,11 @@ def schedule_tiles(consumer: hl.Func, at: hl.Var, convolution: Convolution, vect
     for tile in convolution.tiles:
         conv, update = tile.conv, tile.conv.update()
         conv.compute_at(consumer, at).bound_extent(C, tile.rows)
-        conv.reorder(C, P, X, Y).unroll(C).unroll(P).vectorize(X, vectors.lanes).unroll(X)
-        update.reorder(C, P, X, *tile.taps, Y).unroll(C).unroll(P).vectorize(X, vectors.lanes).unroll(X)
+        for stage, taps in ((conv, ()), (update, tile.taps)):
+            stage.reorder(*((C, X, *taps, P, Y) if tile.blocks > 1 else (C, P, X, *taps, Y)))
+            stage.unroll(C).vectorize(X, vectors.lanes).unroll(X)
+            if tile.blocks == 1:
+                stage.unroll(P)
         if tile.unrolled is not None:
             update.unroll(tile.unrolled)
 

@@ -146,8 +146,8 @@ def _build_mirrored(spec: ModelSpec, filters: Filters, job: Job) -> Pipeline:
     luma = hl.ImageParam(job.format.sample, 2, "luma")
     source = read(luma, spec.padding)
     lines, rows, lanes = fold(source, spec["K"]), filters.bias.shape[1], job.vectors.lanes
-    # Half of the registers are for the pixels of pairs and their sums.
-    block = split_evenly(rows, most_rows(job.vectors) // 2)
+    # A third of the registers is for the pixels of pairs and their sums.
+    block = split_evenly(rows, most_rows(job.vectors) * 2 // 3)
     convolution = convolve_mirrored(lines, filters, block)
     made = phases_of(convolution.responses(), _choice(spec), job.format)
     places = [(made, convolution.phases.index(phase)) for phase in range(spec.scale**2)]

@@ -22,7 +22,7 @@ import halide as hl
 import numpy as np
 from numpy.typing import NDArray
 
-from esr_upscale.kernels.convolution import Convolution, Filters, Tile, blocks_of, constant
+from esr_upscale.kernels.convolution import Convolution, Filters, Tile, constant
 from esr_upscale.kernels.pipeline import C, P, X, Y, spread
 
 Array = NDArray[np.float64]
@@ -158,21 +158,19 @@ def _convolve_part(
     across: tuple[int, int],
     block: int,
 ) -> Convolution:
-    tiles, constants = [], []
-    _, rows, count, _ = weights.shape
-    pairs = _pairs(*across)
-    for part in blocks_of(rows, block):
-        taps, offsets = constant(weights[:, part]), constant(bias[:, part])
-        conv, i = hl.Func("conv"), hl.RDom([(0, count)])
-        conv[X, Y, C, P] = offsets[C, P]
-        # One line after the other, the pairs of each in one go: this many sums are kept in registers all the while.
-        total = conv[X, Y, C, P]
-        for j, pair in enumerate(pairs):
-            total = total + taps[j, i.x, C, P] * _folded(partial(line, i.x), pair)
-        conv[X, Y, C, P] = total
-        tiles.append(Tile(conv, (i.x,), part.stop - part.start))
-        constants += [taps, offsets]
-    return Convolution(tuple(tiles), tuple(constants))
+    orbits, rows, count, width = weights.shape
+    blocks = -(-rows // block)
+    filled = [(0, 0), (0, blocks * block - rows)]
+    taps = constant(np.pad(weights, [*filled, (0, 0), (0, 0)]).reshape(orbits * blocks, block, count, width))
+    offsets = constant(np.pad(bias, filled).reshape(orbits * blocks, block))
+    conv, i = hl.Func("conv"), hl.RDom([(0, count)])
+    conv[X, Y, C, P] = offsets[C, P]
+    # One line after the other, the pairs of each in one go: this many sums are kept in registers all the while.
+    total = conv[X, Y, C, P]
+    for j, pair in enumerate(_pairs(*across)):
+        total = total + taps[j, i.x, C, P] * _folded(partial(line, i.x), pair)
+    conv[X, Y, C, P] = total
+    return Convolution((Tile(conv, (i.x,), block, blocks=blocks),), rows, (taps, offsets))
 
 
 def _combined(parts: Sequence[hl.Expr], down: bool, across: bool) -> hl.Expr:
