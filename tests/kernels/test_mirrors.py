@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
-from esr_upscale.kernels.convolution import Filters
 from esr_upscale.kernels.edge_sr import filters_of
 from esr_upscale.kernels.mirrors import are_mirrored, folding_of, orbits_of
 from esr_upscale.models import ModelSpec, list_models, load_weights, resolve
@@ -26,14 +27,15 @@ def test_random_filters_are_not() -> None:
 
 
 @pytest.mark.parametrize("scale", [2, 3, 4])
-@pytest.mark.parametrize("changed", ["weights", "bias"])
-def test_one_number_makes_the_difference(scale: int, changed: str) -> None:
+def test_one_number_makes_the_difference(scale: int) -> None:
     spec = resolve(f"esr_tm_x{scale}")
     filters = filters_of(spec, mirrored(spec, random_weights(spec)), 255)
     assert are_mirrored(filters)
-    arrays = {"weights": filters.weights.copy(), "bias": filters.bias.copy()}
-    arrays[changed][0, 0] = np.nextafter(arrays[changed][0, 0], np.float32(np.inf))
-    assert not are_mirrored(Filters(**arrays, left=filters.left))
+    weights, bias = filters.weights.copy(), filters.bias.copy()
+    for array in (weights, bias):
+        array[0, 0] = np.nextafter(array[0, 0], np.float32(np.inf))
+    assert not are_mirrored(dataclasses.replace(filters, weights=weights))
+    assert not are_mirrored(dataclasses.replace(filters, bias=bias))
 
 
 @pytest.mark.parametrize("scale", [2, 3, 4])

@@ -23,11 +23,12 @@ class Filters:
     """Filters of `rows` outputs for each of several phases, or of a layer, which has one phase."""
 
     weights: NDArray[np.float32]
-    """(phases, rows, inputs, K, K)."""
+    """(phases, rows, inputs, K downwards, K across)."""
     bias: NDArray[np.float32]
     """(phases, rows)."""
+    above: int
+    """How far above an output pixel the first tap lies."""
     left: int
-    """How far to the left of an output pixel, and above it, the first tap lies."""
 
     @property
     def scale(self) -> int:
@@ -71,14 +72,14 @@ class Convolution:
 
 def convolve(source: Callable[[hl.Expr, hl.Expr, hl.Expr], hl.Expr], filters: Filters, block: int) -> Convolution:
     """Apply `filters` to `source`(x, y, channel), in tiles of `block` rows."""
-    _, rows, inputs, kernel, _ = filters.weights.shape
+    _, rows, inputs, down, across = filters.weights.shape
     tiles, constants = [], []
     for part in blocks_of(rows, block):
         weights, bias = constant(filters.weights[:, part]), constant(filters.bias[:, part])
-        taps = hl.RDom([(0, kernel), (0, kernel), (0, inputs)])
+        taps = hl.RDom([(0, across), (0, down), (0, inputs)])
         conv = hl.Func("conv")
         conv[X, Y, C, P] = bias[C, P]
-        at = source(X + taps.x - filters.left, Y + taps.y - filters.left, taps.z)
+        at = source(X + taps.x - filters.left, Y + taps.y - filters.above, taps.z)
         conv[X, Y, C, P] += weights[taps.x, taps.y, taps.z, C, P] * at
         tiles.append(Tile(conv, (taps.x, taps.y, taps.z), part.stop - part.start, taps.x))
         constants += [weights, bias]
@@ -98,6 +99,11 @@ def constant(array: NDArray[np.float32]) -> hl.Buffer:
 def most_rows(vectors: Vectors) -> int:
     """How many filters a register tile can have."""
     return (vectors.registers - SPARE) // RUN
+
+
+def run_of(rows: int) -> int:
+    """How many vectors of pixels a tile of `rows` is for: few sums leave the multipliers idle half of the time."""
+    return RUN if rows > 2 else 2 * RUN
 
 
 def phase_group(rows: int, phases: int, vectors: Vectors) -> int:

@@ -14,12 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esr_upscale.kernels.convolution import (
-    RUN,
     Filters,
     convolve,
     most_rows,
     phase_group,
     phases_of,
+    run_of,
     schedule_phases,
     split_evenly,
 )
@@ -116,7 +116,7 @@ def filters_of(spec: ModelSpec, weights: Weights, maximum: int) -> Filters:
     bias = np.zeros(rows.shape[:2])
     bias[: 1 if channels == 1 else head.values(channels)] = 0.5
     planes = rows.swapaxes(0, 1).reshape(spec.scale**2, len(rows), 1, kernel, kernel)
-    return Filters(planes.astype(np.float32), bias.T.astype(np.float32), kernel // 2)
+    return Filters(planes.astype(np.float32), bias.T.astype(np.float32), kernel // 2, kernel // 2)
 
 
 def _build(spec: ModelSpec, weights: Weights, job: Job) -> Pipeline:
@@ -150,12 +150,10 @@ def _build_mirrored(spec: ModelSpec, filters: Filters, job: Job) -> Pipeline:
     block = split_evenly(rows, most_rows(job.vectors) * 2 // 3)
     convolution = convolve_mirrored(lines, filters, block)
     made = phases_of(convolution.responses(), _choice(spec), job.format)
-    places = [(made, convolution.phases.index(phase)) for phase in range(spec.scale**2)]
-    out = gather(places, spec.scale, job.name)
+    out = gather([(made, convolution.phases)], spec.scale, job.name)
 
     loops = schedule_output(out, spec.scale, TUNING, job.tasks)
-    # A tile of few rows has too few sums under way to keep the multipliers busy, unless of more pixels.
-    run = min(RUN if block > 2 else 2 * RUN, TUNING.segment_px // lanes)
+    run = min(run_of(block), TUNING.segment_px // lanes)
     schedule_phases(
         made, loops, convolution.parts, len(convolution.folding.mirrors), len(convolution.phases), job.vectors, run
     )

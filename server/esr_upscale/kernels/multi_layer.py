@@ -22,6 +22,7 @@ from esr_upscale.kernels.convolution import (
     most_rows,
     phase_group,
     phases_of,
+    run_of,
     schedule_phases,
     schedule_tiles,
     split_evenly,
@@ -40,7 +41,7 @@ from esr_upscale.kernels.pipeline import (
     X,
     Y,
     finish,
-    interleave,
+    gather,
     read,
     schedule_output,
 )
@@ -141,7 +142,12 @@ def _layer_filters(layer: models.Convolution, weights: Weights, name: str, block
     tensor[: layer.outputs] = weights[f"{name}.weight"] * gain
     bias = np.zeros(blocks * block, np.float32)
     bias[: layer.outputs] = weights[f"{name}.bias"]
-    return Filters(tensor.reshape(blocks, block, *tensor.shape[1:]), bias.reshape(blocks, block), layer.kernel // 2)
+    return Filters(
+        tensor.reshape(blocks, block, *tensor.shape[1:]),
+        bias.reshape(blocks, block),
+        layer.kernel // 2,
+        layer.kernel // 2,
+    )
 
 
 def _within(value: hl.Expr, luma: hl.ImageParam, padding: Padding) -> hl.Expr:
@@ -180,7 +186,15 @@ def _at(func: hl.Func, x: hl.Expr, y: hl.Expr, channel: hl.Expr) -> hl.Expr:
     return func[x, y, channel]
 
 
-def _last_filters(spec: ModelSpec, weights: Weights, maximum: int) -> Filters:
+@dataclass(frozen=True, slots=True)
+class Phases:
+    """Some of the s² phases, whose filters look at the same pixels."""
+
+    places: tuple[int, ...]
+    filters: Filters
+
+
+def _last_filters(spec: ModelSpec, weights: Weights, maximum: int) -> list[Phases]:
     ending = ENDINGS[spec.family]
     layers = ending.layers(spec)
     last, name = layers[-1], f"{ending.prefix}.{len(layers) - 1}"
@@ -188,33 +202,56 @@ def _last_filters(spec: ModelSpec, weights: Weights, maximum: int) -> Filters:
     tensor = weights[f"{name}.weight"].astype(np.float64)
     bias = weights[f"{name}.bias"].astype(np.float64) if last.bias else np.zeros(last.outputs)
     rows, phases = ending.rows(spec), spec.scale**2
-    if isinstance(last, models.TransposedConvolution):
-        planes, left = _polyphase(tensor, spec.scale, last.offset(spec.scale))
-        biases = np.repeat(bias[None], phases, 0)
-    else:
-        planes = tensor.reshape(rows, phases, *tensor.shape[1:]).swapaxes(0, 1).copy()
-        biases, left = bias.reshape(rows, phases).T.copy(), last.kernel // 2
     values = slice(ending.values(spec))
+    if isinstance(last, models.TransposedConvolution):
+        return _polyphase(tensor * maximum, float(bias[0] * maximum + 0.5), spec.scale, last.offset(spec.scale))
+    planes = tensor.reshape(rows, phases, *tensor.shape[1:]).swapaxes(0, 1).copy()
+    biases = bias.reshape(rows, phases).T.copy()
     planes[:, values] *= maximum
     biases[:, values] = biases[:, values] * maximum + 0.5
-    return Filters(planes.astype(np.float32), biases.astype(np.float32), left)
+    edge = last.kernel // 2
+    return [Phases(tuple(range(phases)), Filters(planes.astype(np.float32), biases.astype(np.float32), edge, edge))]
 
 
-def _polyphase(tensor: NDArray[np.float64], scale: int, offset: int) -> tuple[NDArray[np.float64], int]:
-    """A transposed convolution (inputs, 1, K, K) as filters (s², 1, inputs, k, k) of its phases, and their `left`.
+Reach = tuple[int, int]
+"""The first and the last input pixel that a phase looks at along an axis, from its own."""
+
+
+def _polyphase(tensor: NDArray[np.float64], bias: float, scale: int, offset: int) -> list[Phases]:
+    """A transposed convolution (inputs, 1, K, K) as the filters of its phases.
 
     Input i gives output s·i − offset + k the weight k, so output s·q + d has from input q + j the weight
-    d + offset − s·j.
+    d + offset − s·j. How many j there are differs between phases by one, where s does not divide K.
     """
-    inputs, _, kernel, _ = tensor.shape
-    left, right = (kernel - 1 - offset) // scale, (scale - 1 + offset) // scale
-    taps = np.array([[d + offset - scale * j for j in range(-left, right + 1)] for d in range(scale)])
-    present = (taps >= 0) & (taps < kernel)
-    at = np.where(present, taps, 0)
-    planes = tensor[:, 0][:, at[:, None, :, None], at[None, :, None, :]]  # (inputs, dy, dx, k, k)
-    planes = planes * (present[:, None, :, None] & present[None, :, None, :])
-    size = left + 1 + right
-    return np.ascontiguousarray(planes.reshape(inputs, scale**2, 1, size, size).transpose(1, 2, 0, 3, 4)), left
+    kernel = tensor.shape[-1]
+    reaches = [(-((kernel - 1 - offset - d) // scale), (d + offset) // scale) for d in range(scale)]
+    whole = (min(first for first, _ in reaches), max(last for _, last in reaches))
+    # Filters of one size share pixels and code. They are taken apart where most phases have the smaller size.
+    apart = sum(reach != whole for reach in reaches) > scale / 2
+    groups: dict[tuple[Reach, Reach], list[int]] = {}
+    for place in range(scale**2):
+        size = (reaches[place // scale], reaches[place % scale]) if apart else (whole, whole)
+        groups.setdefault(size, []).append(place)
+    return [
+        Phases(tuple(group), _phase_filters(tensor, bias, scale, offset, group, *size))
+        for size, group in groups.items()
+    ]
+
+
+def _phase_filters(
+    tensor: NDArray[np.float64],
+    bias: float,
+    scale: int,
+    offset: int,
+    places: list[int],
+    down: Reach,
+    across: Reach,
+) -> Filters:
+    padded = np.pad(tensor[:, 0], [(0, 0), (scale, scale), (scale, scale)])  # weights beyond the kernel are 0
+    rows, columns = (np.arange(first, last + 1) * -scale + offset + scale for first, last in (down, across))
+    planes = [padded[:, (place // scale + rows)[:, None], place % scale + columns] for place in places]
+    weights = np.stack(planes)[:, None].astype(np.float32)
+    return Filters(weights, np.full((len(places), 1), bias, np.float32), -down[0], -across[0])
 
 
 def _keep_lines(func: hl.Func, loops: Loops, reach: int) -> None:
@@ -238,20 +275,23 @@ def _build(spec: ModelSpec, weights: Weights, job: Job) -> Pipeline:
     luma = hl.ImageParam(job.format.sample, 2, "luma")
     source = read(luma, spec.padding)
     layers = _layers(spec, weights, luma, lambda x, y, _: source[x, y], job.format.maximum)
-    filters = _last_filters(spec, weights, job.format.maximum)
-    phases, rows = filters.bias.shape
-    before = partial(_at, layers[-1].out)
-    convolution = convolve(before, filters, split_evenly(rows, most_rows(job.vectors)))
-    made = phases_of(convolution.responses(P), partial(ending.choose, spec, job.format.maximum), job.format)
-    out = interleave(made, spec.scale, job.name)
+    before, choose = partial(_at, layers[-1].out), partial(ending.choose, spec, job.format.maximum)
+    kinds = _last_filters(spec, weights, job.format.maximum)
+    rows = ending.rows(spec)
+    ends = [convolve(before, kind.filters, split_evenly(rows, most_rows(job.vectors))) for kind in kinds]
+    made = [phases_of(end.responses(P), choose, job.format) for end in ends]
+    out = gather([(func, kind.places) for kind, func in zip(kinds, made, strict=True)], spec.scale, job.name)
 
     loops = schedule_output(out, spec.scale, TUNING, job.tasks)
-    schedule_phases(made, loops, [convolution], phase_group(rows, phases, job.vectors), phases, job.vectors)
+    for kind, func, end in zip(kinds, made, ends, strict=True):
+        group = phase_group(rows, len(kind.places), job.vectors)
+        run = min(run_of(group * rows), TUNING.segment_px // job.vectors.lanes)
+        schedule_phases(func, loops, [end], group, len(kind.places), job.vectors, run)
     for layer in layers:
         _schedule_layer(layer, loops, job.vectors)
     _keep_lines(source, loops, spec.radius)
     source.vectorize(X, job.vectors.lanes)
-    used = [buffer for part in (*(layer.convolution for layer in layers), convolution) for buffer in part.constants]
+    used = [buffer for part in (*(layer.convolution for layer in layers), *ends) for buffer in part.constants]
     return finish(luma, out, spec.scale, TUNING, job, *used)
 
 

@@ -121,15 +121,32 @@ def read(luma: hl.ImageParam, padding: Padding) -> hl.Func:
 
 def interleave(phases: hl.Func, scale: int, name: str) -> hl.Func:
     """Pixel shuffle: (x, y, p) → (x, y) of the upscaled plane."""
-    return gather([(phases, p) for p in range(scale**2)], scale, name)
+    return gather([(phases, range(scale**2))], scale, name)
 
 
-def gather(phases: Sequence[tuple[hl.Func, int]], scale: int, name: str) -> hl.Func:
-    """Pixel shuffle of phases from several places: which of whose (x, y, p) each of the s² is."""
+def gather(found: Sequence[tuple[hl.Func, Sequence[int]]], scale: int, name: str) -> hl.Func:
+    """Pixel shuffle of phases from several Funcs: each (x, y, p), and which of the s² phases its p = 0, 1, … are.
+
+    Of a phase that comes up again the first one is taken.
+    """
+    of: dict[int, tuple[int, int]] = {}
+    for number, (_, phases) in enumerate(found):
+        for place, phase in enumerate(phases):
+            of.setdefault(phase, (number, place))
+    # All of this is gone once the loops over dx and dy are unrolled.
+    phase = Y % scale * scale + X % scale
+    sources = [of[p] for p in range(scale**2)]
+    samples = []
+    for number, (func, _) in enumerate(found):
+        places = [place if of_number == number else 0 for of_number, place in sources]
+        samples.append(func[X // scale, Y // scale, _table(places, phase)])
     out = hl.Func(name)
-    found = [func[X // scale, Y // scale, p] for func, p in phases]
-    out[X, Y] = hl.mux(Y % scale * scale + X % scale, found)
+    out[X, Y] = spread(samples, _table([number for number, _ in sources], phase))
     return out
+
+
+def _table(values: Sequence[int], index: hl.Expr) -> hl.Expr:
+    return index if list(values) == list(range(len(values))) else hl.mux(index, list(values))
 
 
 def finish(luma: hl.ImageParam, out: hl.Func, scale: int, tuning: Tuning, job: Job, *used: hl.Buffer) -> Pipeline:
