@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
 from pathlib import Path
@@ -103,10 +104,21 @@ def test_a_run_that_goes_on_from_weights_says_so_on_its_card(tiles: Path, tmp_pa
     spec = resolve("espcn_x2")
     command = ["train", "espcn_x2", "--tiles", str(tiles), "--steps", "4", "--out", str(tmp_path / "out")]
     assert RUNNER.invoke(app, [*command, "--start", "shipped"]).exit_code == 0
-    recipe = load_card(spec, tmp_path / "out").recipe
-    assert recipe.startswith(load_card(spec).recipe + "; from there 4 steps")
+    card, before = load_card(spec, tmp_path / "out"), load_card(spec)
+    assert card.recipe.startswith(before.recipe + "; from there 4 steps")
+    assert card.data.startswith(before.data + "; from there 8 luma tiles")
+    assert card.credits == (*before.credits, "drawing (there), CC-BY-4.0: p1.jpg")
     change = load_weights(spec, tmp_path / "out")["net.0.weight"] - load_weights(spec)["net.0.weight"]
     assert 0 < np.abs(change).max() < 0.1
+
+
+def test_the_licence_of_weights_goes_on(tiles: Path, tmp_path: Path) -> None:
+    spec = resolve("espcn_x2_zeros")
+    imported = dataclasses.replace(load_card(resolve("espcn_x2")), model=spec.canonical_id, licence="GPL-3.0-only")
+    save_weights(spec, load_weights(resolve("espcn_x2")), imported, tmp_path / "imported")
+    command = ["train", "espcn_x2_zeros", "--tiles", str(tiles), "--steps", "4", "--out", str(tmp_path / "out")]
+    assert RUNNER.invoke(app, [*command, "--start", str(tmp_path / "imported")]).exit_code == 0
+    assert load_card(spec, tmp_path / "out").licence == "GPL-3.0-only"
 
 
 def test_weights_that_no_run_can_start_from(tiles: Path, tmp_path: Path) -> None:

@@ -37,6 +37,17 @@ def new_card(
     )
 
 
+def continued_card(card: ModelCard, start: ModelCard) -> ModelCard:
+    """The card of weights that went on from those of `start`: what it owes to others, and its licence, go on too."""
+    return dataclasses.replace(
+        card,
+        recipe=f"{start.recipe}; from there {card.recipe}",
+        data=card.data if card.data == start.data else f"{start.data}; from there {card.data}",
+        credits=tuple(dict.fromkeys((*start.credits, *card.credits))),
+        licence=start.licence,
+    )
+
+
 def _drawn(emphasis: Mapping[str, float]) -> str:
     return "".join(f", {start}… drawn {factor:g} times as often" for start, factor in emphasis.items())
 

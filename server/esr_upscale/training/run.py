@@ -14,7 +14,7 @@ from esr_upscale.models import ModelSpec, load_card, load_weights, save_weights
 from esr_upscale.models.weights_file import weights_path
 from esr_upscale.nets.edge_sr import HEADS
 from esr_upscale.nets.engine import torch_threads
-from esr_upscale.training.cards import new_card
+from esr_upscale.training.cards import continued_card, new_card
 from esr_upscale.training.checkpoint import Checkpoint, Journal
 from esr_upscale.training.loop import Progress, Trainer, never, run, steps_in
 from esr_upscale.training.multi_layer import RATE, CropTrainer
@@ -115,8 +115,11 @@ def train(
             journal = Journal(_identity(spec, loaded, settings), steps)
         run(trainer, journal, report, checkpoint, stop)
         weights = trainer.weights()
-    recipe = _before(spec, settings) + trainer.recipe(journal.steps)
-    save_weights(spec, weights, new_card(spec, recipe, tiles, len(loaded), settings.seed, settings.emphasis), out)
+    recipe = trainer.recipe(journal.steps)
+    card = new_card(spec, recipe, tiles, len(loaded), settings.seed, settings.emphasis)
+    if settings.start:
+        card = continued_card(card, load_card(spec, *_places(spec, settings)))
+    save_weights(spec, weights, card, out)
     checkpoint.finish(journal)
     return journal
 
@@ -137,10 +140,6 @@ def _places(spec: ModelSpec, settings: TrainingSettings) -> tuple[Path, ...]:
     if places and weights_path(spec, *places).parent != places[0]:  # found among the shipped ones
         raise InvalidInputError(f'{places[0]} has no weights of {spec.canonical_id}; start = "{SHIPPED}" takes ours')
     return places
-
-
-def _before(spec: ModelSpec, settings: TrainingSettings) -> str:
-    return f"{load_card(spec, *_places(spec, settings)).recipe}; from there " if settings.start else ""
 
 
 def _identity(spec: ModelSpec, tiles: list[Tile], settings: TrainingSettings) -> dict[str, Any]:
