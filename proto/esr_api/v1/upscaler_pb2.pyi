@@ -21,6 +21,19 @@ class ChromaLocation(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     CHROMA_LOCATION_TOP: _ClassVar[ChromaLocation]
     CHROMA_LOCATION_BOTTOMLEFT: _ClassVar[ChromaLocation]
     CHROMA_LOCATION_BOTTOM: _ClassVar[ChromaLocation]
+
+class DropReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    DROP_REASON_UNSPECIFIED: _ClassVar[DropReason]
+    DROP_REASON_SUPERSEDED: _ClassVar[DropReason]
+    DROP_REASON_LATE: _ClassVar[DropReason]
+
+class DeliveryPolicy(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    DELIVERY_POLICY_UNSPECIFIED: _ClassVar[DeliveryPolicy]
+    DELIVERY_POLICY_LOSSLESS: _ClassVar[DeliveryPolicy]
+    DELIVERY_POLICY_LATEST: _ClassVar[DeliveryPolicy]
+    DELIVERY_POLICY_DEADLINE: _ClassVar[DeliveryPolicy]
 COLOR_RANGE_UNSPECIFIED: ColorRange
 COLOR_RANGE_LIMITED: ColorRange
 COLOR_RANGE_FULL: ColorRange
@@ -31,6 +44,13 @@ CHROMA_LOCATION_TOPLEFT: ChromaLocation
 CHROMA_LOCATION_TOP: ChromaLocation
 CHROMA_LOCATION_BOTTOMLEFT: ChromaLocation
 CHROMA_LOCATION_BOTTOM: ChromaLocation
+DROP_REASON_UNSPECIFIED: DropReason
+DROP_REASON_SUPERSEDED: DropReason
+DROP_REASON_LATE: DropReason
+DELIVERY_POLICY_UNSPECIFIED: DeliveryPolicy
+DELIVERY_POLICY_LOSSLESS: DeliveryPolicy
+DELIVERY_POLICY_LATEST: DeliveryPolicy
+DELIVERY_POLICY_DEADLINE: DeliveryPolicy
 
 class Rational(_message.Message):
     __slots__ = ("num", "den")
@@ -85,15 +105,23 @@ class StageSeconds(_message.Message):
     def __init__(self, decode: _Optional[float] = ..., queue: _Optional[float] = ..., luma: _Optional[float] = ..., chroma: _Optional[float] = ..., encode: _Optional[float] = ...) -> None: ...
 
 class Plane(_message.Message):
-    __slots__ = ("data", "stride")
+    __slots__ = ("data", "stride", "offset")
     DATA_FIELD_NUMBER: _ClassVar[int]
     STRIDE_FIELD_NUMBER: _ClassVar[int]
+    OFFSET_FIELD_NUMBER: _ClassVar[int]
     data: bytes
     stride: int
-    def __init__(self, data: _Optional[bytes] = ..., stride: _Optional[int] = ...) -> None: ...
+    offset: int
+    def __init__(self, data: _Optional[bytes] = ..., stride: _Optional[int] = ..., offset: _Optional[int] = ...) -> None: ...
+
+class Slot(_message.Message):
+    __slots__ = ("index",)
+    INDEX_FIELD_NUMBER: _ClassVar[int]
+    index: int
+    def __init__(self, index: _Optional[int] = ...) -> None: ...
 
 class Frame(_message.Message):
-    __slots__ = ("sequence", "pts", "duration", "planes", "format", "interlaced", "corrupt", "stages")
+    __slots__ = ("sequence", "pts", "duration", "planes", "format", "interlaced", "corrupt", "stages", "model", "slot")
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     PTS_FIELD_NUMBER: _ClassVar[int]
     DURATION_FIELD_NUMBER: _ClassVar[int]
@@ -102,6 +130,8 @@ class Frame(_message.Message):
     INTERLACED_FIELD_NUMBER: _ClassVar[int]
     CORRUPT_FIELD_NUMBER: _ClassVar[int]
     STAGES_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    SLOT_FIELD_NUMBER: _ClassVar[int]
     sequence: int
     pts: int
     duration: int
@@ -110,10 +140,12 @@ class Frame(_message.Message):
     interlaced: bool
     corrupt: bool
     stages: StageSeconds
-    def __init__(self, sequence: _Optional[int] = ..., pts: _Optional[int] = ..., duration: _Optional[int] = ..., planes: _Optional[_Iterable[_Union[Plane, _Mapping]]] = ..., format: _Optional[_Union[VideoFormat, _Mapping]] = ..., interlaced: bool = ..., corrupt: bool = ..., stages: _Optional[_Union[StageSeconds, _Mapping]] = ...) -> None: ...
+    model: str
+    slot: Slot
+    def __init__(self, sequence: _Optional[int] = ..., pts: _Optional[int] = ..., duration: _Optional[int] = ..., planes: _Optional[_Iterable[_Union[Plane, _Mapping]]] = ..., format: _Optional[_Union[VideoFormat, _Mapping]] = ..., interlaced: bool = ..., corrupt: bool = ..., stages: _Optional[_Union[StageSeconds, _Mapping]] = ..., model: _Optional[str] = ..., slot: _Optional[_Union[Slot, _Mapping]] = ...) -> None: ...
 
 class Packet(_message.Message):
-    __slots__ = ("sequence", "pts", "dts", "duration", "is_keyframe", "data", "new_extradata", "stages")
+    __slots__ = ("sequence", "pts", "dts", "duration", "is_keyframe", "data", "new_extradata", "stages", "model")
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     PTS_FIELD_NUMBER: _ClassVar[int]
     DTS_FIELD_NUMBER: _ClassVar[int]
@@ -122,6 +154,7 @@ class Packet(_message.Message):
     DATA_FIELD_NUMBER: _ClassVar[int]
     NEW_EXTRADATA_FIELD_NUMBER: _ClassVar[int]
     STAGES_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
     sequence: int
     pts: int
     dts: int
@@ -130,7 +163,18 @@ class Packet(_message.Message):
     data: bytes
     new_extradata: bytes
     stages: StageSeconds
-    def __init__(self, sequence: _Optional[int] = ..., pts: _Optional[int] = ..., dts: _Optional[int] = ..., duration: _Optional[int] = ..., is_keyframe: bool = ..., data: _Optional[bytes] = ..., new_extradata: _Optional[bytes] = ..., stages: _Optional[_Union[StageSeconds, _Mapping]] = ...) -> None: ...
+    model: str
+    def __init__(self, sequence: _Optional[int] = ..., pts: _Optional[int] = ..., dts: _Optional[int] = ..., duration: _Optional[int] = ..., is_keyframe: bool = ..., data: _Optional[bytes] = ..., new_extradata: _Optional[bytes] = ..., stages: _Optional[_Union[StageSeconds, _Mapping]] = ..., model: _Optional[str] = ...) -> None: ...
+
+class Dropped(_message.Message):
+    __slots__ = ("sequence", "pts", "reason")
+    SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    PTS_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    sequence: int
+    pts: int
+    reason: DropReason
+    def __init__(self, sequence: _Optional[int] = ..., pts: _Optional[int] = ..., reason: _Optional[_Union[DropReason, str]] = ...) -> None: ...
 
 class RawInput(_message.Message):
     __slots__ = ("format", "time_base")
@@ -177,50 +221,102 @@ class EncodedOutput(_message.Message):
     global_header: bool
     def __init__(self, codec: _Optional[str] = ..., options: _Optional[_Mapping[str, str]] = ..., frame_rate: _Optional[_Union[Rational, _Mapping]] = ..., global_header: bool = ...) -> None: ...
 
+class Delivery(_message.Message):
+    __slots__ = ("policy", "deadline_s")
+    POLICY_FIELD_NUMBER: _ClassVar[int]
+    DEADLINE_S_FIELD_NUMBER: _ClassVar[int]
+    policy: DeliveryPolicy
+    deadline_s: float
+    def __init__(self, policy: _Optional[_Union[DeliveryPolicy, str]] = ..., deadline_s: _Optional[float] = ...) -> None: ...
+
+class SharedMemory(_message.Message):
+    __slots__ = ("pid", "fd", "name", "input_slots", "input_slot_bytes", "output_slots", "output_slot_bytes")
+    PID_FIELD_NUMBER: _ClassVar[int]
+    FD_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    INPUT_SLOTS_FIELD_NUMBER: _ClassVar[int]
+    INPUT_SLOT_BYTES_FIELD_NUMBER: _ClassVar[int]
+    OUTPUT_SLOTS_FIELD_NUMBER: _ClassVar[int]
+    OUTPUT_SLOT_BYTES_FIELD_NUMBER: _ClassVar[int]
+    pid: int
+    fd: int
+    name: str
+    input_slots: int
+    input_slot_bytes: int
+    output_slots: int
+    output_slot_bytes: int
+    def __init__(self, pid: _Optional[int] = ..., fd: _Optional[int] = ..., name: _Optional[str] = ..., input_slots: _Optional[int] = ..., input_slot_bytes: _Optional[int] = ..., output_slots: _Optional[int] = ..., output_slot_bytes: _Optional[int] = ...) -> None: ...
+
 class UpscaleConfig(_message.Message):
-    __slots__ = ("model", "raw_input", "encoded_input", "raw_output", "encoded_output", "deinterlace")
+    __slots__ = ("model", "raw_input", "encoded_input", "raw_output", "encoded_output", "deinterlace", "delivery", "ladder", "target_fps", "shared_memory")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     RAW_INPUT_FIELD_NUMBER: _ClassVar[int]
     ENCODED_INPUT_FIELD_NUMBER: _ClassVar[int]
     RAW_OUTPUT_FIELD_NUMBER: _ClassVar[int]
     ENCODED_OUTPUT_FIELD_NUMBER: _ClassVar[int]
     DEINTERLACE_FIELD_NUMBER: _ClassVar[int]
+    DELIVERY_FIELD_NUMBER: _ClassVar[int]
+    LADDER_FIELD_NUMBER: _ClassVar[int]
+    TARGET_FPS_FIELD_NUMBER: _ClassVar[int]
+    SHARED_MEMORY_FIELD_NUMBER: _ClassVar[int]
     model: str
     raw_input: RawInput
     encoded_input: EncodedInput
     raw_output: RawOutput
     encoded_output: EncodedOutput
     deinterlace: str
-    def __init__(self, model: _Optional[str] = ..., raw_input: _Optional[_Union[RawInput, _Mapping]] = ..., encoded_input: _Optional[_Union[EncodedInput, _Mapping]] = ..., raw_output: _Optional[_Union[RawOutput, _Mapping]] = ..., encoded_output: _Optional[_Union[EncodedOutput, _Mapping]] = ..., deinterlace: _Optional[str] = ...) -> None: ...
+    delivery: Delivery
+    ladder: _containers.RepeatedScalarFieldContainer[str]
+    target_fps: Rational
+    shared_memory: SharedMemory
+    def __init__(self, model: _Optional[str] = ..., raw_input: _Optional[_Union[RawInput, _Mapping]] = ..., encoded_input: _Optional[_Union[EncodedInput, _Mapping]] = ..., raw_output: _Optional[_Union[RawOutput, _Mapping]] = ..., encoded_output: _Optional[_Union[EncodedOutput, _Mapping]] = ..., deinterlace: _Optional[str] = ..., delivery: _Optional[_Union[Delivery, _Mapping]] = ..., ladder: _Optional[_Iterable[str]] = ..., target_fps: _Optional[_Union[Rational, _Mapping]] = ..., shared_memory: _Optional[_Union[SharedMemory, _Mapping]] = ...) -> None: ...
+
+class SwitchModel(_message.Message):
+    __slots__ = ("model",)
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    def __init__(self, model: _Optional[str] = ...) -> None: ...
 
 class UpscaleRequest(_message.Message):
-    __slots__ = ("config", "frame", "packet")
+    __slots__ = ("config", "frame", "packet", "switch_model", "freed_output_slots")
     CONFIG_FIELD_NUMBER: _ClassVar[int]
     FRAME_FIELD_NUMBER: _ClassVar[int]
     PACKET_FIELD_NUMBER: _ClassVar[int]
+    SWITCH_MODEL_FIELD_NUMBER: _ClassVar[int]
+    FREED_OUTPUT_SLOTS_FIELD_NUMBER: _ClassVar[int]
     config: UpscaleConfig
     frame: Frame
     packet: Packet
-    def __init__(self, config: _Optional[_Union[UpscaleConfig, _Mapping]] = ..., frame: _Optional[_Union[Frame, _Mapping]] = ..., packet: _Optional[_Union[Packet, _Mapping]] = ...) -> None: ...
+    switch_model: SwitchModel
+    freed_output_slots: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, config: _Optional[_Union[UpscaleConfig, _Mapping]] = ..., frame: _Optional[_Union[Frame, _Mapping]] = ..., packet: _Optional[_Union[Packet, _Mapping]] = ..., switch_model: _Optional[_Union[SwitchModel, _Mapping]] = ..., freed_output_slots: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class Negotiated(_message.Message):
-    __slots__ = ("stream_id", "model", "engine", "scale", "output_format", "time_base")
+    __slots__ = ("stream_id", "model", "engine", "scale", "output_format", "time_base", "shared_memory", "shared_memory_refusal", "delivery", "ladder")
     STREAM_ID_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
     ENGINE_FIELD_NUMBER: _ClassVar[int]
     SCALE_FIELD_NUMBER: _ClassVar[int]
     OUTPUT_FORMAT_FIELD_NUMBER: _ClassVar[int]
     TIME_BASE_FIELD_NUMBER: _ClassVar[int]
+    SHARED_MEMORY_FIELD_NUMBER: _ClassVar[int]
+    SHARED_MEMORY_REFUSAL_FIELD_NUMBER: _ClassVar[int]
+    DELIVERY_FIELD_NUMBER: _ClassVar[int]
+    LADDER_FIELD_NUMBER: _ClassVar[int]
     stream_id: str
     model: str
     engine: str
     scale: int
     output_format: VideoFormat
     time_base: Rational
-    def __init__(self, stream_id: _Optional[str] = ..., model: _Optional[str] = ..., engine: _Optional[str] = ..., scale: _Optional[int] = ..., output_format: _Optional[_Union[VideoFormat, _Mapping]] = ..., time_base: _Optional[_Union[Rational, _Mapping]] = ...) -> None: ...
+    shared_memory: bool
+    shared_memory_refusal: str
+    delivery: Delivery
+    ladder: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, stream_id: _Optional[str] = ..., model: _Optional[str] = ..., engine: _Optional[str] = ..., scale: _Optional[int] = ..., output_format: _Optional[_Union[VideoFormat, _Mapping]] = ..., time_base: _Optional[_Union[Rational, _Mapping]] = ..., shared_memory: bool = ..., shared_memory_refusal: _Optional[str] = ..., delivery: _Optional[_Union[Delivery, _Mapping]] = ..., ladder: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class StreamStatistics(_message.Message):
-    __slots__ = ("frames_in", "frames_out", "frames_failed", "packets_in", "packets_out", "packets_skipped", "elapsed_s", "stages")
+    __slots__ = ("frames_in", "frames_out", "frames_failed", "packets_in", "packets_out", "packets_skipped", "elapsed_s", "stages", "frames_dropped", "model_switches")
     FRAMES_IN_FIELD_NUMBER: _ClassVar[int]
     FRAMES_OUT_FIELD_NUMBER: _ClassVar[int]
     FRAMES_FAILED_FIELD_NUMBER: _ClassVar[int]
@@ -229,6 +325,8 @@ class StreamStatistics(_message.Message):
     PACKETS_SKIPPED_FIELD_NUMBER: _ClassVar[int]
     ELAPSED_S_FIELD_NUMBER: _ClassVar[int]
     STAGES_FIELD_NUMBER: _ClassVar[int]
+    FRAMES_DROPPED_FIELD_NUMBER: _ClassVar[int]
+    MODEL_SWITCHES_FIELD_NUMBER: _ClassVar[int]
     frames_in: int
     frames_out: int
     frames_failed: int
@@ -237,19 +335,23 @@ class StreamStatistics(_message.Message):
     packets_skipped: int
     elapsed_s: float
     stages: StageSeconds
-    def __init__(self, frames_in: _Optional[int] = ..., frames_out: _Optional[int] = ..., frames_failed: _Optional[int] = ..., packets_in: _Optional[int] = ..., packets_out: _Optional[int] = ..., packets_skipped: _Optional[int] = ..., elapsed_s: _Optional[float] = ..., stages: _Optional[_Union[StageSeconds, _Mapping]] = ...) -> None: ...
+    frames_dropped: int
+    model_switches: int
+    def __init__(self, frames_in: _Optional[int] = ..., frames_out: _Optional[int] = ..., frames_failed: _Optional[int] = ..., packets_in: _Optional[int] = ..., packets_out: _Optional[int] = ..., packets_skipped: _Optional[int] = ..., elapsed_s: _Optional[float] = ..., stages: _Optional[_Union[StageSeconds, _Mapping]] = ..., frames_dropped: _Optional[int] = ..., model_switches: _Optional[int] = ...) -> None: ...
 
 class UpscaleResponse(_message.Message):
-    __slots__ = ("negotiated", "frame", "packet", "statistics")
+    __slots__ = ("negotiated", "frame", "packet", "statistics", "dropped")
     NEGOTIATED_FIELD_NUMBER: _ClassVar[int]
     FRAME_FIELD_NUMBER: _ClassVar[int]
     PACKET_FIELD_NUMBER: _ClassVar[int]
     STATISTICS_FIELD_NUMBER: _ClassVar[int]
+    DROPPED_FIELD_NUMBER: _ClassVar[int]
     negotiated: Negotiated
     frame: Frame
     packet: Packet
     statistics: StreamStatistics
-    def __init__(self, negotiated: _Optional[_Union[Negotiated, _Mapping]] = ..., frame: _Optional[_Union[Frame, _Mapping]] = ..., packet: _Optional[_Union[Packet, _Mapping]] = ..., statistics: _Optional[_Union[StreamStatistics, _Mapping]] = ...) -> None: ...
+    dropped: Dropped
+    def __init__(self, negotiated: _Optional[_Union[Negotiated, _Mapping]] = ..., frame: _Optional[_Union[Frame, _Mapping]] = ..., packet: _Optional[_Union[Packet, _Mapping]] = ..., statistics: _Optional[_Union[StreamStatistics, _Mapping]] = ..., dropped: _Optional[_Union[Dropped, _Mapping]] = ...) -> None: ...
 
 class UpscaleImageRequest(_message.Message):
     __slots__ = ("model", "format", "frame")
@@ -278,7 +380,7 @@ class ListModelsRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class ModelInfo(_message.Message):
-    __slots__ = ("model", "alias", "paper_id", "family", "scale", "parameters", "macs_per_pixel", "psnr_db", "engine", "loaded")
+    __slots__ = ("model", "alias", "paper_id", "family", "scale", "parameters", "macs_per_pixel", "psnr_db", "engine", "loaded", "seconds_per_frame", "seconds_per_pixel")
     class PsnrDbEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -296,6 +398,8 @@ class ModelInfo(_message.Message):
     PSNR_DB_FIELD_NUMBER: _ClassVar[int]
     ENGINE_FIELD_NUMBER: _ClassVar[int]
     LOADED_FIELD_NUMBER: _ClassVar[int]
+    SECONDS_PER_FRAME_FIELD_NUMBER: _ClassVar[int]
+    SECONDS_PER_PIXEL_FIELD_NUMBER: _ClassVar[int]
     model: str
     alias: str
     paper_id: str
@@ -306,10 +410,36 @@ class ModelInfo(_message.Message):
     psnr_db: _containers.ScalarMap[str, float]
     engine: str
     loaded: bool
-    def __init__(self, model: _Optional[str] = ..., alias: _Optional[str] = ..., paper_id: _Optional[str] = ..., family: _Optional[str] = ..., scale: _Optional[int] = ..., parameters: _Optional[int] = ..., macs_per_pixel: _Optional[int] = ..., psnr_db: _Optional[_Mapping[str, float]] = ..., engine: _Optional[str] = ..., loaded: bool = ...) -> None: ...
+    seconds_per_frame: float
+    seconds_per_pixel: float
+    def __init__(self, model: _Optional[str] = ..., alias: _Optional[str] = ..., paper_id: _Optional[str] = ..., family: _Optional[str] = ..., scale: _Optional[int] = ..., parameters: _Optional[int] = ..., macs_per_pixel: _Optional[int] = ..., psnr_db: _Optional[_Mapping[str, float]] = ..., engine: _Optional[str] = ..., loaded: bool = ..., seconds_per_frame: _Optional[float] = ..., seconds_per_pixel: _Optional[float] = ...) -> None: ...
 
 class ListModelsResponse(_message.Message):
     __slots__ = ("models",)
     MODELS_FIELD_NUMBER: _ClassVar[int]
     models: _containers.RepeatedCompositeFieldContainer[ModelInfo]
     def __init__(self, models: _Optional[_Iterable[_Union[ModelInfo, _Mapping]]] = ...) -> None: ...
+
+class LoadModelRequest(_message.Message):
+    __slots__ = ("model",)
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    def __init__(self, model: _Optional[str] = ...) -> None: ...
+
+class LoadModelResponse(_message.Message):
+    __slots__ = ("model",)
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    model: ModelInfo
+    def __init__(self, model: _Optional[_Union[ModelInfo, _Mapping]] = ...) -> None: ...
+
+class UnloadModelRequest(_message.Message):
+    __slots__ = ("model",)
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    def __init__(self, model: _Optional[str] = ...) -> None: ...
+
+class UnloadModelResponse(_message.Message):
+    __slots__ = ("model",)
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    model: ModelInfo
+    def __init__(self, model: _Optional[_Union[ModelInfo, _Mapping]] = ...) -> None: ...

@@ -49,6 +49,16 @@ class UpscalerServiceStub(object):
                 request_serializer=esr__api_dot_v1_dot_upscaler__pb2.ListModelsRequest.SerializeToString,
                 response_deserializer=esr__api_dot_v1_dot_upscaler__pb2.ListModelsResponse.FromString,
                 _registered_method=True)
+        self.LoadModel = channel.unary_unary(
+                '/esr_api.v1.UpscalerService/LoadModel',
+                request_serializer=esr__api_dot_v1_dot_upscaler__pb2.LoadModelRequest.SerializeToString,
+                response_deserializer=esr__api_dot_v1_dot_upscaler__pb2.LoadModelResponse.FromString,
+                _registered_method=True)
+        self.UnloadModel = channel.unary_unary(
+                '/esr_api.v1.UpscalerService/UnloadModel',
+                request_serializer=esr__api_dot_v1_dot_upscaler__pb2.UnloadModelRequest.SerializeToString,
+                response_deserializer=esr__api_dot_v1_dot_upscaler__pb2.UnloadModelResponse.FromString,
+                _registered_method=True)
 
 
 class UpscalerServiceServicer(object):
@@ -77,6 +87,20 @@ class UpscalerServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def LoadModel(self, request, context):
+        """For an administrator, who says `authorization: Bearer TOKEN` in the metadata. Streams go on meanwhile.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UnloadModel(self, request, context):
+        """As LoadModel. Streams that run the model keep it to their end, unless a ladder has other rungs for them.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_UpscalerServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -94,6 +118,16 @@ def add_UpscalerServiceServicer_to_server(servicer, server):
                     servicer.ListModels,
                     request_deserializer=esr__api_dot_v1_dot_upscaler__pb2.ListModelsRequest.FromString,
                     response_serializer=esr__api_dot_v1_dot_upscaler__pb2.ListModelsResponse.SerializeToString,
+            ),
+            'LoadModel': grpc.unary_unary_rpc_method_handler(
+                    servicer.LoadModel,
+                    request_deserializer=esr__api_dot_v1_dot_upscaler__pb2.LoadModelRequest.FromString,
+                    response_serializer=esr__api_dot_v1_dot_upscaler__pb2.LoadModelResponse.SerializeToString,
+            ),
+            'UnloadModel': grpc.unary_unary_rpc_method_handler(
+                    servicer.UnloadModel,
+                    request_deserializer=esr__api_dot_v1_dot_upscaler__pb2.UnloadModelRequest.FromString,
+                    response_serializer=esr__api_dot_v1_dot_upscaler__pb2.UnloadModelResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -177,6 +211,60 @@ class UpscalerService(object):
             '/esr_api.v1.UpscalerService/ListModels',
             esr__api_dot_v1_dot_upscaler__pb2.ListModelsRequest.SerializeToString,
             esr__api_dot_v1_dot_upscaler__pb2.ListModelsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def LoadModel(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/esr_api.v1.UpscalerService/LoadModel',
+            esr__api_dot_v1_dot_upscaler__pb2.LoadModelRequest.SerializeToString,
+            esr__api_dot_v1_dot_upscaler__pb2.LoadModelResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UnloadModel(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/esr_api.v1.UpscalerService/UnloadModel',
+            esr__api_dot_v1_dot_upscaler__pb2.UnloadModelRequest.SerializeToString,
+            esr__api_dot_v1_dot_upscaler__pb2.UnloadModelResponse.FromString,
             options,
             channel_credentials,
             insecure,

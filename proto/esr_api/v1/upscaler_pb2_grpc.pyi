@@ -43,6 +43,18 @@ class UpscalerServiceStub:
     ]
     """Every model that this server can run."""
 
+    LoadModel: grpc.UnaryUnaryMultiCallable[
+        esr_api.v1.upscaler_pb2.LoadModelRequest,
+        esr_api.v1.upscaler_pb2.LoadModelResponse,
+    ]
+    """For an administrator, who says `authorization: Bearer TOKEN` in the metadata. Streams go on meanwhile."""
+
+    UnloadModel: grpc.UnaryUnaryMultiCallable[
+        esr_api.v1.upscaler_pb2.UnloadModelRequest,
+        esr_api.v1.upscaler_pb2.UnloadModelResponse,
+    ]
+    """As LoadModel. Streams that run the model keep it to their end, unless a ladder has other rungs for them."""
+
 class UpscalerServiceAsyncStub:
     Upscale: grpc.aio.StreamStreamMultiCallable[
         esr_api.v1.upscaler_pb2.UpscaleRequest,
@@ -64,6 +76,18 @@ class UpscalerServiceAsyncStub:
         esr_api.v1.upscaler_pb2.ListModelsResponse,
     ]
     """Every model that this server can run."""
+
+    LoadModel: grpc.aio.UnaryUnaryMultiCallable[
+        esr_api.v1.upscaler_pb2.LoadModelRequest,
+        esr_api.v1.upscaler_pb2.LoadModelResponse,
+    ]
+    """For an administrator, who says `authorization: Bearer TOKEN` in the metadata. Streams go on meanwhile."""
+
+    UnloadModel: grpc.aio.UnaryUnaryMultiCallable[
+        esr_api.v1.upscaler_pb2.UnloadModelRequest,
+        esr_api.v1.upscaler_pb2.UnloadModelResponse,
+    ]
+    """As LoadModel. Streams that run the model keep it to their end, unless a ladder has other rungs for them."""
 
 class UpscalerServiceServicer(metaclass=abc.ABCMeta):
     @abc.abstractmethod
@@ -92,5 +116,21 @@ class UpscalerServiceServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[esr_api.v1.upscaler_pb2.ListModelsResponse, collections.abc.Awaitable[esr_api.v1.upscaler_pb2.ListModelsResponse]]:
         """Every model that this server can run."""
+
+    @abc.abstractmethod
+    def LoadModel(
+        self,
+        request: esr_api.v1.upscaler_pb2.LoadModelRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[esr_api.v1.upscaler_pb2.LoadModelResponse, collections.abc.Awaitable[esr_api.v1.upscaler_pb2.LoadModelResponse]]:
+        """For an administrator, who says `authorization: Bearer TOKEN` in the metadata. Streams go on meanwhile."""
+
+    @abc.abstractmethod
+    def UnloadModel(
+        self,
+        request: esr_api.v1.upscaler_pb2.UnloadModelRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[esr_api.v1.upscaler_pb2.UnloadModelResponse, collections.abc.Awaitable[esr_api.v1.upscaler_pb2.UnloadModelResponse]]:
+        """As LoadModel. Streams that run the model keep it to their end, unless a ladder has other rungs for them."""
 
 def add_UpscalerServiceServicer_to_server(servicer: UpscalerServiceServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...
