@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from pathlib import Path
 from typing import Annotated
@@ -16,10 +16,11 @@ from typing import Annotated
 import typer
 
 from esr_server import status
+from esr_server.capacity import Capacity, CapacitySettings, Demand
 from esr_server.config import Limits, SchedulerSettings, ServerSettings
 from esr_server.http import HttpServer, Page
 from esr_server.metrics import Metrics
-from esr_server.models import ModelPool
+from esr_server.models import ModelPool, ServedModel
 from esr_server.rpc.call import House
 from esr_server.rpc.server import GrpcServer
 from esr_server.scheduler import Scheduler
@@ -27,6 +28,10 @@ from esr_upscale.engine import DEVICES, ENGINES, EngineSettings
 from esr_upscale.errors import UpscaleError
 
 _log = logging.getLogger("esr_server")
+
+_SIZES = ((480, 270), (960, 540), (1280, 720), (1920, 1080))
+_FPS = 30.0
+_TOKEN = "ESR_ADMIN_TOKEN"
 
 
 class Server:
@@ -44,7 +49,10 @@ class Server:
         self.models = ModelPool(settings.engine, settings.models[0], self.metrics)
         for name in settings.models:
             self.models.get(name)
-        self.grpc = GrpcServer(House(settings, self.models, self.scheduler, self.metrics))
+        frames_at_once = max(1, (os.cpu_count() or 1) // settings.engine.threads_of_frame)
+        self.capacity: Capacity[ServedModel] = Capacity(settings.capacity, frames_at_once)
+        self.metrics.watch_capacity(lambda: self.capacity.load, self._accepts)
+        self.grpc = GrpcServer(House(settings, self.models, self.scheduler, self.capacity, self.metrics))
         self.http = HttpServer(settings.http, self._routes()) if settings.http else None
 
     async def start(self) -> None:
@@ -60,6 +68,12 @@ class Server:
             await asyncio.to_thread(self.http.close)
         self.scheduler.close()
         return finished
+
+    def _accepts(self) -> Iterable[tuple[str, str, bool]]:
+        """For each loaded model and size: its name, the size, and whether one more stream of it would be taken in."""
+        for model in self.models.loaded:
+            for width, height in _SIZES:
+                yield model.name, f"{width}x{height}", self.capacity.fits(Demand((model,), _FPS, width * height))
 
     def _routes(self) -> dict[str, Callable[[str], Page]]:
         return {"/": self._status, "/metrics": self._metrics, "/healthz": self._healthz, "/readyz": self._readyz}
@@ -128,6 +142,9 @@ def esr_serve(
     ] = None,
     workers: Annotated[int, typer.Option(min=1, help="Frames worked on at once.")] = SchedulerSettings().workers,
     max_streams: Annotated[int, typer.Option(min=1, help="Streams at once.")] = SchedulerSettings().max_streams,
+    max_load: Annotated[
+        float, typer.Option(min=0.01, help="Of the machine, that streams with a declared rate may ask for together.")
+    ] = CapacitySettings().max_load,
     max_pixels: Annotated[int, typer.Option(min=1, help="Pixels of an input picture.")] = Limits().max_pixels,
     max_output_pixels: Annotated[
         int, typer.Option(min=1, help="Pixels of an output picture.")
@@ -150,6 +167,8 @@ def esr_serve(
             engine=EngineSettings(engine=engine, device=device, threads=threads, kernels=kernels),
             limits=Limits(max_pixels=max_pixels, max_output_pixels=max_output_pixels),
             scheduler=SchedulerSettings(workers=workers, max_streams=max_streams),
+            capacity=CapacitySettings(max_load=max_load),
+            admin_token=os.environ.get(_TOKEN) or None,
             grace_s=grace,
         )
         asyncio.run(serve(settings, until_stdin_closes=exit_with_stdin))

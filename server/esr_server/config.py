@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 
+from esr_server.capacity import CapacitySettings
 from esr_upscale.engine import EngineSettings
 from esr_upscale.errors import FrameError, LimitError
 from esr_upscale.frame import PIXEL_FORMATS
@@ -73,6 +74,9 @@ class SchedulerSettings:
     """Streams that run at the same time; one more is refused."""
     queue_items: int = 2
     """Frames or packets that wait on each side of a stream's session before its sender is made to wait."""
+    deadline_items: int = 8
+    """Frames that wait before the session of a stream that is delivered by deadline; one more, and the oldest is
+    dropped."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +92,9 @@ class ServerSettings:
     engine: EngineSettings = field(default_factory=EngineSettings)
     limits: Limits = field(default_factory=Limits)
     scheduler: SchedulerSettings = field(default_factory=SchedulerSettings)
+    capacity: CapacitySettings = field(default_factory=CapacitySettings)
+    admin_token: str | None = field(default=None, repr=False)
+    """What an administrator says; None: nobody is one."""
     config_timeout_s: float = 10.0
     """How long a stream may take to say its config."""
     grace_s: float = 30.0

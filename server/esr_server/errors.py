@@ -2,10 +2,13 @@
 
 ServiceError
 ├── ProtocolError     messages in an order that the contract does not know
-├── AccountError      a stream that ends with fewer frames out than in
+├── ConfigError       a stream that is asked to be what cannot be
+├── AccountError      a stream that ends with a frame not accounted for
 ├── RefusedError      a stream that is not taken in
 │   ├── DrainingError   the server shuts down; another one will take the stream
-│   └── BusyError       as many streams run as the server was configured for
+│   ├── BusyError       as many streams run as the server was configured for
+│   └── OverloadedError the machine's time is promised to others
+├── UnauthenticatedError  an administrator's call without the token, ForbiddenError: nobody is one here
 └── StageDiedError    something in a stage asked for the whole process to end
 
 `esr_server.rpc.errors` has the one table from these, and from the engine's, to status codes.
@@ -22,6 +25,10 @@ class ProtocolError(ServiceError):
     """Messages in an order that the contract does not know."""
 
 
+class ConfigError(ServiceError):
+    """A stream was asked to be what cannot be: a ladder of two scales, a rate without a size."""
+
+
 class AccountError(ServiceError):
     """A stream came to its end, and not every frame of it came out: a fault of ours."""
 
@@ -36,6 +43,18 @@ class DrainingError(RefusedError):
 
 class BusyError(RefusedError):
     """The server runs as many streams as it was configured for."""
+
+
+class OverloadedError(RefusedError):
+    """What a stream asks for is more than the machine has left beside those that run."""
+
+
+class UnauthenticatedError(ServiceError):
+    """A call for administrators came without their token."""
+
+
+class ForbiddenError(ServiceError):
+    """A call for administrators, on a server that was given no token for them."""
 
 
 class StageDiedError(ServiceError):

@@ -9,7 +9,8 @@ from __future__ import annotations
 import threading
 import time
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 
 from prometheus_client import (
     CollectorRegistry,
@@ -24,6 +25,8 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
+from esr_server.delivery import DropReason
+from esr_server.realtime import Paced, RealTime
 from esr_server.session import StageTimes
 from esr_upscale.engine import LoadedModel
 
@@ -41,10 +44,12 @@ class Metrics:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.registry = CollectorRegistry()
         self._fps = _FrameRates(clock)
+        self._real_time = RealTime(clock)
         self._make_process_collectors()
         self._make_frame_series()
         self._make_stream_series()
         self._make_model_series()
+        self._make_real_time_series()
 
     def _make_process_collectors(self) -> None:
         self.registry.register(self._fps)
@@ -88,12 +93,69 @@ class Metrics:
             "esr_model_load_seconds", "Time to load a model and warm it up.", ["model"], registry=self.registry
         )
 
+    def _make_real_time_series(self) -> None:
+        self._dropped = Counter(
+            "esr_frames_dropped", "Frames that were not upscaled, by why.", ["reason"], registry=self.registry
+        )
+        self._late = Counter(
+            "esr_frames_late",
+            "Frames sent after they were due, of streams with a rate.",
+            ["model"],
+            registry=self.registry,
+        )
+        self._switches = Counter(
+            "esr_model_switches", "Changes of a stream's model.", ["from", "to"], registry=self.registry
+        )
+        self._rejections = Counter(
+            "esr_stream_rejections", "Streams that were not taken in, by why.", ["reason"], registry=self.registry
+        )
+        ratio = Gauge(
+            "esr_realtime_ratio",
+            "Media time delivered over time passed, over streams with a rate, in the last 5 seconds.",
+            registry=self.registry,
+        )
+        ratio.set_function(self._real_time.ratio)
+
+    def watch_capacity(self, load: Callable[[], float], accepts: Callable[[], Iterable[tuple[str, str, bool]]]) -> None:
+        """Show at every scrape what `load` says, and for each (model, size, yes or no) of `accepts` whether one more
+        stream would be taken in.
+        """
+        Gauge(
+            "esr_load", "What streams with a rate ask of the machine; 1 is all of it.", registry=self.registry
+        ).set_function(load)
+        self.registry.register(_Acceptance(accepts))
+
+    @contextmanager
+    def paced(self, fps: float | None) -> Iterator[Paced]:
+        """Count a stream, for as long as it runs, among those that should keep a rate, if it declared one."""
+        with self._real_time.stream(fps, self._count_late) as paced:
+            yield paced
+
+    def _count_late(self, model: str) -> None:
+        self._late.labels(model).inc()
+
+    def frame_dropped(self, model: str, reason: DropReason) -> None:
+        """A frame was not upscaled."""
+        self._frames.labels(model, "dropped").inc()
+        self._dropped.labels(reason.name.lower()).inc()
+
+    def model_switched(self, before: str, after: str) -> None:
+        """A stream goes on with another model."""
+        self._switches.labels(before, after).inc()
+
     def model_loaded(self, model: LoadedModel, load_s: float) -> None:
         """A model was loaded in `load_s` seconds."""
         spec = model.spec
         name = spec.canonical_id
         self._info.labels(name, spec.alias or "", spec.family, str(spec.scale), model.engine).set(1)
         self._load.labels(name).set(load_s)
+
+    def model_unloaded(self, model: LoadedModel) -> None:
+        """A model is no longer held."""
+        spec = model.spec
+        name = spec.canonical_id
+        self._info.remove(name, spec.alias or "", spec.family, str(spec.scale), model.engine)
+        self._load.remove(name)
 
     def stream_started(self) -> None:
         """A stream was admitted."""
@@ -104,9 +166,10 @@ class Metrics:
         self._active.dec()
         self._streams.labels(outcome).inc()
 
-    def stream_refused(self) -> None:
+    def stream_refused(self, reason: str) -> None:
         """A stream was not admitted."""
         self._streams.labels("refused").inc()
+        self._rejections.labels(reason).inc()
 
     def frame_sent(self, model: str, stages: StageTimes, send_s: float, latency_s: float) -> None:
         """A frame was upscaled and sent. A stage that it did not pass, in no time, is not observed."""
@@ -168,3 +231,20 @@ class _FrameRates(Collector):
         since = self._clock() - _FPS_WINDOW_S
         while times and times[0] <= since:
             times.popleft()
+
+
+class _Acceptance(Collector):
+    """`esr_can_accept`: asked when it is scraped."""
+
+    def __init__(self, accepts: Callable[[], Iterable[tuple[str, str, bool]]]) -> None:
+        self._accepts = accepts
+
+    def collect(self) -> Iterable[GaugeMetricFamily]:
+        family = GaugeMetricFamily(
+            "esr_can_accept",
+            "1 if one more stream of this size at 30 frames per second would be taken in.",
+            labels=["model", "size"],
+        )
+        for model, size, fits in self._accepts():
+            family.add_metric([model, size], float(fits))
+        yield family

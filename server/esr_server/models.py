@@ -1,24 +1,65 @@
-"""The models that this server holds: loaded once, kept, shared by all streams."""
+"""The models that this server holds: loaded once, measured, shared by all streams, and put in order for ladders."""
 
 from __future__ import annotations
 
 import logging
+import re
+import statistics
 import threading
 import time
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from esr_server.costs import Cost, measure
+from esr_server.errors import ConfigError
 from esr_upscale.engine import EngineSettings, LoadedModel, engine_name
-from esr_upscale.models import ModelCard, ModelSpec, list_models, load_card, load_weights, resolve
+from esr_upscale.models import SCALES, ModelCard, ModelSpec, list_models, load_card, load_weights, resolve
+from esr_upscale.upscaler import Upscaler
 
 log = logging.getLogger(__name__)
 
+_AUTO = re.compile(r"auto(?:_x(\d))?", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ServedModel:
+    """A model that is ready, and what a frame costs it here."""
+
+    model: LoadedModel
+    card: ModelCard
+    cost: Cost
+
+    @property
+    def name(self) -> str:
+        """Canonical id."""
+        return self.model.spec.canonical_id
+
+    @property
+    def scale(self) -> int:
+        """×2, ×3 or ×4."""
+        return self.model.spec.scale
+
+    @property
+    def engine(self) -> str:
+        """What runs it."""
+        return self.model.engine
+
+    @property
+    def upscaler(self) -> Upscaler:
+        """Frame → frame."""
+        return self.model.upscaler
+
 
 class LoadObserver(Protocol):
-    """Who wants to know of a loaded model."""
+    """Who wants to know which models are loaded."""
 
     def model_loaded(self, model: LoadedModel, load_s: float) -> None:
-        """`model` was loaded in `load_s` seconds, warm-up included."""
+        """`model` was loaded in `load_s` seconds, warm-up and measuring included."""
+        ...
+
+    def model_unloaded(self, model: LoadedModel) -> None:
+        """`model` is gone."""
         ...
 
 
@@ -29,35 +70,94 @@ class ModelEntry:
     spec: ModelSpec
     card: ModelCard
     engine: str
-    loaded: bool
+    cost: Cost | None
+    """None where the model is not loaded."""
+
+    @property
+    def loaded(self) -> bool:
+        """Whether a stream that asks for it begins at once."""
+        return self.cost is not None
 
 
 class ModelPool:
-    """Loads a model at its first use and keeps it. Safe to use from any thread."""
+    """Loads a model at its first use and keeps it. Safe to use from any thread; loading one keeps nobody waiting who
+    asks for another that is there.
+    """
 
     def __init__(self, settings: EngineSettings, default: str, observer: LoadObserver) -> None:
         self._settings = settings
         self._default = default
         self._observer = observer
-        self._loaded: dict[ModelSpec, LoadedModel] = {}
+        self._loaded: dict[ModelSpec, ServedModel] = {}
         self._engines: dict[ModelSpec, str] = {}
-        self._lock = threading.Lock()
+        self._loading = threading.Lock()
 
-    def get(self, name: str) -> LoadedModel:
+    def get(self, name: str) -> ServedModel:
         """The model of this alias, canonical id or paper id; the server's default for an empty name.
 
         Raises:
             UnknownModelError: there is no such model; WeightsError, EngineError: it cannot run here.
         """
         spec = resolve(name or self._default, list_models())
-        with self._lock:
+        if (served := self._loaded.get(spec)) is not None:
+            return served
+        with self._loading:
             if spec not in self._loaded:
-                self._loaded[spec] = self._load(spec)
+                self._loaded = {**self._loaded, spec: self._load(spec)}
             return self._loaded[spec]
+
+    def choose(self, name: str, ladder: Sequence[str]) -> tuple[ServedModel, ...]:
+        """The models that a stream may run, best first: those of its ladder, or of "auto", or the one of `name`.
+
+        Raises:
+            UnknownModelError, WeightsError, EngineError: as `get`.
+            ConfigError: both a ladder and a model, or models of more than one scale.
+        """
+        if ladder and name:
+            raise ConfigError(f"a stream has a model or a ladder, not both: leave out {name!r} or the ladder")
+        if ladder:
+            return ordered([self.get(each) for each in ladder])
+        if auto := _AUTO.fullmatch(name):
+            return self._auto(int(auto[1]) if auto[1] else self.get("").scale)
+        return (self.get(name),)
+
+    def unload(self, name: str) -> ModelEntry:
+        """Forget a model. Streams that hold it keep it to their end.
+
+        Raises:
+            UnknownModelError: there is no such model; ConfigError: it is not loaded, or it is the default.
+        """
+        spec = resolve(name, list_models())
+        if spec == resolve(self._default, list_models()):
+            raise ConfigError(f"{spec.canonical_id} is this server's default model and stays")
+        with self._loading:
+            if spec not in self._loaded:
+                raise ConfigError(f"{spec.canonical_id} is not loaded")
+            gone = self._loaded[spec]
+            self._loaded = {each: served for each, served in self._loaded.items() if each != spec}
+        self._observer.model_unloaded(gone.model)
+        return self.entry(spec)
+
+    @property
+    def loaded(self) -> tuple[ServedModel, ...]:
+        """Every model that is ready."""
+        return tuple(self._loaded.values())
 
     def entries(self) -> list[ModelEntry]:
         """Every model that can be served, loaded or not. Asking loads none."""
-        return [ModelEntry(spec, load_card(spec), self._engine(spec), spec in self._loaded) for spec in list_models()]
+        return [self.entry(spec) for spec in list_models()]
+
+    def entry(self, spec: ModelSpec) -> ModelEntry:
+        """One of them."""
+        served = self._loaded.get(spec)
+        return ModelEntry(spec, load_card(spec), self._engine(spec), served.cost if served else None)
+
+    def _auto(self, scale: int) -> tuple[ServedModel, ...]:
+        rungs = [served for served in self.loaded if served.scale == scale]
+        if not rungs:
+            known = ", ".join(f"×{each}" for each in SCALES if any(served.scale == each for served in self.loaded))
+            raise ConfigError(f"no model of ×{scale} is loaded here; there are some of {known}")
+        return ordered(rungs)
 
     def _engine(self, spec: ModelSpec) -> str:
         """What would run a model here, found out once."""
@@ -65,11 +165,39 @@ class ModelPool:
             self._engines[spec] = engine_name(spec, load_weights(spec), self._settings)
         return self._engines[spec]
 
-    def _load(self, spec: ModelSpec) -> LoadedModel:
+    def _load(self, spec: ModelSpec) -> ServedModel:
         started = time.perf_counter()
         model = LoadedModel(spec, load_weights(spec), self._settings)
         if model.fallback:
             log.warning("%s runs on %s: %s", spec.canonical_id, model.engine, model.fallback)
         model.warm_up()
+        served = ServedModel(model, load_card(spec), measure(model.upscaler))
         self._observer.model_loaded(model, time.perf_counter() - started)
-        return model
+        return served
+
+
+def ordered(models: Iterable[ServedModel]) -> tuple[ServedModel, ...]:
+    """The rungs of a ladder: best first by the PSNR of their cards, without those that a better one is as fast as.
+
+    Raises:
+        ConfigError: they are not all of one scale.
+    """
+    unique = {served.name: served for served in models}
+    scales = sorted({served.scale for served in unique.values()})
+    if len(scales) > 1:
+        named = ", ".join(f"×{scale}" for scale in scales)
+        raise ConfigError(f"the models of a ladder have one scale, not {named}: a stream's size does not change")
+    sets = set.intersection(*(set(served.card.psnr) for served in unique.values()))
+    rungs: list[ServedModel] = []
+    for served in sorted(unique.values(), key=lambda each: _quality(each, sets), reverse=True):
+        if not rungs or served.cost.of(_TYPICAL_PIXELS) < rungs[-1].cost.of(_TYPICAL_PIXELS):
+            rungs.append(served)
+    return tuple(rungs)
+
+
+_TYPICAL_PIXELS = 960 * 540
+
+
+def _quality(served: ServedModel, sets: set[str]) -> float:
+    """Mean PSNR over the sets that all rungs were judged by; by arithmetic where there are none."""
+    return statistics.mean(served.card.psnr[name] for name in sets) if sets else served.model.spec.macs

@@ -1,21 +1,27 @@
-"""Who may run and who waits: admission, the threads that do the work, and the queues of each stream.
+"""Who may run and who waits: the places, the threads that do the work, and the queues of each stream.
 
 A stream is three parties that never wait for each other beyond a bounded queue: a reader puts arrivals in, the stream's
 own task drives its session on a worker thread, a writer takes results out. A full queue makes the reader wait, and
-gRPC's flow control carries that to the client.
+gRPC's flow control carries that to the client; or it drops a frame, where the stream asked for that.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Protocol, TypeVar
 
 from esr_server.config import SchedulerSettings
+from esr_server.delivery import Delivery, Dropped, DropReason, Gate, Policy, gate
 from esr_server.errors import BusyError, DrainingError, StageDiedError
-from esr_server.session import Arrival, Result
+from esr_server.executor import DeadlineExecutor
+from esr_server.queues import BoundedQueue
+from esr_server.session import Account, Arrival, Result
+from esr_upscale.frame import Frame
 
 _T = TypeVar("_T")
 
@@ -23,21 +29,31 @@ _T = TypeVar("_T")
 class Stages(Protocol):
     """What the scheduler drives: a session, seen from here."""
 
-    def push(self, arrival: Arrival) -> Iterator[Result]:
-        """Take one item in; give what has become ready."""
+    account: Account
+    """What the stream has done so far."""
+
+    def push(self, arrival: Arrival, gate: Gate) -> Iterator[Result]:
+        """Take one item in; give what has become ready. `gate` says of a frame whether it is to be dropped."""
         ...
 
-    def flush(self) -> Iterator[Result]:
+    def flush(self, gate: Gate) -> Iterator[Result]:
         """Give what is still held."""
         ...
 
 
+_LOSSLESS = Delivery()
+
+
 class Scheduler:
-    """Admits streams and runs their work on a fixed set of threads, first come, first served, frame by frame."""
+    """Admits streams and runs their work on a fixed set of threads, frame by frame, what is due first before the rest.
+    What is due at no time, the work of streams without a declared rate, is done in the order in which it came.
+    """
 
     def __init__(self, settings: SchedulerSettings) -> None:
         self._settings = settings
-        self._executor = ThreadPoolExecutor(settings.workers, thread_name_prefix="esr-worker")
+        self._executor = DeadlineExecutor(settings.workers)
+        # Loading a model takes a second or more; on a worker's thread it would make frames wait.
+        self._loader = ThreadPoolExecutor(1, thread_name_prefix="esr-loader")
         self._active = 0
         self._streams: set[Stream] = set()
         self._draining = False
@@ -74,14 +90,21 @@ class Scheduler:
             if not self._active:
                 self._idle.set()
 
-    async def run(self, work: Callable[[], _T]) -> _T:
-        """Run `work` on a worker thread, in its turn."""
-        return await asyncio.get_running_loop().run_in_executor(self._executor, work)
+    async def run(self, work: Callable[[], _T], due_s: float = math.inf) -> _T:
+        """Run `work` on a worker thread, in its turn; it is due at `due_s` (`time.perf_counter` seconds)."""
+        return await asyncio.wrap_future(self._executor.submit(work, due_s))
+
+    async def load(self, work: Callable[[], _T]) -> _T:
+        """Run what takes long and has no frame waiting for it, such as loading a model, beside the workers."""
+        return await asyncio.get_running_loop().run_in_executor(self._loader, work)
 
     @contextmanager
-    def stream(self, session: Stages) -> Iterator[Stream]:
-        """Make the queues of one admitted stream, to be closed by its user within the context."""
-        stream = Stream(session, self, self._settings.queue_items)
+    def stream(self, session: Stages, delivery: Delivery = _LOSSLESS, *, evicts: bool = False) -> Iterator[Stream]:
+        """Make the queues of one admitted stream, to be closed by its user within the context.
+
+        With `evicts` frames may be dropped while they wait: they are raw, and no stage needs them for their neighbours.
+        """
+        stream = Stream(session, self, Queues(self._settings, delivery, evicts=evicts))
         self._streams.add(stream)
         try:
             yield stream
@@ -104,7 +127,8 @@ class Scheduler:
 
     def close(self) -> None:
         """Let the worker threads end. Call it when no stream runs."""
-        self._executor.shutdown(wait=False, cancel_futures=True)
+        self._executor.close()
+        self._loader.shutdown(wait=False, cancel_futures=True)
 
 
 class _Failure:
@@ -114,22 +138,68 @@ class _Failure:
         self.error = error
 
 
+class _Order:
+    """Something to be done between two frames, on the event loop."""
+
+    def __init__(self, action: Callable[[], None]) -> None:
+        self.run = action
+
+
 _END = None  # what a queue gives after its last item
+
+
+class Queues:
+    """The two queues of a stream, and the gate before its upscaling, as its delivery wants them."""
+
+    def __init__(self, settings: SchedulerSettings, delivery: Delivery, *, evicts: bool) -> None:
+        self._reason = DropReason.SUPERSEDED if delivery.policy is Policy.LATEST else DropReason.LATE
+        depth = {Policy.LATEST: 1, Policy.DEADLINE: settings.deadline_items}.get(delivery.policy, settings.queue_items)
+        drops_waiting = evicts and delivery.policy is not Policy.LOSSLESS
+        self.inbox: BoundedQueue[Arrival | _Order | _Failure | None] = BoundedQueue(
+            depth if drops_waiting else settings.queue_items, self._dropped_arrival if drops_waiting else _never
+        )
+        drops_ready = delivery.policy is Policy.LATEST
+        self.outbox: BoundedQueue[Result | _Failure | None] = BoundedQueue(
+            1 if drops_ready else settings.queue_items, self._dropped_result if drops_ready else _never
+        )
+        self.gate = gate(delivery, lambda: len(self.inbox) > 0)
+        self.overtaken = 0
+        """Frames that were ready, and dropped for a newer one before they could be sent."""
+
+    def _dropped_arrival(self, item: Arrival | _Order | _Failure | None) -> Arrival | None:
+        if isinstance(item, Arrival) and isinstance(item.item, Frame):
+            return replace(item, item=Dropped(item.item.pts, self._reason))
+        return None
+
+    def _dropped_result(self, item: Result | _Failure | None) -> Result | None:
+        if isinstance(item, Result) and isinstance(item.item, Frame):
+            self.overtaken += 1
+            return replace(item, item=Dropped(item.item.pts, self._reason), model="")
+        return None
+
+
+def _never(_item: object) -> None:
+    """What may be dropped of a queue from which nothing may be dropped."""
 
 
 class Stream:
     """The queues of one session, and the tasks between them. End it with `close`."""
 
-    def __init__(self, session: Stages, scheduler: Scheduler, depth: int) -> None:
+    def __init__(self, session: Stages, scheduler: Scheduler, queues: Queues) -> None:
         self._session = session
         self._scheduler = scheduler
-        self._inbox: asyncio.Queue[Arrival | _Failure | None] = asyncio.Queue(depth)
-        self._outbox: asyncio.Queue[Result | _Failure | None] = asyncio.Queue(depth)
+        self._queues = queues
         self._tasks: list[asyncio.Task[None]] = []
 
     async def put(self, arrival: Arrival) -> None:
-        """Hand one item in; waits while the queue is full."""
-        await self._inbox.put(arrival)
+        """Hand one item in; waits while the queue is full, unless an older one may be dropped."""
+        await self._queues.inbox.put(arrival)
+
+    def order(self, action: Callable[[], None]) -> None:
+        """Have something done on the event loop between the items before and those behind; what it raises ends the
+        stream.
+        """
+        self._queues.inbox.append(_Order(action))
 
     def start(self, read: Callable[[], Coroutine[None, None, None]]) -> None:
         """Start the session's task, and the one that runs `read`, which puts arrivals in and returns at their end.
@@ -141,7 +211,7 @@ class Stream:
     async def results(self) -> AsyncIterator[Result]:
         """Give results as they become ready; raise what the reader or a stage raised, in its place."""
         while True:
-            result = await self._outbox.get()
+            result = await self._queues.outbox.get()
             if result is _END:
                 return
             if isinstance(result, _Failure):
@@ -152,9 +222,8 @@ class Stream:
         """End the stream with `error`, ahead of the results that still wait."""
         for task in self._tasks:
             task.cancel()
-        while not self._outbox.empty():
-            self._outbox.get_nowait()
-        self._outbox.put_nowait(_Failure(error))
+        self._queues.outbox.clear()
+        self._queues.outbox.append(_Failure(error))
 
     async def close(self) -> None:
         """Stop both tasks. A frame that a worker thread has begun is finished, and its result thrown away."""
@@ -166,28 +235,51 @@ class Stream:
         try:
             await read()
         except Exception as error:
-            await self._inbox.put(_Failure(error))
+            self._queues.inbox.append(_Failure(error))
         else:
-            await self._inbox.put(_END)
+            self._queues.inbox.append(_END)
 
     async def _work(self) -> None:
         """Drive the session; whatever happens in it, the writer is told and never left waiting."""
+        outbox = self._queues.outbox
         try:
-            while (arrival := await self._inbox.get()) is not _END:
-                if isinstance(arrival, _Failure):
-                    raise arrival.error
-                await self._drive(self._session.push(arrival))
-            await self._drive(self._session.flush())
+            while (item := await self._queues.inbox.get()) is not _END:
+                await self._take(item)
+            await self._drive(self._session.flush(self._queues.gate), math.inf)
         except asyncio.CancelledError:
             raise
         except Exception as error:
-            await self._outbox.put(_Failure(error))
+            outbox.append(_Failure(error))
         except BaseException as error:
             # SystemExit and its like would take the whole event loop along, and every other stream with it.
-            await self._outbox.put(_Failure(StageDiedError(error)))
+            outbox.append(_Failure(StageDiedError(error)))
         else:
-            await self._outbox.put(_END)
+            outbox.append(_END)
 
-    async def _drive(self, results: Iterator[Result]) -> None:
-        while (result := await self._scheduler.run(lambda: next(results, None))) is not None:
-            await self._outbox.put(result)
+    async def _take(self, item: Arrival | _Order | _Failure) -> None:
+        if isinstance(item, _Failure):
+            raise item.error
+        if isinstance(item, _Order):
+            item.run()
+            return
+        results = self._session.push(item, self._queues.gate)
+        if isinstance(item.item, Dropped):  # no work for a thread
+            for result in results:
+                self._queues.outbox.append(result)
+            return
+        await self._drive(results, item.due_s)
+
+    async def _drive(self, results: Iterator[Result], due_s: float) -> None:
+        while (result := await self._scheduler.run(lambda: next(results, None), due_s)) is not None:
+            if isinstance(result.item, Dropped):
+                self._queues.outbox.append(result)
+            else:
+                await self._deliver(result)
+
+    async def _deliver(self, result: Result) -> None:
+        overtaken = self._queues.overtaken
+        await self._queues.outbox.put(result)
+        if gone := self._queues.overtaken - overtaken:
+            # The session runs on no thread now: it is driven by this task only.
+            self._session.account.frames_out -= gone
+            self._session.account.frames_dropped += gone

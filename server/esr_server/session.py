@@ -1,16 +1,20 @@
-"""One stream: decode → deinterlace → upscale → encode, in order, every frame accounted for.
+"""One stream: decode → deinterlace → upscale or drop → encode, in order, every frame accounted for.
 
 A session is a fold over stages. It does no I/O, starts no thread, and is driven by one thread at a time.
 """
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 from esr_server.config import Limits
+from esr_server.costs import Cost
+from esr_server.delivery import Dropped, Gate
 from esr_server.errors import AccountError, ProtocolError
 from esr_upscale.frame import Frame
 from esr_upscale.media.decode import Decoder, DecoderSettings
@@ -51,23 +55,49 @@ class StageTimes:
         )
 
 
+class Model(Protocol):
+    """What a session needs of a model."""
+
+    @property
+    def name(self) -> str:
+        """Canonical id."""
+        ...
+
+    @property
+    def cost(self) -> Cost:
+        """What a frame costs it."""
+        ...
+
+    @property
+    def upscaler(self) -> Upscaler:
+        """Frame → frame."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """An item as it came in: its number, and when (`time.perf_counter` seconds)."""
+    """An item as it came in: its number, when it came and when it is due (`time.perf_counter` seconds).
 
-    item: Frame | Packet
+    A frame that was dropped on its way here has become a `Dropped`.
+    """
+
+    item: Frame | Packet | Dropped
     sequence: int
     at_s: float
+    due_s: float = math.inf
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """An item as it goes out: with the number, the arrival and the stage times of the frame it was made from."""
+    """An item as it goes out: with the number, the times and the model of the frame it was made from."""
 
-    item: Frame | Packet
+    item: Frame | Packet | Dropped
     sequence: int
     arrived_s: float
     stages: StageTimes
+    due_s: float = math.inf
+    model: str = ""
+    """Canonical id."""
 
 
 @dataclass(slots=True)
@@ -76,6 +106,8 @@ class Account:
 
     frames_in: int = 0
     frames_out: int = 0
+    frames_dropped: int = 0
+    model_switches: int = 0
     packets_in: int = 0
     packets_out: int = 0
     packets_skipped: int = 0
@@ -89,43 +121,49 @@ class _Ticket:
     sequence: int
     arrived_s: float
     stages: StageTimes
+    due_s: float
+    model: str = ""
 
 
 class Session:
     """The state of one stream. `push` and `flush` give results lazily: each is ready before the next is begun."""
 
-    def __init__(self, config: SessionConfig, upscaler: Upscaler, limits: Limits) -> None:
-        """Open the stages.
+    def __init__(self, config: SessionConfig, model: Callable[[], Model], limits: Limits) -> None:
+        """Open the stages. `model` is asked before each frame; all that it gives have one scale.
 
         Raises:
             CodecOptionError: a codec, an option or a deinterlacer is not on the allow-list.
         """
         self.account = Account()
-        self._upscaler = upscaler
+        self._model = model
+        self._ran = ""
         self._limits = limits
         self._decoder = Decoder(config.decoder) if config.decoder else None
         self._deinterlaces = bool(config.deinterlace)
         self._deinterlacer = deinterlacer(config.deinterlace)
         self._encoder = Encoder(config.encoder) if config.encoder else None
-        self._arrivals: dict[int | None, float] = {}
+        self._arrivals: dict[int | None, Arrival] = {}
         self._waiting: deque[_Ticket] = deque()
         self._encoding: dict[int, _Ticket] = {}
         self._encoder_frames = 0
         self._encode_s = 0.0
 
-    def push(self, arrival: Arrival) -> Iterator[Result]:
-        """Take one item in; give what has become ready.
+    def push(self, arrival: Arrival, gate: Gate) -> Iterator[Result]:
+        """Take one item in; give what has become ready. `gate` is asked before a frame is upscaled.
 
         Raises:
             UpscaleError: whatever a stage raises; results given before it stand.
             ProtocolError: the item is not what the config announced, or its number is not the next.
         """
+        if isinstance(arrival.item, Dropped):
+            yield self._dropped_before(arrival, arrival.item)
+            return
         queued_s = time.perf_counter() - arrival.at_s
         for frame, ticket in self._frames(arrival, queued_s):
             self._waiting.append(ticket)
-            yield from self._upscaled(self._deinterlacer.push(frame))
+            yield from self._upscaled(self._deinterlacer.push(frame), gate)
 
-    def flush(self) -> Iterator[Result]:
+    def flush(self, gate: Gate) -> Iterator[Result]:
         """End of the stream: give everything that stages still hold.
 
         Raises:
@@ -133,14 +171,19 @@ class Session:
             AccountError: a stage kept a frame; a stream that ends well answers every one.
         """
         if self._decoder:
-            for frame, ticket in self._decoded(self._decoder.flush(), time.perf_counter(), 0.0):
+            last = Arrival(Packet(b""), self.account.packets_in, time.perf_counter())
+            for frame, ticket in self._decoded(self._decoder.flush(), last, 0.0):
                 self._waiting.append(ticket)
-                yield from self._upscaled(self._deinterlacer.push(frame))
-        yield from self._upscaled(self._deinterlacer.flush())
+                yield from self._upscaled(self._deinterlacer.push(frame), gate)
+        yield from self._upscaled(self._deinterlacer.flush(), gate)
         if self._encoder:
             yield from self._encoded(self._encoder.flush)
-        if self.account.frames_in != self.account.frames_out:
-            raise AccountError(f"{self.account.frames_in} frames went in and {self.account.frames_out} came out")
+        account = self.account
+        if account.frames_in != account.frames_out + account.frames_dropped:
+            raise AccountError(
+                f"{account.frames_in} frames went in, {account.frames_out} came out and {account.frames_dropped} were "
+                f"dropped"
+            )
 
     def _frames(self, arrival: Arrival, queued_s: float) -> Iterator[tuple[Frame, _Ticket]]:
         item = arrival.item
@@ -149,49 +192,68 @@ class Session:
                 raise ProtocolError("the config announced raw frames, and a packet came")
             self._check_number(arrival, self.account.packets_in)
             self.account.packets_in += 1
-            self._remember(item.pts, arrival.at_s)
-            yield from self._decoded(self._decoder.push(item), arrival.at_s, queued_s)
+            self._remember(item.pts, arrival)
+            yield from self._decoded(self._decoder.push(item), arrival, queued_s)
             return
         if self._decoder is not None:
             raise ProtocolError("the config announced packets, and a raw frame came")
+        assert isinstance(item, Frame)
         self._check_number(arrival, self.account.frames_in)
         self.account.frames_in += 1
-        yield item, _Ticket(arrival.sequence, arrival.at_s, StageTimes(queue=queued_s))
+        yield item, _Ticket(arrival.sequence, arrival.at_s, StageTimes(queue=queued_s), arrival.due_s)
+
+    def _dropped_before(self, arrival: Arrival, dropped: Dropped) -> Result:
+        """Count a frame that was dropped while it waited for its turn."""
+        self._check_number(arrival, self.account.frames_in)
+        self.account.frames_in += 1
+        return self._dropped(dropped, _Ticket(arrival.sequence, arrival.at_s, StageTimes(), arrival.due_s))
 
     @staticmethod
     def _check_number(arrival: Arrival, expected: int) -> None:
         if arrival.sequence != expected:
             raise ProtocolError(f"sequence counts from 0 without gaps: {expected} was next, not {arrival.sequence}")
 
-    def _remember(self, pts: int | None, at_s: float) -> None:
-        self._arrivals[pts] = at_s
+    def _remember(self, pts: int | None, arrival: Arrival) -> None:
+        self._arrivals[pts] = arrival
         if len(self._arrivals) > _MAX_REORDERED:
             del self._arrivals[next(iter(self._arrivals))]
 
-    def _decoded(self, frames: Iterable[Frame], arrived_s: float, queued_s: float) -> Iterator[tuple[Frame, _Ticket]]:
+    def _decoded(self, frames: Iterable[Frame], last: Arrival, queued_s: float) -> Iterator[tuple[Frame, _Ticket]]:
         """Number the decoder's frames, time each, and give each the arrival of the packet that had its pts."""
         assert self._decoder is not None
         started = time.perf_counter()
         for frame in frames:
             decode_s = time.perf_counter() - started
-            at_s = self._arrivals.pop(frame.pts, arrived_s)
-            ticket = _Ticket(self.account.frames_in, at_s, StageTimes(decode=decode_s, queue=queued_s))
+            came = self._arrivals.pop(frame.pts, last)
+            stages = StageTimes(decode=decode_s, queue=queued_s)
+            ticket = _Ticket(self.account.frames_in, came.at_s, stages, came.due_s)
             self.account.frames_in += 1
             yield frame, ticket
             started = time.perf_counter()
         self.account.packets_skipped = self._decoder.packets_skipped
 
-    def _upscaled(self, frames: Iterable[Frame]) -> Iterator[Result]:
+    def _upscaled(self, frames: Iterable[Frame], gate: Gate) -> Iterator[Result]:
         """Upscale what comes out of the deinterlacer, whose time counts as decoding: both make frames of fields."""
         started = time.perf_counter()
         for frame in frames:
             ticket = self._waiting.popleft()
             decode_s = ticket.stages.decode + (time.perf_counter() - started if self._deinterlaces else 0.0)
-            self._limits.check(frame.width, frame.height, self._upscaler.scale)
-            done = self._upscaler(frame)
-            ticket.stages = replace(ticket.stages, decode=decode_s, luma=done.luma_s, chroma=done.chroma_s)
-            yield from self._delivered(done.frame, ticket)
+            model = self._model()
+            self._limits.check(frame.width, frame.height, model.upscaler.scale)
+            reason = gate(ticket.arrived_s, model.cost.of(frame.width * frame.height))
+            if reason is not None:
+                yield self._dropped(Dropped(frame.pts, reason), ticket)
+            else:
+                self._note(model.name, ticket)
+                done = model.upscaler(frame)
+                ticket.stages = replace(ticket.stages, decode=decode_s, luma=done.luma_s, chroma=done.chroma_s)
+                yield from self._delivered(done.frame, ticket)
             started = time.perf_counter()
+
+    def _note(self, model: str, ticket: _Ticket) -> None:
+        """Write down which model a frame is upscaled by."""
+        self.account.model_switches += self._ran not in ("", model)
+        self._ran = ticket.model = model
 
     def _delivered(self, frame: Frame, ticket: _Ticket) -> Iterator[Result]:
         if self._encoder is None:
@@ -217,4 +279,8 @@ class Session:
     def _result(self, item: Frame | Packet, ticket: _Ticket) -> Result:
         self.account.frames_out += 1
         self.account.stages += ticket.stages
-        return Result(item, ticket.sequence, ticket.arrived_s, ticket.stages)
+        return Result(item, ticket.sequence, ticket.arrived_s, ticket.stages, ticket.due_s, ticket.model)
+
+    def _dropped(self, dropped: Dropped, ticket: _Ticket) -> Result:
+        self.account.frames_dropped += 1
+        return Result(dropped, ticket.sequence, ticket.arrived_s, ticket.stages, ticket.due_s)

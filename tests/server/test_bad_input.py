@@ -221,7 +221,7 @@ class DyingUpscaler:
 @pytest.mark.parametrize("error", [RuntimeError("secret"), SystemExit(1)], ids=repr)
 async def test_a_stage_that_dies_never_leaves_its_caller_waiting(error: BaseException) -> None:
     async with running() as server, stub_of(server) as stub:
-        model = server.models.get("bicubic_x4")
+        model = server.models.get("bicubic_x4").model
         model.upscaler = DyingUpscaler(model.upscaler, 7, error)  # type: ignore[assignment]
         dying = upscale(stub, [raw_config(model="bicubic_x4"), *map(raw_frame, range(20))])
         bad, neighbour = await asyncio.wait_for(asyncio.gather(dying, upscale(stub, _steady())), 20)

@@ -65,7 +65,7 @@ def test_streams_and_bytes() -> None:
     metrics.stream_started()
     metrics.stream_started()
     metrics.stream_ended("finished")
-    metrics.stream_refused()
+    metrics.stream_refused("busy")
     metrics.received(10)
     metrics.sent(40)
     metrics.frames_lost("m", 3)
@@ -73,6 +73,7 @@ def test_streams_and_bytes() -> None:
     assert value("esr_streams_active") == 1
     assert value("esr_streams_total", {"outcome": "finished"}) == 1
     assert value("esr_streams_total", {"outcome": "refused"}) == 1
+    assert value("esr_stream_rejections_total", {"reason": "busy"}) == 1
     assert value("esr_received_bytes_total") == 10
     assert value("esr_sent_bytes_total") == 40
     assert value("esr_frames_total", {"model": "m", "outcome": "failed"}) == 3

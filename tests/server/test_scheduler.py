@@ -10,9 +10,10 @@ from contextlib import contextmanager
 import pytest
 
 from esr_server.config import SchedulerSettings
+from esr_server.delivery import Gate
 from esr_server.errors import BusyError, DrainingError, StageDiedError
 from esr_server.scheduler import Scheduler, Stream
-from esr_server.session import Arrival, Result, StageTimes
+from esr_server.session import Account, Arrival, Result, StageTimes
 from esr_upscale.packet import Packet
 
 
@@ -23,10 +24,12 @@ def _arrival(number: int) -> Arrival:
 class Echo:
     """A session that answers each item with itself, and flushes one more."""
 
-    def push(self, arrival: Arrival) -> Iterator[Result]:
+    account = Account()
+
+    def push(self, arrival: Arrival, gate: Gate) -> Iterator[Result]:
         yield Result(arrival.item, arrival.sequence, 0.0, StageTimes())
 
-    def flush(self) -> Iterator[Result]:
+    def flush(self, gate: Gate) -> Iterator[Result]:
         yield Result(Packet(b"last"), -1, 0.0, StageTimes())
 
 
@@ -36,8 +39,8 @@ class Broken(Echo):
     def __init__(self, error: BaseException) -> None:
         self._error = error
 
-    def push(self, arrival: Arrival) -> Iterator[Result]:
-        yield from super().push(arrival)
+    def push(self, arrival: Arrival, gate: Gate) -> Iterator[Result]:
+        yield from super().push(arrival, gate)
         if arrival.sequence == 2:
             raise self._error
 
@@ -169,9 +172,9 @@ async def test_closing_leaves_no_task_and_no_thread_at_work() -> None:
     release = threading.Event()
 
     class Slow(Echo):
-        def push(self, arrival: Arrival) -> Iterator[Result]:
+        def push(self, arrival: Arrival, gate: Gate) -> Iterator[Result]:
             release.wait(5)
-            yield from super().push(arrival)
+            yield from super().push(arrival, gate)
 
     with _scheduler(workers=1) as scheduler, scheduler.stream(Slow()) as stream:
         stream.start(lambda: _feed(stream, 5))

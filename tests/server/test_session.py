@@ -5,11 +5,14 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 
 import pytest
 
 from esr_server.config import Limits
+from esr_server.costs import Cost
+from esr_server.delivery import open_gate
 from esr_server.errors import AccountError, ProtocolError
 from esr_server.session import Arrival, Result, Session, SessionConfig, StageTimes
 from esr_upscale.engine import EngineSettings, LoadedModel
@@ -24,10 +27,23 @@ from tests.support.frames import noise_planes
 from tests.support.media import Elementary, encode
 
 
+@dataclass(frozen=True)
+class OneModel:
+    """A model as a session sees it, and the source of it."""
+
+    name: str
+    cost: Cost
+    upscaler: Upscaler
+
+    def __call__(self) -> OneModel:
+        return self
+
+
 @pytest.fixture(scope="module")
-def upscaler() -> Upscaler:
+def model() -> OneModel:
     spec = resolve("bicubic_x2")
-    return LoadedModel(spec, load_weights(spec), EngineSettings(threads=1)).upscaler
+    upscaler = LoadedModel(spec, load_weights(spec), EngineSettings(threads=1)).upscaler
+    return OneModel(spec.canonical_id, Cost(0.0, 1e-9), upscaler)
 
 
 def _frame(index: int, *, interlaced: bool = False) -> Frame:
@@ -37,16 +53,16 @@ def _frame(index: int, *, interlaced: bool = False) -> Frame:
 
 def _all(session: Session, items: Sequence[Frame | Packet]) -> list[Result]:
     arrivals = (Arrival(item, i, time.perf_counter()) for i, item in enumerate(items))
-    results = itertools.chain.from_iterable(map(session.push, arrivals))
-    return [*results, *session.flush()]
+    results = itertools.chain.from_iterable(session.push(arrival, open_gate) for arrival in arrivals)
+    return [*results, *session.flush(open_gate)]
 
 
 def _packets(media: Elementary) -> list[Packet]:
     return [Packet(p.data, p.pts, p.dts, None, p.is_keyframe) for p in media.packets]
 
 
-def test_raw_frames_pass_two_stages(upscaler: Upscaler) -> None:
-    session = Session(SessionConfig(), upscaler, Limits())
+def test_raw_frames_pass_two_stages(model: OneModel) -> None:
+    session = Session(SessionConfig(), model, Limits())
     results = _all(session, [_frame(i) for i in range(3)])
     assert [r.sequence for r in results] == [0, 1, 2]
     assert all(r.stages.luma > 0 and r.stages.chroma > 0 and r.stages.queue > 0 for r in results)
@@ -54,16 +70,16 @@ def test_raw_frames_pass_two_stages(upscaler: Upscaler) -> None:
     assert (session.account.frames_in, session.account.frames_out) == (3, 3)
 
 
-def test_the_sum_of_stages_is_that_of_the_frames(upscaler: Upscaler) -> None:
-    session = Session(SessionConfig(), upscaler, Limits())
+def test_the_sum_of_stages_is_that_of_the_frames(model: OneModel) -> None:
+    session = Session(SessionConfig(), model, Limits())
     results = _all(session, [_frame(i) for i in range(5)])
     assert session.account.stages == sum((r.stages for r in results), StageTimes())
 
 
-def test_encoding_takes_time_and_all_of_it_is_told(upscaler: Upscaler) -> None:
+def test_encoding_takes_time_and_all_of_it_is_told(model: OneModel) -> None:
     """x264 looks ahead, so most calls give no packet: what they took must not be lost."""
     settings = EncoderSettings("libx264", {"preset": "medium"})
-    session = Session(SessionConfig(encoder=settings), upscaler, Limits())
+    session = Session(SessionConfig(encoder=settings), model, Limits())
     started = time.perf_counter()
     results = _all(session, [_frame(i) for i in range(20)])
     elapsed_s = time.perf_counter() - started
@@ -73,13 +89,16 @@ def test_encoding_takes_time_and_all_of_it_is_told(upscaler: Upscaler) -> None:
     assert told.luma + told.chroma + told.encode == pytest.approx(elapsed_s, rel=0.5)
 
 
-def test_a_frame_has_the_arrival_of_the_packet_with_its_pts(upscaler: Upscaler) -> None:
+def test_a_frame_has_the_arrival_of_the_packet_with_its_pts(model: OneModel) -> None:
     media = encode("h264", bf="3", pts=range(10))
     packets = _packets(media)
-    session = Session(_decoding(media), upscaler, Limits())
+    session = Session(_decoding(media), model, Limits())
     arrived = {p.pts: float(i) for i, p in enumerate(packets)}
     given = [Arrival(p, i, float(i)) for i, p in enumerate(packets)]
-    results = [*itertools.chain.from_iterable(map(session.push, given)), *session.flush()]
+    results = [
+        *itertools.chain.from_iterable(session.push(each, open_gate) for each in given),
+        *session.flush(open_gate),
+    ]
     frames = [r.item for r in results if isinstance(r.item, Frame)]
     assert [f.pts for f in frames] == list(range(10))
     assert [r.arrived_s for r in results] == [arrived[f.pts] for f in frames]
@@ -90,8 +109,8 @@ def _decoding(media: Elementary) -> SessionConfig:
     return SessionConfig(DecoderSettings(media.codec, media.time_base, media.extradata))
 
 
-def test_deinterlacing_keeps_order_and_counts_as_decoding(upscaler: Upscaler) -> None:
-    session = Session(SessionConfig(deinterlace="bwdif"), upscaler, Limits())
+def test_deinterlacing_keeps_order_and_counts_as_decoding(model: OneModel) -> None:
+    session = Session(SessionConfig(deinterlace="bwdif"), model, Limits())
     results = _all(session, [_frame(i, interlaced=True) for i in range(6)])
     frames = [r.item for r in results if isinstance(r.item, Frame)]
     assert [f.pts for f in frames] == [r.sequence for r in results] == list(range(6))
@@ -110,23 +129,23 @@ class ForgetfulDeinterlacer:
         yield from ()
 
 
-def test_a_frame_that_a_stage_keeps_is_no_good_end(upscaler: Upscaler) -> None:
-    session = Session(SessionConfig(), upscaler, Limits())
+def test_a_frame_that_a_stage_keeps_is_no_good_end(model: OneModel) -> None:
+    session = Session(SessionConfig(), model, Limits())
     session._deinterlacer = ForgetfulDeinterlacer()
-    with pytest.raises(AccountError, match="5 frames went in and 4 came out"):
+    with pytest.raises(AccountError, match="5 frames went in, 4 came out and 0 were dropped"):
         _all(session, [_frame(i) for i in range(5)])
 
 
-def test_items_that_were_not_announced(upscaler: Upscaler) -> None:
+def test_items_that_were_not_announced(model: OneModel) -> None:
     with pytest.raises(ProtocolError, match="announced raw frames, and a packet came"):
-        _all(Session(SessionConfig(), upscaler, Limits()), [Packet(b"x")])
+        _all(Session(SessionConfig(), model, Limits()), [Packet(b"x")])
     config = SessionConfig(DecoderSettings("vp8", Fraction(1, 25)))
     with pytest.raises(ProtocolError, match="announced packets, and a raw frame came"):
-        _all(Session(config, upscaler, Limits()), [_frame(0)])
+        _all(Session(config, model, Limits()), [_frame(0)])
 
 
-def test_the_output_limit_holds_for_what_is_decoded(upscaler: Upscaler) -> None:
+def test_the_output_limit_holds_for_what_is_decoded(model: OneModel) -> None:
     media = encode("h264", size=(64, 48), pts=range(2))
-    session = Session(_decoding(media), upscaler, Limits(max_output_pixels=64 * 48))
+    session = Session(_decoding(media), model, Limits(max_output_pixels=64 * 48))
     with pytest.raises(LimitError, match="at x2 makes 12288 pixels"):
         _all(session, _packets(media))

@@ -25,6 +25,8 @@ class _NoObserver:
     def model_loaded(self, model: LoadedModel, load_s: float) -> None:
         """Nothing to do."""
 
+    def model_unloaded(self, model: LoadedModel) -> None: ...
+
 
 def _load(settings: EngineSettings) -> LoadedModel:
     return LoadedModel(SPEC, load_weights(SPEC), settings)

@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 import time
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
-from fractions import Fraction
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import grpc.aio
 
 from esr_api.v1 import upscaler_pb2 as pb
+from esr_server.capacity import Capacity, Share
 from esr_server.config import Limits, ServerSettings
-from esr_server.errors import ProtocolError
+from esr_server.delivery import Dropped
+from esr_server.errors import ConfigError, ProtocolError
 from esr_server.metrics import Metrics
-from esr_server.models import ModelPool
+from esr_server.models import ModelPool, ServedModel
+from esr_server.realtime import Paced
 from esr_server.rpc import convert
+from esr_server.rpc.terms import Terms, agree, share_of
 from esr_server.scheduler import Scheduler, Stream
 from esr_server.session import Arrival, Result, Session
-from esr_upscale.engine import LoadedModel
-from esr_upscale.frame import Frame, pixel_format
+from esr_upscale.frame import Frame
 
 Requests: TypeAlias = AsyncIterator[pb.UpscaleRequest]
 Context: TypeAlias = "grpc.aio.ServicerContext[pb.UpscaleRequest, pb.UpscaleResponse]"
@@ -34,6 +35,7 @@ class House:
     settings: ServerSettings
     models: ModelPool
     scheduler: Scheduler
+    capacity: Capacity[ServedModel]
     metrics: Metrics
 
 
@@ -52,14 +54,20 @@ class UpscaleCall:
         Raises:
             Exception: whatever ended it early; `rpc.errors` knows the status.
         """
+        house = self._house
         config = await self._config()
-        model = await self._house.scheduler.run(lambda: self._house.models.get(config.model))
-        self._check(config, model)
-        limits = self._house.settings.limits
-        session_config = convert.session_config(config, limits)
-        session = await self._house.scheduler.run(lambda: Session(session_config, model.upscaler, limits))
-        await self._write(negotiated=_echo(config, model))
-        await self._serve(session, _Inputs(config, limits, model.spec.scale), model)
+        models = await house.scheduler.load(lambda: house.models.choose(config.model, config.ladder))
+        terms = agree(config, models, house.settings.limits)
+        with share_of(house.capacity, terms) as share:
+            session = await house.scheduler.run(
+                lambda: Session(terms.session, lambda: share.rung, house.settings.limits)
+            )
+            await self._context.write(pb.UpscaleResponse(negotiated=terms.echo(share)))
+            with house.metrics.paced(terms.fps) as paced:
+                await _Conversation(house, terms, share, session, self._context, paced).run(self._requests)
+        elapsed_s = time.perf_counter() - self._started_s
+        statistics = convert.statistics_message(session.account, elapsed_s)
+        await self._context.write(pb.UpscaleResponse(statistics=statistics))
 
     async def _config(self) -> pb.UpscaleConfig:
         timeout_s = self._house.settings.config_timeout_s
@@ -74,74 +82,130 @@ class UpscaleCall:
             raise ProtocolError(f"a stream's first request is its config, not a {kind or 'request without payload'}")
         return request.config
 
-    def _check(self, config: pb.UpscaleConfig, model: LoadedModel) -> None:
-        """Check a raw stream's format now, and an encoded one's if the container has said it."""
-        fmt = convert.input_format(config)
-        raw = config.WhichOneof("input") == "raw_input"
-        if raw or fmt.pixel_format:
-            pixel_format(fmt.pixel_format)
-        if raw or fmt.width or fmt.height:
-            self._house.settings.limits.check(fmt.width, fmt.height, model.spec.scale)
 
-    async def _serve(self, session: Session, inputs: _Inputs, model: LoadedModel) -> None:
-        name = model.spec.canonical_id
-        outputs = _Outputs()
-        with self._house.scheduler.stream(session) as stream:
-            stream.start(lambda: self._read(stream, inputs))
+class _Conversation:
+    """What lies between the echo and the statistics: requests become arrivals, results become responses."""
+
+    def __init__(
+        self,
+        house: House,
+        terms: Terms,
+        share: Share[ServedModel],
+        session: Session,
+        context: Context,
+        paced: Paced,
+    ) -> None:
+        self._house = house
+        self._terms = terms
+        self._share = share
+        self._session = session
+        self._context = context
+        self._paced = paced
+        self._inputs = _Inputs(terms, house.settings.limits)
+        self._outputs = _Outputs()
+
+    async def run(self, requests: Requests) -> None:
+        """Read and write until both sides have ended."""
+        terms, account, outputs = self._terms, self._session.account, self._outputs
+        with self._house.scheduler.stream(self._session, terms.delivery, evicts=terms.evicts) as stream:
+            stream.start(lambda: self._read(stream, requests))
             try:
                 async for result in stream.results():
-                    await self._send(outputs, result, name)
+                    await self._send(result)
             finally:
                 await stream.close()
-                self._house.metrics.frames_lost(name, session.account.frames_in - outputs.sent)
-        elapsed_s = time.perf_counter() - self._started_s
-        await self._write(statistics=convert.statistics_message(session.account, elapsed_s))
+                lost = account.frames_in - outputs.sent - outputs.dropped
+                self._house.metrics.frames_lost(self._share.rung.name, lost)
 
-    async def _read(self, stream: Stream, inputs: _Inputs) -> None:
-        async for request in self._requests:
-            arrival, size = inputs.arrival(request)
+    async def _read(self, stream: Stream, requests: Requests) -> None:
+        async for request in requests:
+            if request.WhichOneof("payload") == "switch_model":
+                await self._switch(stream, request.switch_model.model)
+                continue
+            arrival, size = self._inputs.arrival(request)
             self._house.metrics.received(size)
+            if self._inputs.resized:
+                self._resize(stream)
             await stream.put(arrival)
 
-    async def _send(self, outputs: _Outputs, result: Result, model: str) -> None:
-        response, size = outputs.response(result)
+    async def _switch(self, stream: Stream, name: str) -> None:
+        """Load what the client wants to go on with, and have it taken between two frames."""
+        house = self._house
+        model = await house.scheduler.load(lambda: house.models.get(name))
+        if model.scale != self._terms.scale:
+            raise ConfigError(
+                f"{model.name} is of ×{model.scale}; this stream is of ×{self._terms.scale}, which does not change"
+            )
+        stream.order(lambda: house.capacity.change(self._share, replace(self._share.demand, rungs=(model,))))
+
+    def _resize(self, stream: Stream) -> None:
+        pixels = self._inputs.pixels
+        capacity, share = self._house.capacity, self._share
+        stream.order(lambda: capacity.change(share, replace(share.demand, pixels=pixels)))
+
+    async def _send(self, result: Result) -> None:
+        response, size = self._outputs.response(result)
         before_s = time.perf_counter()
         await self._context.write(response)
         after_s = time.perf_counter()
-        outputs.sent += 1
-        self._house.metrics.sent(size)
-        self._house.metrics.frame_sent(model, result.stages, after_s - before_s, after_s - result.arrived_s)
+        if isinstance(result.item, Dropped):
+            self._house.metrics.frame_dropped(self._share.rung.name, result.item.reason)
+        else:
+            self._house.metrics.sent(size)
+            self._house.metrics.frame_sent(result.model, result.stages, after_s - before_s, after_s - result.arrived_s)
+            self._note_model(result.model)
+        if self._terms.fps:
+            self._note_time(result, after_s)
 
-    async def _write(
-        self, negotiated: pb.Negotiated | None = None, statistics: pb.StreamStatistics | None = None
-    ) -> None:
-        await self._context.write(pb.UpscaleResponse(negotiated=negotiated, statistics=statistics))
+    def _note_model(self, model: str) -> None:
+        before, self._outputs.model = self._outputs.model, model
+        if before and before != model:
+            self._house.metrics.model_switched(before, model)
+
+    def _note_time(self, result: Result, sent_s: float) -> None:
+        """Tell who plans the machine's time, and who counts, whether the frame was there when it was due."""
+        dropped = isinstance(result.item, Dropped)
+        late = dropped or sent_s > result.due_s
+        self._house.capacity.delivered(late=late)
+        if not dropped:
+            self._paced.delivered(result.model, late=late)
 
 
 class _Inputs:
     """Reads requests after the config; remembers the format last said."""
 
-    def __init__(self, config: pb.UpscaleConfig, limits: Limits, scale: int) -> None:
+    def __init__(self, terms: Terms, limits: Limits) -> None:
         self._limits = limits
-        self._scale = scale
-        self._format = convert.input_format(config)
-        self._time_base: Fraction = convert.time_base_of(config)
+        self._scale = terms.scale
+        self._format = terms.format
+        self._time_base = terms.time_base
+        self._pacer = terms.pacer()
+        self.pixels = self._format.width * self._format.height
+        """Of the last frame."""
+        self.resized = False
+        """Whether that differs from the one before."""
 
     def arrival(self, request: pb.UpscaleRequest) -> tuple[Arrival, int]:
         """One request as an item for the session, and its payload bytes."""
         now_s = time.perf_counter()
+        self.resized = False
         kind = request.WhichOneof("payload")
         if kind == "frame":
             if request.frame.HasField("format"):
-                self._format = request.frame.format
-                self._limits.check(self._format.width, self._format.height, self._scale)
+                self._take_format(request.frame.format)
             frame, size = convert.frame_value(request.frame, self._format, self._time_base)
-            return Arrival(frame, request.frame.sequence, now_s), size
+            return Arrival(frame, request.frame.sequence, now_s, self._pacer.due_s(now_s)), size
         if kind == "packet":
             packet = convert.packet_value(request.packet)
-            return Arrival(packet, request.packet.sequence, now_s), len(packet.data)
+            return Arrival(packet, request.packet.sequence, now_s, self._pacer.due_s(now_s)), len(packet.data)
         said = "a second config" if kind == "config" else "a request without payload"
         raise ProtocolError(f"after the config come frames or packets, not {said}; open a new stream instead")
+
+    def _take_format(self, said: pb.VideoFormat) -> None:
+        self._limits.check(said.width, said.height, self._scale)
+        self._format = said
+        pixels = said.width * said.height
+        self.pixels, self.resized = pixels, pixels != self.pixels
 
 
 class _Outputs:
@@ -150,27 +214,23 @@ class _Outputs:
     def __init__(self) -> None:
         self._said: pb.VideoFormat | None = None
         self.sent = 0
+        self.dropped = 0
+        self.model = ""
+        """That made the last frame."""
 
     def response(self, result: Result) -> tuple[pb.UpscaleResponse, int]:
         """One result as a response, and its payload bytes."""
+        if isinstance(result.item, Dropped):
+            self.dropped += 1
+            return pb.UpscaleResponse(dropped=convert.dropped_message(result.item, result.sequence)), 0
+        self.sent += 1
         if not isinstance(result.item, Frame):
-            packet, size = convert.packet_message(result.item, result.sequence, result.stages)
+            packet, size = convert.packet_message(result.item, result)
             return pb.UpscaleResponse(packet=packet), size
         response = pb.UpscaleResponse()
-        size = convert.fill_frame(response.frame, result.item, result.sequence, result.stages)
+        size = convert.fill_frame(response.frame, result.item, result)
         fmt = convert.format_message(result.item)
         if fmt != self._said:
             response.frame.format.CopyFrom(fmt)
             self._said = fmt
         return response, size
-
-
-def _echo(config: pb.UpscaleConfig, model: LoadedModel) -> pb.Negotiated:
-    return pb.Negotiated(
-        stream_id=secrets.token_hex(8),
-        model=model.spec.canonical_id,
-        engine=model.engine,
-        scale=model.spec.scale,
-        output_format=convert.output_format(convert.input_format(config), model.spec.scale),
-        time_base=convert.ratio_message(convert.time_base_of(config)),
-    )

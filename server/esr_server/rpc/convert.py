@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from fractions import Fraction
 
 from esr_api.v1 import upscaler_pb2 as pb
 from esr_server.config import Limits
-from esr_server.errors import ProtocolError
+from esr_server.delivery import Delivery, Dropped, Policy
+from esr_server.errors import ConfigError, ProtocolError
 from esr_server.models import ModelEntry
-from esr_server.session import Account, SessionConfig, StageTimes
+from esr_server.session import Account, Result, SessionConfig, StageTimes
 from esr_upscale.errors import FrameError
 from esr_upscale.frame import ChromaLocation, ColorInfo, ColorRange, Frame, pixel_format, planes_from_buffers
 from esr_upscale.media.decode import DecoderSettings
@@ -18,6 +20,7 @@ from esr_upscale.packet import Packet
 _H273_UNSPECIFIED = 2
 _RANGES = {int(member): member for member in ColorRange}
 _LOCATIONS = {int(member): member for member in ChromaLocation}
+_POLICIES = {0: Policy.LOSSLESS, **{int(member): member for member in Policy}}
 
 
 def session_config(config: pb.UpscaleConfig, limits: Limits) -> SessionConfig:
@@ -39,6 +42,30 @@ def time_base_of(config: pb.UpscaleConfig) -> Fraction:
     if ratio.num < 1 or ratio.den < 1:
         raise FrameError(f"a time base is a positive ratio of seconds such as 1/90000, not {ratio.num}/{ratio.den}")
     return Fraction(ratio.num, ratio.den)
+
+
+def delivery_of(config: pb.UpscaleConfig) -> Delivery:
+    """What becomes of a stream's frames in excess. Raises ConfigError for a policy or a deadline that cannot be."""
+    asked = config.delivery
+    if asked.policy not in _POLICIES:
+        raise ConfigError(f"there is no delivery policy {asked.policy}; there are {', '.join(p.name for p in Policy)}")
+    return Delivery(_POLICIES[asked.policy], asked.deadline_s or math.inf)
+
+
+def delivery_message(delivery: Delivery) -> pb.Delivery:
+    """The same as a message."""
+    policy: pb.DeliveryPolicy = delivery.policy.value  # type: ignore[assignment]  # the two enums share their numbers
+    return pb.Delivery(policy=policy, deadline_s=delivery.deadline_s if delivery.policy is Policy.DEADLINE else 0.0)
+
+
+def target_fps_of(config: pb.UpscaleConfig) -> float | None:
+    """The rate that a stream declares; None if it declares none. Raises ConfigError for one that cannot be."""
+    if not config.HasField("target_fps"):
+        return None
+    ratio = config.target_fps
+    if ratio.num < 1 or ratio.den < 1:
+        raise ConfigError(f"target_fps is a positive ratio such as 30000/1001, not {ratio.num}/{ratio.den}")
+    return ratio.num / ratio.den
 
 
 def input_format(config: pb.UpscaleConfig) -> pb.VideoFormat:
@@ -152,37 +179,44 @@ def format_message(frame: Frame) -> pb.VideoFormat:
     )
 
 
-def fill_frame(message: pb.Frame, frame: Frame, sequence: int, stages: StageTimes) -> int:
-    """Write a frame into an empty message, and return its payload bytes. Padding of rows is left out.
+def fill_frame(message: pb.Frame, frame: Frame, result: Result) -> int:
+    """Write the frame of a result into an empty message, and return its payload bytes. Padding of rows is left out.
 
     The message is in its place already: protobuf copies a message, planes and all, that is put into another.
     """
-    message.sequence = sequence
+    message.sequence, message.model = result.sequence, result.model
     if frame.pts is not None:
         message.pts = frame.pts
     if frame.duration is not None:
         message.duration = frame.duration
     message.interlaced, message.corrupt = frame.interlaced, frame.corrupt
-    message.stages.CopyFrom(stages_message(stages))
+    message.stages.CopyFrom(stages_message(result.stages))
     for plane in frame.planes:
         added = message.planes.add()
         added.data, added.stride = plane.tobytes(), plane.shape[1] * plane.itemsize
     return sum(plane.nbytes for plane in frame.planes)
 
 
-def packet_message(packet: Packet, sequence: int, stages: StageTimes) -> tuple[pb.Packet, int]:
-    """A packet as a message, and its payload bytes."""
+def packet_message(packet: Packet, result: Result) -> tuple[pb.Packet, int]:
+    """The packet of a result as a message, and its payload bytes."""
     message = pb.Packet(
-        sequence=sequence,
+        sequence=result.sequence,
         pts=packet.pts,
         dts=packet.dts,
         duration=packet.duration,
         is_keyframe=packet.is_keyframe,
         data=packet.data,
         new_extradata=packet.new_extradata,
-        stages=stages_message(stages),
+        stages=stages_message(result.stages),
+        model=result.model,
     )
     return message, len(packet.data)
+
+
+def dropped_message(dropped: Dropped, sequence: int) -> pb.Dropped:
+    """The answer to a frame that was not upscaled."""
+    reason: pb.DropReason = dropped.reason.value  # type: ignore[assignment]  # the two enums share their numbers
+    return pb.Dropped(sequence=sequence, pts=dropped.pts, reason=reason)
 
 
 def stages_message(stages: StageTimes) -> pb.StageSeconds:
@@ -197,7 +231,9 @@ def statistics_message(account: Account, elapsed_s: float) -> pb.StreamStatistic
     return pb.StreamStatistics(
         frames_in=account.frames_in,
         frames_out=account.frames_out,
-        frames_failed=account.frames_in - account.frames_out,
+        frames_dropped=account.frames_dropped,
+        frames_failed=account.frames_in - account.frames_out - account.frames_dropped,
+        model_switches=account.model_switches,
         packets_in=account.packets_in,
         packets_out=account.packets_out,
         packets_skipped=account.packets_skipped,
@@ -228,4 +264,6 @@ def model_message(entry: ModelEntry) -> pb.ModelInfo:
         psnr_db=entry.card.psnr,
         engine=entry.engine,
         loaded=entry.loaded,
+        seconds_per_frame=entry.cost.frame_s if entry.cost else 0.0,
+        seconds_per_pixel=entry.cost.pixel_s if entry.cost else 0.0,
     )

@@ -1,9 +1,12 @@
-"""The one table from the house's exceptions to status codes."""
+"""The one table from the house's exceptions to status codes, and when to try again."""
 
 from __future__ import annotations
 
 import logging
 
+from google.protobuf.duration_pb2 import Duration
+from google.rpc.error_details_pb2 import RetryInfo
+from google.rpc.status_pb2 import Status
 from grpc import StatusCode
 
 from esr_server import errors as service
@@ -21,7 +24,26 @@ _CODES: tuple[tuple[type[Exception], StatusCode], ...] = (
     (service.ProtocolError, StatusCode.FAILED_PRECONDITION),
     (service.DrainingError, StatusCode.UNAVAILABLE),
     (service.BusyError, StatusCode.RESOURCE_EXHAUSTED),
+    (service.OverloadedError, StatusCode.RESOURCE_EXHAUSTED),
+    (service.ConfigError, StatusCode.INVALID_ARGUMENT),
+    (service.UnauthenticatedError, StatusCode.UNAUTHENTICATED),
+    (service.ForbiddenError, StatusCode.PERMISSION_DENIED),
 )
+
+
+_RETRY_AFTER_S = 2
+_RETRIED = (StatusCode.RESOURCE_EXHAUSTED, StatusCode.UNAVAILABLE)
+_DETAILS_KEY = "grpc-status-details-bin"
+
+
+def details_of(code: StatusCode, message: str) -> tuple[tuple[str, bytes], ...]:
+    """Trailing metadata that goes with a status: google.rpc.RetryInfo where trying again may help."""
+    if code not in _RETRIED:
+        return ()
+    number, _ = code.value
+    status = Status(code=number, message=message)
+    status.details.add().Pack(RetryInfo(retry_delay=Duration(seconds=_RETRY_AFTER_S)))
+    return ((_DETAILS_KEY, status.SerializeToString()),)
 
 
 def status_of(error: BaseException) -> tuple[StatusCode, str]:

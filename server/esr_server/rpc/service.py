@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
@@ -13,11 +14,13 @@ import grpc.aio
 
 from esr_api.v1 import upscaler_pb2 as pb
 from esr_api.v1.upscaler_pb2_grpc import UpscalerServiceServicer
+from esr_server.delivery import open_gate
 from esr_server.errors import RefusedError
 from esr_server.metrics import Metrics
 from esr_server.rpc import convert
+from esr_server.rpc.admin import check_administrator
 from esr_server.rpc.call import Context, House, Requests, UpscaleCall
-from esr_server.rpc.errors import status_of
+from esr_server.rpc.errors import details_of, status_of
 from esr_server.session import Arrival, Session, SessionConfig
 from esr_upscale.frame import Frame
 
@@ -51,18 +54,38 @@ class UpscalerService(UpscalerServiceServicer):
             entries = await self._house.scheduler.run(self._house.models.entries)
             return pb.ListModelsResponse(models=[convert.model_message(entry) for entry in entries])
 
+    async def LoadModel(
+        self, request: pb.LoadModelRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> pb.LoadModelResponse:
+        """Load a model, for an administrator."""
+        async with _status(context):
+            check_administrator(self._house.settings.admin_token, context)
+            models = self._house.models
+            entry = await self._house.scheduler.load(lambda: models.entry(models.get(request.model).model.spec))
+            return pb.LoadModelResponse(model=convert.model_message(entry))
+
+    async def UnloadModel(
+        self, request: pb.UnloadModelRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> pb.UnloadModelResponse:
+        """Forget a model, for an administrator."""
+        async with _status(context):
+            check_administrator(self._house.settings.admin_token, context)
+            entry = await self._house.scheduler.load(lambda: self._house.models.unload(request.model))
+            self._house.capacity.withdraw(entry.spec.canonical_id)
+            return pb.UnloadModelResponse(model=convert.model_message(entry))
+
     def _image(self, request: pb.UpscaleImageRequest) -> pb.UpscaleImageResponse:
         model = self._house.models.get(request.model)
         limits = self._house.settings.limits
-        limits.check(request.format.width, request.format.height, model.spec.scale)
+        limits.check(request.format.width, request.format.height, model.scale)
         frame, _ = convert.frame_value(request.frame, request.format, _IMAGE_TIME_BASE)
-        session = Session(SessionConfig(), model.upscaler, limits)
-        (result,) = session.push(Arrival(frame, 0, time.perf_counter()))
+        session = Session(SessionConfig(), lambda: model, limits)
+        (result,) = session.push(Arrival(frame, 0, time.perf_counter()), open_gate)
         assert isinstance(result.item, Frame)
         response = pb.UpscaleImageResponse(
-            model=model.spec.canonical_id, engine=model.engine, format=convert.format_message(result.item)
+            model=model.name, engine=model.engine, format=convert.format_message(result.item)
         )
-        convert.fill_frame(response.frame, result.item, request.frame.sequence, result.stages)
+        convert.fill_frame(response.frame, result.item, replace(result, sequence=request.frame.sequence))
         return response
 
     @asynccontextmanager
@@ -73,8 +96,8 @@ class UpscalerService(UpscalerServiceServicer):
             with self._house.scheduler.admit():
                 async with _outcome(metrics):
                     yield
-        except RefusedError:
-            metrics.stream_refused()
+        except RefusedError as error:
+            metrics.stream_refused(type(error).__name__.removesuffix("Error").lower())
             raise
 
 
@@ -102,4 +125,4 @@ async def _status(context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[
         raise
     except Exception as error:
         code, message = status_of(error)
-    await context.abort(code, message)
+    await context.abort(code, message, details_of(code, message))

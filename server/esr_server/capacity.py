@@ -1,0 +1,256 @@
+"""How much of the machine is promised to whom, and which model each stream can afford.
+
+A stream that declares its rate asks for fps × cost of the machine's time. What all of them ask for stays below a
+maximum: a stream that would exceed it with the cheapest of its models is not taken in, and where there is room, streams
+go up to better models, one step at a time, the lowest first. Streams without a rate ask for nothing and take what is
+left.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Generic, Protocol, TypeVar
+
+from esr_server.costs import Cost
+from esr_server.errors import OverloadedError
+
+
+class Rung(Protocol):
+    """A model, as far as capacity is concerned."""
+
+    @property
+    def name(self) -> str:
+        """Canonical id."""
+        ...
+
+    @property
+    def cost(self) -> Cost:
+        """What a frame costs it."""
+        ...
+
+
+RungT = TypeVar("RungT", bound=Rung)
+
+
+@dataclass(frozen=True, slots=True)
+class Demand(Generic[RungT]):
+    """What a stream asks for."""
+
+    rungs: tuple[RungT, ...]
+    """Models that it may run, best first; each costs less than the one before."""
+    fps: float | None
+    """Frames per second that it declares; None: it takes what is left."""
+    pixels: int
+    """Of an input frame."""
+
+    @property
+    def lowest(self) -> int:
+        """Index of the cheapest model."""
+        return len(self.rungs) - 1
+
+    def load(self, index: int) -> float:
+        """Seconds of work that a second of the stream takes with the rung of this index."""
+        return self.fps * self.rungs[index].cost.of(self.pixels) if self.fps else 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CapacitySettings:
+    """How much is given away, and how carefully."""
+
+    max_load: float = 0.9
+    """Of the machine."""
+    hold_s: float = 1.0
+    """How long a better model must have been affordable before a stream goes up to it."""
+    longest_hold_s: float = 60.0
+    """The same, at most, after going up has made frames late again and again."""
+    window_s: float = 0.25
+    """Frames are counted as late or in time over so many seconds before anything follows from them."""
+    late_share: float = 0.02
+    """Of the frames in a window: with more, the machine is slower than it was measured to be."""
+
+
+class Share(Generic[RungT]):
+    """What one stream was given. `rung` may change between any two frames."""
+
+    def __init__(self, demand: Demand[RungT]) -> None:
+        self.demand = demand
+        self.index = self.target = demand.lowest
+        self.affordable_since_s: float | None = None
+
+    @property
+    def rung(self) -> RungT:
+        """The model for the next frame."""
+        rungs = self.demand.rungs
+        return rungs[min(self.index, len(rungs) - 1)]  # another thread may be between changing the one and the other
+
+
+class Pressure:
+    """How much slower the machine is than it was measured to be, as frames that are late tell.
+
+    It rises by steps while frames are late, and falls by steps when none has been for a while. Where it had to rise
+    again soon after it fell, the next fall takes twice as long to come: streams do not go up and down for ever.
+    """
+
+    _STEP = 1.25
+    _HIGHEST = 16.0
+
+    def __init__(self, settings: CapacitySettings, now_s: float) -> None:
+        self._settings = settings
+        self.factor = 1.0
+        self._hold_s = settings.hold_s
+        self._fell_s = self._calm_since_s = self._window_began_s = now_s
+        self._frames = self._late = 0
+
+    def count(self, late: bool, now_s: float) -> bool:
+        """Count a frame; returns whether the factor has changed."""
+        self._frames += 1
+        self._late += late
+        if now_s < self._window_began_s + self._settings.window_s:
+            return False
+        share = self._late / self._frames
+        self._window_began_s, self._frames, self._late = now_s, 0, 0
+        return self._rise(now_s) if share > self._settings.late_share else self._fall(now_s)
+
+    def ease(self) -> None:
+        """Load has gone: what was learnt of going up too soon no longer holds."""
+        self._hold_s = self._settings.hold_s
+
+    def _rise(self, now_s: float) -> bool:
+        if now_s - self._fell_s < 2 * self._hold_s and self._fell_s > self._calm_since_s:
+            self._hold_s = min(2 * self._hold_s, self._settings.longest_hold_s)
+        self._calm_since_s = now_s
+        before, self.factor = self.factor, min(self.factor * self._STEP, self._HIGHEST)
+        return self.factor != before
+
+    def _fall(self, now_s: float) -> bool:
+        if self.factor == 1.0 or now_s - max(self._calm_since_s, self._fell_s) < self._hold_s:
+            return False
+        self.factor = max(1.0, self.factor / self._STEP)
+        self._fell_s = now_s
+        return True
+
+
+class Capacity(Generic[RungT]):
+    """The machine's time, and who has been promised how much of it. For one event loop; `load`, `fits` and
+    `Share.rung` may be read from any thread.
+    """
+
+    def __init__(
+        self,
+        settings: CapacitySettings,
+        frames_at_once: int,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._settings = settings
+        self._frames_at_once = frames_at_once
+        self._clock = clock
+        self._shares: list[Share[RungT]] = []
+        self._pressure = Pressure(settings, clock())
+
+    @property
+    def load(self) -> float:
+        """What the running streams ask for with the models they run, of the machine; 1 is all of it."""
+        return sum(self._part(share.demand, share.index) for share in tuple(self._shares))
+
+    def fits(self, demand: Demand[RungT]) -> bool:
+        """Whether a stream would be taken in that may run any of these models."""
+        return self._part(demand, demand.lowest) <= self._free
+
+    def admit(self, demand: Demand[RungT]) -> Share[RungT]:
+        """Give a stream its share, which makes others go down where it has to.
+
+        Raises:
+            OverloadedError: not even the cheapest of its models fits beside the others with the cheapest of theirs.
+        """
+        if demand.fps and not self.fits(demand):
+            raise OverloadedError(
+                f"this stream asks for {self._part(demand, demand.lowest):.0%} of the machine, of which "
+                f"{max(0.0, self._free):.0%} is free; try again later, with a cheaper model, a smaller picture or a "
+                f"lower target_fps"
+            )
+        share = Share(demand)
+        self._shares.append(share)
+        self._plan()
+        share.index = share.target  # it has shown nothing yet that going up should wait for
+        return share
+
+    def change(self, share: Share[RungT], demand: Demand[RungT]) -> None:
+        """Ask for something else for a running stream.
+
+        Raises:
+            OverloadedError: as `admit`; the stream then keeps the share that it has.
+        """
+        place, before = self._shares.index(share), share.demand
+        self._shares.remove(share)
+        fits = not demand.fps or self.fits(demand)
+        share.demand, share.index = (demand, demand.lowest) if fits else (before, share.index)
+        self._shares.insert(place, share)
+        self._plan()
+        if not fits:
+            raise OverloadedError(
+                f"what this stream asks for now takes {self._part(demand, demand.lowest):.0%} of the machine, and so "
+                f"much is not free; try again later, or with a cheaper model"
+            )
+        share.index = share.target
+
+    def release(self, share: Share[RungT]) -> None:
+        """The stream has ended."""
+        self._shares.remove(share)
+        self._pressure.ease()
+        self._plan()
+
+    def withdraw(self, name: str) -> None:
+        """A model is no longer served: ladders that have other rungs lose this one."""
+        for share in self._shares:
+            left = tuple(rung for rung in share.demand.rungs if rung.name != name)
+            if left and len(left) < len(share.demand.rungs):
+                share.demand = replace(share.demand, rungs=left)
+                share.index = share.target = share.demand.lowest
+        self._plan()
+
+    def delivered(self, *, late: bool) -> None:
+        """A frame of a stream with a declared rate was delivered, in time or late, or dropped, which counts as late."""
+        if self._pressure.count(late, self._clock()):
+            self._plan()
+        self._move()
+
+    @property
+    def _free(self) -> float:
+        """What is left where every stream goes down to its cheapest model."""
+        lowest = sum(self._part(share.demand, share.demand.lowest) for share in tuple(self._shares))
+        return self._settings.max_load - lowest
+
+    def _plan(self) -> None:
+        """Choose each stream's rung: all at their lowest, then up step by step, the lowest first, while it fits."""
+        free = self._free
+        for share in self._shares:
+            share.target = share.demand.lowest
+        while (up := self._next_up(free)) is not None:
+            share, price = up
+            share.target -= 1
+            free -= price
+        self._move()
+
+    def _next_up(self, free: float) -> tuple[Share[RungT], float] | None:
+        for share in sorted(self._shares, key=lambda each: -each.target):
+            if share.target:
+                price = self._part(share.demand, share.target - 1) - self._part(share.demand, share.target)
+                if price <= free:
+                    return share, price
+        return None
+
+    def _move(self) -> None:
+        """Send streams down at once where they have to, and up where that has been affordable for a while."""
+        now_s = self._clock()
+        for share in self._shares:
+            if share.target >= share.index:
+                share.index, share.affordable_since_s = share.target, None
+            elif share.affordable_since_s is None:
+                share.affordable_since_s = now_s
+            elif now_s - share.affordable_since_s >= self._settings.hold_s:
+                share.index, share.affordable_since_s = share.target, None
+
+    def _part(self, demand: Demand[RungT], index: int) -> float:
+        return demand.load(index) * self._pressure.factor / self._frames_at_once

@@ -1,0 +1,73 @@
+"""Bounded queues between the parties of a stream. What is dropped from one leaves a marker in its place."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+ItemT = TypeVar("ItemT")
+
+
+@dataclass(slots=True)
+class _Place(Generic[ItemT]):
+    item: ItemT
+    counts: bool
+
+
+class BoundedQueue(Generic[ItemT]):
+    """At most `depth` items; whoever puts one more waits, or drops the oldest that may be dropped. For one event loop.
+
+    `dropped` says what stands in the place of an item that is dropped, or None for one that may not be. Such markers
+    do not count as items: they hold nothing.
+    """
+
+    def __init__(self, depth: int, dropped: Callable[[ItemT], ItemT | None] = lambda _: None) -> None:
+        self._depth = depth
+        self._dropped = dropped
+        self._places: deque[_Place[ItemT]] = deque()
+        self._changed = asyncio.Event()
+
+    def __len__(self) -> int:
+        return sum(place.counts for place in self._places)
+
+    async def put(self, item: ItemT) -> None:
+        """Append an item as soon as there is room, which there is at once where something may be dropped."""
+        while len(self) >= self._depth and not self._drop_oldest():
+            await self._wait()
+        self._append(item, counts=True)
+
+    def append(self, item: ItemT) -> None:
+        """Append what does not count, room or not: a marker, an error, the end."""
+        self._append(item, counts=False)
+
+    async def get(self) -> ItemT:
+        """Take the oldest item or marker, as soon as there is one."""
+        while not self._places:
+            await self._wait()
+        self._changed.set()
+        return self._places.popleft().item
+
+    def clear(self) -> None:
+        """Forget all that waits."""
+        self._places.clear()
+        self._changed.set()
+
+    def _append(self, item: ItemT, *, counts: bool) -> None:
+        self._places.append(_Place(item, counts))
+        self._changed.set()
+
+    def _drop_oldest(self) -> bool:
+        for place in self._places:
+            marker = self._dropped(place.item) if place.counts else None
+            if marker is not None:
+                place.item, place.counts = marker, False
+                return True
+        return False
+
+    async def _wait(self) -> None:
+        # A putter waits only where the queue is full and a getter only where it is empty: one event serves both.
+        self._changed.clear()
+        await self._changed.wait()

@@ -1,0 +1,62 @@
+"""How far streams with a declared rate keep it."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+WINDOW_S = 5.0
+
+
+class Paced:
+    """One running stream. Without a rate it counts nothing."""
+
+    def __init__(self, fps: float | None, clock: Callable[[], float], late: Callable[[str], None]) -> None:
+        self._period_s = 1 / fps if fps else 0.0
+        self._began_s = clock()
+        self._clock = clock
+        self._late = late
+        self._delivered_s: deque[float] = deque()
+
+    def delivered(self, model: str, *, late: bool) -> None:
+        """A frame was sent; `late` if after it was due."""
+        self._delivered_s.append(self._clock())
+        if late:
+            self._late(model)
+
+    def seconds(self, now_s: float) -> tuple[float, float]:
+        """Seconds of media delivered, and seconds that have passed, of the window that ends now."""
+        while self._delivered_s and self._delivered_s[0] <= now_s - WINDOW_S:
+            self._delivered_s.popleft()
+        return len(self._delivered_s) * self._period_s, min(WINDOW_S, now_s - self._began_s)
+
+
+class RealTime:
+    """All running streams with a rate. Safe to use from any thread."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._streams: set[Paced] = set()
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def stream(self, fps: float | None, late: Callable[[str], None]) -> Iterator[Paced]:
+        """Count a stream for as long as it runs; `late` is called with the model of each late frame."""
+        paced = Paced(fps, self._clock, late)
+        with self._lock:
+            self._streams |= {paced} if fps else set()
+        try:
+            yield paced
+        finally:
+            with self._lock:
+                self._streams -= {paced}
+
+    def ratio(self) -> float:
+        """Media time delivered over time passed, of all streams together; 1 where none runs: none falls behind."""
+        now_s = self._clock()
+        with self._lock:
+            parts = [paced.seconds(now_s) for paced in self._streams]
+        passed_s = sum(passed for _, passed in parts)
+        return sum(media for media, _ in parts) / passed_s if passed_s else 1.0

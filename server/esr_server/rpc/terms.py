@@ -1,0 +1,126 @@
+"""What is agreed on for one stream: which models may run it, at what rate, and what becomes of frames in excess."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
+
+from esr_api.v1 import upscaler_pb2 as pb
+from esr_server.capacity import Capacity, Demand, Share
+from esr_server.config import Limits
+from esr_server.delivery import Delivery, Pacer, Policy
+from esr_server.errors import ConfigError
+from esr_server.models import ServedModel
+from esr_server.rpc import convert
+from esr_server.session import SessionConfig
+from esr_upscale.frame import pixel_format
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """Read from a config, and checked."""
+
+    config: pb.UpscaleConfig
+    session: SessionConfig
+    delivery: Delivery
+    fps: float | None
+    """Frames per second that the stream declares."""
+    models: tuple[ServedModel, ...]
+    """That it may run, best first."""
+
+    @property
+    def scale(self) -> int:
+        """Of all its models."""
+        return self.models[0].scale
+
+    @property
+    def format(self) -> pb.VideoFormat:
+        """What the config announces; empty fields where it does not say."""
+        return convert.input_format(self.config)
+
+    @property
+    def time_base(self) -> Fraction:
+        """Of its times, in seconds."""
+        return convert.time_base_of(self.config)
+
+    @property
+    def demand(self) -> Demand[ServedModel]:
+        """What it asks of the machine."""
+        return Demand(self.models, self.fps, self.format.width * self.format.height)
+
+    @property
+    def evicts(self) -> bool:
+        """Whether a frame that waits can be dropped: not where a later one needs it, for decoding or deinterlacing."""
+        return self.session.decoder is None and not self.session.deinterlace
+
+    @property
+    def drops(self) -> bool:
+        """Whether any frame may be dropped at all."""
+        return self.delivery.policy is not Policy.LOSSLESS
+
+    def pacer(self) -> Pacer:
+        """Says when its frames are due."""
+        return Pacer(self.fps, self.delivery.deadline_s)
+
+    def echo(self, share: Share[ServedModel]) -> pb.Negotiated:
+        """What the client is told."""
+        first = share.rung
+        return pb.Negotiated(
+            stream_id=secrets.token_hex(8),
+            model=first.name,
+            engine=first.engine,
+            scale=first.scale,
+            output_format=convert.output_format(self.format, first.scale),
+            time_base=convert.ratio_message(self.time_base),
+            delivery=convert.delivery_message(self.delivery),
+            ladder=[model.name for model in self.models] if len(self.models) > 1 else [],
+        )
+
+
+def agree(config: pb.UpscaleConfig, models: tuple[ServedModel, ...], limits: Limits) -> Terms:
+    """Read what a stream was asked to be, and check it against the limits.
+
+    Raises:
+        ProtocolError: no input; FrameError: a time base or size that cannot be; LimitError: a size over the limit.
+        UnsupportedFormatError: a pixel format that is not in the table.
+        ConfigError: a delivery, a rate or a ladder that cannot be.
+    """
+    session = convert.session_config(config, limits)
+    terms = Terms(config, session, convert.delivery_of(config), convert.target_fps_of(config), models)
+    _check_format(terms, limits)
+    _check_rate(terms)
+    return terms
+
+
+def _check_format(terms: Terms, limits: Limits) -> None:
+    """Check a raw stream's format now, and an encoded one's if the container has said it."""
+    fmt, raw = terms.format, terms.session.decoder is None
+    if raw or fmt.pixel_format:
+        pixel_format(fmt.pixel_format)
+    if raw or fmt.width or fmt.height:
+        limits.check(fmt.width, fmt.height, terms.scale)
+
+
+def _check_rate(terms: Terms) -> None:
+    asked = terms.config
+    if terms.fps is None and (asked.ladder or asked.model.lower().startswith("auto")):
+        raise ConfigError("a ladder, or model auto, needs target_fps: the rate says which model is enough")
+    if terms.fps is not None and not terms.demand.pixels:
+        raise ConfigError("a stream with target_fps says the size of its pictures in the input's format")
+
+
+@contextmanager
+def share_of(capacity: Capacity[ServedModel], terms: Terms) -> Iterator[Share[ServedModel]]:
+    """Hold a stream's share of the machine.
+
+    Raises:
+        OverloadedError: there is none left for it.
+    """
+    share = capacity.admit(terms.demand)
+    try:
+        yield share
+    finally:
+        capacity.release(share)
