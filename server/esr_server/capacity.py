@@ -50,6 +50,11 @@ class Demand(Generic[RungT]):
         """Index of the cheapest model."""
         return len(self.rungs) - 1
 
+    def without(self, name: str) -> Demand[RungT]:
+        """The same without a model, unless that is its only one."""
+        left = tuple(rung for rung in self.rungs if rung.name != name)
+        return replace(self, rungs=left or self.rungs)
+
     def load(self, index: int) -> float:
         """Seconds of work that a second of the stream takes with the rung of this index."""
         return self.fps * self.rungs[index].cost.of(self.pixels) if self.fps else 0.0
@@ -203,12 +208,13 @@ class Capacity(Generic[RungT]):
 
     def withdraw(self, name: str) -> None:
         """A model is no longer served: ladders that have other rungs lose this one."""
-        for share in self._shares:
-            left = tuple(rung for rung in share.demand.rungs if rung.name != name)
-            if left and len(left) < len(share.demand.rungs):
-                share.demand = replace(share.demand, rungs=left)
-                share.index = share.target = share.demand.lowest
+        changed = [share for share in self._shares if len(share.demand.without(name).rungs) < len(share.demand.rungs)]
+        for share in changed:
+            share.demand = share.demand.without(name)
+            share.index = share.demand.lowest
         self._plan()
+        for share in changed:
+            share.index = share.target
 
     def delivered(self, *, late: bool) -> None:
         """A frame of a stream with a declared rate was delivered, in time or late, or dropped, which counts as late."""

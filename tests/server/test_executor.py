@@ -1,0 +1,66 @@
+"""Threads that do what is due first."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from esr_server.executor import DeadlineExecutor
+
+
+@pytest.fixture
+def busy() -> Iterator[tuple[DeadlineExecutor, threading.Event]]:
+    """An executor of one thread, which is held up until the event is set."""
+    executor = DeadlineExecutor(1)
+    release = threading.Event()
+    begun = threading.Event()
+    executor.submit(lambda: (begun.set(), release.wait(10)), 0.0)
+    assert begun.wait(10)
+    yield executor, release
+    release.set()
+    executor.close()
+
+
+def test_what_is_due_first_runs_first(busy: tuple[DeadlineExecutor, threading.Event]) -> None:
+    executor, release = busy
+    ran: list[str] = []
+    jobs = [("last", math.inf), ("third", 3.0), ("first", 1.0), ("very last", math.inf), ("second", 2.0)]
+    futures = [executor.submit(lambda name=name: ran.append(name), due) for name, due in jobs]  # type: ignore[misc]
+    release.set()
+    for future in futures:
+        future.result(10)
+    assert ran == ["first", "second", "third", "last", "very last"]
+
+
+@pytest.mark.parametrize("error", [ValueError("no"), SystemExit(2)], ids=repr)
+def test_what_work_raises_is_for_the_one_who_waits(error: BaseException) -> None:
+    def fail() -> None:
+        raise error
+
+    executor = DeadlineExecutor(1)
+    with pytest.raises(type(error)):
+        executor.submit(fail, 0.0).result(10)
+    assert executor.submit(lambda: 7, 0.0).result(10) == 7
+    executor.close()
+
+
+def test_a_job_that_was_cancelled_does_not_run(busy: tuple[DeadlineExecutor, threading.Event]) -> None:
+    executor, release = busy
+    ran: list[int] = []
+    future = executor.submit(lambda: ran.append(1), 0.0)
+    assert future.cancel()
+    release.set()
+    assert executor.submit(lambda: 2, 9.0).result(10) == 2
+    assert ran == []
+
+
+def test_closing_cancels_what_waits_and_takes_no_more(busy: tuple[DeadlineExecutor, threading.Event]) -> None:
+    executor, _ = busy
+    waiting = executor.submit(lambda: 1, 0.0)
+    executor.close()
+    assert waiting.cancelled()
+    with pytest.raises(RuntimeError, match="closed"):
+        executor.submit(lambda: 1, 0.0)
