@@ -17,7 +17,12 @@ def busy() -> Iterator[tuple[DeadlineExecutor, threading.Event]]:
     executor = DeadlineExecutor(1)
     release = threading.Event()
     begun = threading.Event()
-    executor.submit(lambda: (begun.set(), release.wait(10)), 0.0)
+
+    def hold() -> None:
+        begun.set()
+        release.wait(10)
+
+    executor.submit(hold, 0.0)
     assert begun.wait(10)
     yield executor, release
     release.set()
