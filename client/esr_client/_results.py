@@ -68,9 +68,13 @@ class ModelInfo:
     """What it would run on there."""
     loaded: bool
     seconds_per_frame: float = 0.0
-    """As measured there after it was loaded, as the next; both 0 if it is not. A frame takes seconds_per_frame +
-    seconds_per_pixel · (pixels of its input)."""
+    """As measured there after it was loaded, as the next one; both are 0 if it is not."""
     seconds_per_pixel: float = 0.0
+
+    def seconds_for(self, width: int, height: int) -> float | None:
+        """Seconds that a frame of this size takes, before it is upscaled; None if they were not measured."""
+        seconds = self.seconds_per_frame + self.seconds_per_pixel * width * height
+        return seconds or None
 
 
 class ServingState(StrEnum):

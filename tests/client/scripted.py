@@ -67,8 +67,8 @@ class Script:
     """Frames that are dropped, by number."""
     retry_after_s: float | None = None
     """Refuse every stream, with this in the status."""
-    metadata: dict[str, list[str]] = field(default_factory=dict)
-    """By call, the `authorization` of each: empty where there was none."""
+    authorizations: dict[str, list[str]] = field(default_factory=dict)
+    """What the metadata of each call had for it, by method: empty where there was none."""
     requests: list[pb.UpscaleRequest] = field(default_factory=list)
     ended: list[str] = field(default_factory=list)
     """How each call ended: "whole" or "broken"."""
@@ -81,12 +81,12 @@ class Script:
     def admit(self, method: str, context: Any) -> None:
         """Note what a call says of its caller."""
         said = dict(context.invocation_metadata() or ()).get("authorization", "")
-        self.metadata.setdefault(method, []).append(said)
+        self.authorizations.setdefault(method, []).append(said)
 
     def administer(self, method: str, context: Any, name: str) -> pb.ModelInfo:
         """What LoadModel and UnloadModel have in common: the model that they name."""
         self.admit(method, context)
-        said = self.metadata[method][-1]
+        said = self.authorizations[method][-1]
         if said != f"Bearer {TOKEN}":
             wrong = grpc.StatusCode.PERMISSION_DENIED if said else grpc.StatusCode.UNAUTHENTICATED
             raise EndedError(wrong, "this is for an administrator")
