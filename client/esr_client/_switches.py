@@ -13,7 +13,8 @@ class Switches:
     """At most one model waits for the next frame: of several before one frame the last counts."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        # Reentrant, because the collector may end a forgotten stream at any allocation, on this thread too.
+        self._lock = threading.RLock()
         self._model = ""
         self._over = False
 
