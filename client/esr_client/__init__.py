@@ -13,6 +13,7 @@ from esr_client._aio import AsyncClient, connect_async
 from esr_client._aio_stream import AsyncUpscaleStream
 from esr_client._client import Client, connect
 from esr_client._config import EncodedInput, EncodedOutput, Options, RawInput, RawOutput, StreamConfig, VideoFormat
+from esr_client._delivery import Delivery, DeliveryPolicy, Dropped, DropReason
 from esr_client._errors import (
     AccessError,
     CallCancelledError,
@@ -52,6 +53,10 @@ __all__ = [
     "ContractError",
     "DamagedInputError",
     "DeadlineExceededError",
+    "Delivery",
+    "DeliveryPolicy",
+    "DropReason",
+    "Dropped",
     "EncodedInput",
     "EncodedOutput",
     "ErrorCode",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Sequence
+from fractions import Fraction
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar, cast
 
@@ -16,7 +17,8 @@ from esr_api.v1.upscaler_pb2_grpc import UpscalerServiceStub
 from esr_client import _calls
 from esr_client._aio_stream import AsyncUpscaleStream, Call, StartCall
 from esr_client._body import Plan
-from esr_client._config import Options, StreamConfig
+from esr_client._config import Options, StreamConfig, configs_for
+from esr_client._delivery import LOSSLESS, Delivery, Dropped
 from esr_client._errors import ClosedError, NotFoundError, from_rpc
 from esr_client._frame import Frame, Packet
 from esr_client._kinds import FrameT
@@ -42,8 +44,9 @@ def _translated() -> Iterator[None]:
 class AsyncClient:
     """A connection to one server, for one event loop. Several streams may run at once."""
 
-    def __init__(self, target: str, options: Options) -> None:
+    def __init__(self, target: str, options: Options, admin_token: str | None = None) -> None:
         self._options = options
+        self._admin = _calls.admin_metadata(admin_token)
         self._closed = False
         self._channel = grpc.aio.insecure_channel(_calls.grpc_target(target), options=options.channel_arguments())
         # The stub for both kinds of channel is one class; only its types are two.
@@ -54,22 +57,30 @@ class AsyncClient:
         self,
         frames: AsyncIterable[FrameT] | Iterable[FrameT],
         *,
-        model: str,
+        model: str = "",
         deinterlace: str = "",
+        delivery: Delivery = LOSSLESS,
+        ladder: Sequence[str] = (),
+        target_fps: float | Fraction | None = None,
+        on_drop: Callable[[Dropped], object] | None = None,
         timeout_s: float | None = None,
     ) -> AsyncUpscaleStream[FrameT]:
         """As `Client.upscale`. An iterable that is not asynchronous must not block."""
-        return AsyncUpscaleStream(self._starter(timeout_s), Plan.for_frames(model, deinterlace), frames, self._options)
+        config = configs_for(
+            model=model, deinterlace=deinterlace, delivery=delivery, ladder=ladder, target_fps=target_fps
+        )
+        return AsyncUpscaleStream(self._starter(timeout_s), Plan.for_frames(config, on_drop), frames, self._options)
 
     def stream(
         self,
         items: AsyncIterable[Frame | Packet] | Iterable[Frame | Packet],
         config: StreamConfig,
         *,
+        on_drop: Callable[[Dropped], object] | None = None,
         timeout_s: float | None = None,
     ) -> AsyncUpscaleStream[Frame | Packet]:
         """As `Client.stream`. An iterable that is not asynchronous must not block."""
-        return AsyncUpscaleStream(self._starter(timeout_s), Plan.for_config(config), items, self._options)
+        return AsyncUpscaleStream(self._starter(timeout_s), Plan.for_config(config, on_drop), items, self._options)
 
     def _starter(self, timeout_s: float | None) -> StartCall:
         def start(requests: AsyncIterator[pb.UpscaleRequest]) -> Call:
@@ -87,6 +98,18 @@ class AsyncClient:
         """As `Client.models`."""
         return _calls.models_from(await self._unary(self._stub.ListModels, pb.ListModelsRequest()))
 
+    async def load_model(self, model: str, *, timeout_s: float | None = None) -> ModelInfo:
+        """As `Client.load_model`."""
+        request = pb.LoadModelRequest(model=model)
+        response = await self._unary(self._stub.LoadModel, request, timeout_s, self._admin)
+        return _calls.model_from(response.model)
+
+    async def unload_model(self, model: str, *, timeout_s: float | None = None) -> ModelInfo:
+        """As `Client.unload_model`."""
+        request = pb.UnloadModelRequest(model=model)
+        response = await self._unary(self._stub.UnloadModel, request, timeout_s, self._admin)
+        return _calls.model_from(response.model)
+
     async def status(self) -> ServerStatus:
         """As `Client.status`."""
         return _calls.status_from([await self._state(service) for service in ("", *_calls.SERVICES)])
@@ -103,10 +126,11 @@ class AsyncClient:
         method: grpc.aio.UnaryUnaryMultiCallable[RequestT, ResponseT],
         request: RequestT,
         timeout_s: float | None = None,
+        metadata: tuple[tuple[str, str], ...] = (),
     ) -> ResponseT:
         self._check_open()
         with _translated():
-            return await method(request, timeout=timeout_s or self._options.timeout_s)
+            return await method(request, timeout=timeout_s or self._options.timeout_s, metadata=metadata)
 
     def _check_open(self) -> None:
         if self._closed:
@@ -126,12 +150,12 @@ class AsyncClient:
         await self.close()
 
 
-def connect_async(target: str, *, options: Options | None = None) -> AsyncClient:
+def connect_async(target: str, *, options: Options | None = None, admin_token: str | None = None) -> AsyncClient:
     """A client of the server at `host:port` or `unix:PATH`, for the running event loop.
 
-    Nothing is sent before the first call. Use it as `async with`, or await `close()`.
+    Nothing is sent before the first call. Use it as `async with`, or await `close()`. `admin_token` is as `connect`'s.
 
     Raises:
-        ValueError: the target is neither.
+        ValueError: the target is neither, or the token cannot be sent.
     """
-    return AsyncClient(target, options or Options())
+    return AsyncClient(target, options or Options(), admin_token)

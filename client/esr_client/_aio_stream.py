@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Iterable
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Iterable, Mapping
 from types import TracebackType
 from typing import Any, Generic, Self, TypeAlias, TypeVar
 
@@ -12,8 +12,11 @@ import grpc.aio
 from esr_api.v1 import upscaler_pb2 as pb
 from esr_client._body import Body, Plan
 from esr_client._config import Options
+from esr_client._delivery import DropReason
 from esr_client._errors import CallCancelledError, ServerError, from_rpc, from_status
 from esr_client._results import Negotiated, StreamStatistics
+from esr_client._status_details import Metadata
+from esr_client._switches import Switches
 
 __all__ = ["AsyncUpscaleStream"]
 
@@ -31,9 +34,10 @@ async def _from_iterable(items: Iterable[ItemT]) -> AsyncIterator[ItemT]:
 class _Sender(Generic[ItemT]):
     """The writing half. It knows nothing of the stream object, so that dropping that one ends the call."""
 
-    def __init__(self, body: Body[ItemT], first: list[ItemT], source: AsyncIterator[ItemT]) -> None:
+    def __init__(self, body: Body[ItemT], first: list[ItemT], source: AsyncIterator[ItemT], switches: Switches) -> None:
         self.error: Exception | None = None
         self._body = body
+        self._switches = switches
         self._first = first
         self._source = source
         self._room = asyncio.Event()
@@ -45,13 +49,18 @@ class _Sender(Generic[ItemT]):
             yield self._body.opening()
             while True:
                 await self._wait_for_room()
-                yield self._body.push(self._first.pop() if self._first else await anext(self._source))
+                item = self._first.pop() if self._first else await anext(self._source)
+                for switch in self._switches.due():
+                    yield switch
+                yield self._body.push(item)
         except StopAsyncIteration:
             return
         except Exception as error:
             self.error = error
             if self._call is not None:
                 self._call.cancel()
+        finally:
+            self._switches.end()
 
     async def _wait_for_room(self) -> None:
         while not self._body.has_room:
@@ -78,13 +87,13 @@ class _Statuses:
     _PATIENCE_S = 0.5
 
     def __init__(self, call: Call) -> None:
-        self._said: asyncio.Queue[tuple[grpc.StatusCode, str]] = asyncio.Queue()
+        self._said: asyncio.Queue[tuple[grpc.StatusCode, str, Metadata | None]] = asyncio.Queue()
         call.add_done_callback(self._note)
 
     def _note(self, call: Call) -> None:
         code, details = _at_once(call.code()), _at_once(call.details())
         if code is not None and details != self._OWN:
-            self._said.put_nowait((code, details or ""))
+            self._said.put_nowait((code, details or "", _at_once(call.trailing_metadata())))
 
     def cancelled(self) -> ServerError:
         """The error to raise for a call that was cancelled, here or by the server."""
@@ -118,8 +127,9 @@ class AsyncUpscaleStream(Generic[ItemT]):
     """Upscaled frames (or packets) in order: an asynchronous iterator, and a context manager that cancels what is left.
 
     The call begins when the first item is asked for. Items are taken from the caller's iterable in another task, at
-    most `Options.window` frames ahead of the answers taken. Dropping the stream before its end cancels the call. An
-    exception of the iterable is raised here, and the call is cancelled.
+    most `Options.window` frames ahead of the answers taken; where frames may be dropped, as fast as gRPC takes them.
+    Dropping the stream before its end cancels the call. An exception of the iterable, or of the caller's `on_drop`, is
+    raised here, and the call is cancelled.
     """
 
     def __init__(
@@ -133,6 +143,7 @@ class AsyncUpscaleStream(Generic[ItemT]):
         self._sender: _Sender[ItemT] | None = None
         self._call: Call | None = None
         self._statuses: _Statuses | None = None
+        self._switches = Switches()
         self._ready: list[ItemT] = []
         self._ended = False
 
@@ -145,6 +156,23 @@ class AsyncUpscaleStream(Generic[ItemT]):
     def statistics(self) -> StreamStatistics | None:
         """The server's account; None before the end."""
         return self._body.statistics if self._body else None
+
+    @property
+    def dropped(self) -> Mapping[DropReason, int]:
+        """How many frames the server has dropped so far, by reason."""
+        return self._plan.dropped.by_reason
+
+    def switch_model(self, model: str) -> None:
+        """Let the frames from the next one on be made by another model of the same scale. It ends a ladder.
+
+        Any thread may call it, also before the first item was asked for. The wish goes out before the next frame that
+        is sent; of several wishes before one frame the last counts. A frame's `model` says which one made it.
+
+        Raises:
+            ValueError: the name is empty.
+            ClosedError: the stream has ended, or its last frame is sent.
+        """
+        self._switches.ask(model)
 
     async def open(self) -> Negotiated | None:
         """Begin the call, wait for the server's echo and give it; None if there are no frames, hence no call.
@@ -180,10 +208,10 @@ class AsyncUpscaleStream(Generic[ItemT]):
         source = aiter(self._items) if isinstance(self._items, AsyncIterable) else _from_iterable(self._items)
         first = [item async for item in _one(source)] if self._plan.peeks else []
         if self._plan.peeks and not first:
-            self._ended = True
+            self._end()
             return
         self._body = self._plan.body(first[0] if first else None, self._options)
-        self._sender = _Sender(self._body, first, source)
+        self._sender = _Sender(self._body, first, source, self._switches)
         self._call = self._start(self._sender.requests())
         self._statuses = _Statuses(self._call)
         self._sender.attach(self._call)
@@ -193,15 +221,19 @@ class AsyncUpscaleStream(Generic[ItemT]):
             return []
         response = await _read(self._call, self._sender, self._statuses)
         if response is None:
-            self._ended = True
+            self._end()
             self._body.finish()
             return []
         items = self._body.pull(response)
         self._sender.answered()
         return items
 
-    def _cancel(self) -> None:
+    def _end(self) -> None:
         self._ended = True
+        self._switches.end()
+
+    def _cancel(self) -> None:
+        self._end()
         if self._call is not None:
             self._call.cancel()
 

@@ -15,6 +15,7 @@ from typing import Any, Generic, TypeVar
 from esr_api.v1 import upscaler_pb2 as pb
 from esr_client import _convert
 from esr_client._config import Options, RawInput, RawOutput, StreamConfig
+from esr_client._delivery import DropCount, OnDrop
 from esr_client._errors import ContractError, ErrorCode, FrameError
 from esr_client._frame import Frame, Packet
 from esr_client._kinds import AS_IT_IS, Kind, kind_of
@@ -32,29 +33,42 @@ def _frame_kind(item: object) -> Kind:
     raise FrameError(f"a stream takes esr_client.Frame or esr_client.Packet, not {type(item).__name__}")
 
 
-def _config_for(frame: Frame, model: str, deinterlace: str) -> StreamConfig:
-    raw = RawInput(format=_convert.format_of(frame), time_base=frame.time_base)
-    return StreamConfig(model=model, input=raw, deinterlace=deinterlace)
+def _input_of(frame: Frame) -> RawInput:
+    return RawInput(format=_convert.format_of(frame), time_base=frame.time_base)
 
 
 class Plan:
     """What a stream will be, before its first item is known."""
 
-    def __init__(self, config: Callable[[object], StreamConfig], kind: Callable[[object], Kind], peeks: bool) -> None:
+    def __init__(
+        self,
+        config: Callable[[object], StreamConfig],
+        kind: Callable[[object], Kind],
+        *,
+        peeks: bool,
+        on_drop: OnDrop | None,
+    ) -> None:
         self._config = config
         self._kind = kind
+        self._on_drop = on_drop
         self.peeks = peeks
         """Whether the config needs the first item; without one there is no stream."""
+        self.dropped = DropCount()
+        """Of the stream, from before it begins."""
 
     @classmethod
-    def for_frames(cls, model: str, deinterlace: str) -> Plan:
+    def for_frames(cls, config: Callable[[RawInput], StreamConfig], on_drop: OnDrop | None) -> Plan:
         """Frames of any kind: the first one says what the input is."""
-        return cls(lambda first: _config_for(kind_of(first).to_frame(first), model, deinterlace), kind_of, True)
+
+        def config_for(first: object) -> StreamConfig:
+            return config(_input_of(kind_of(first).to_frame(first)))
+
+        return cls(config_for, kind_of, peeks=True, on_drop=on_drop)
 
     @classmethod
-    def for_config(cls, config: StreamConfig) -> Plan:
+    def for_config(cls, config: StreamConfig, on_drop: OnDrop | None) -> Plan:
         """Frames or packets, as an explicit config says."""
-        return cls(lambda _: config, _frame_kind, False)
+        return cls(lambda _: config, _frame_kind, peeks=False, on_drop=on_drop)
 
     def body(self, first: object, options: Options) -> Body[Any]:
         """The body of the stream that begins with the item `first`.
@@ -62,13 +76,20 @@ class Plan:
         Raises:
             FrameError: the item cannot be sent.
         """
-        return Body(self._config(first), self._kind, options)
+        return Body(self._config(first), self._kind, options, self.dropped, self._on_drop)
 
 
 class Body(Generic[ItemT]):
     """One stream without its transport."""
 
-    def __init__(self, config: StreamConfig, kind: Callable[[object], Kind], options: Options) -> None:
+    def __init__(
+        self,
+        config: StreamConfig,
+        kind: Callable[[object], Kind],
+        options: Options,
+        dropped: DropCount,
+        on_drop: OnDrop | None,
+    ) -> None:
         self.negotiated: Negotiated | None = None
         self.statistics: StreamStatistics | None = None
         self._config = config
@@ -76,7 +97,11 @@ class Body(Generic[ItemT]):
         self._max_send_bytes = options.max_send_bytes
         raw_in, raw_out = isinstance(config.input, RawInput), isinstance(config.output, RawOutput)
         self._answers_each = raw_in and raw_out
+        self._waits = self._answers_each and not config.delivery.drops
         self._window = options.window + (_DEINTERLACE_DELAY if config.deinterlace else 0)
+        self._dropped = dropped
+        self._on_drop = on_drop
+        # Of frames that are not answered yet; what the server drops is answered too, so that they do not pile up.
         self._kinds: deque[Kind] = deque()
         self._said_in = config.input.format
         self._said_out = config.input.format
@@ -87,7 +112,11 @@ class Body(Generic[ItemT]):
     @property
     def has_room(self) -> bool:
         """Whether one more item may be sent before an answer has been taken."""
-        return not self._answers_each or self._sent - self._received < self._window
+        return not self._waits or self._sent - self._answered < self._window
+
+    @property
+    def _answered(self) -> int:
+        return self._received + self._dropped.total
 
     def opening(self) -> pb.UpscaleRequest:
         """The first request."""
@@ -145,7 +174,7 @@ class Body(Generic[ItemT]):
         return _PULLS[which or ""](self, response)
 
     def _expected(self) -> str:
-        return "its echo of the config" if self.negotiated is None else "a frame, a packet or the statistics"
+        return "its echo of the config" if self.negotiated is None else "a frame, a packet, a drop or the statistics"
 
     def _pull_negotiated(self, response: pb.UpscaleResponse) -> list[ItemT]:
         self.negotiated = _convert.negotiated_from(response.negotiated)
@@ -154,16 +183,34 @@ class Body(Generic[ItemT]):
 
     def _pull_frame(self, response: pb.UpscaleResponse) -> list[ItemT]:
         message = response.frame
-        if message.sequence != self._received:
-            raise ContractError(f"the server sent frame {message.sequence} where frame {self._received} comes")
-        if self._answers_each and not self._kinds:
-            raise ContractError(f"the server sent frame {message.sequence}, which nobody asked for")
+        kind = self._asker("sent", message.sequence)
         if message.HasField("format"):
             self._said_out = _convert.format_from(message.format)
         frame = _convert.frame_from(message, self._said_out, self._time_base())
-        kind = self._kinds.popleft() if self._answers_each else None
         self._received += 1
-        return [kind.from_frame(frame) if kind else frame]  # type: ignore[list-item]
+        return [kind.from_frame(frame)]
+
+    def _asker(self, did: str, sequence: int) -> Kind:
+        """The kind of the frame that is answered now, if this is the answer that comes next."""
+        if sequence != self._answered:
+            raise ContractError(f"the server {did} frame {sequence} where frame {self._answered} comes")
+        if not self._answers_each:
+            return AS_IT_IS
+        if not self._kinds:
+            raise ContractError(f"the server {did} frame {sequence}, which nobody asked for")
+        return self._kinds.popleft()
+
+    def _pull_dropped(self, response: pb.UpscaleResponse) -> list[ItemT]:
+        dropped = _convert.dropped_from(response.dropped)
+        if not self._config.delivery.drops:
+            raise ContractError(f"the server dropped frame {dropped.sequence} of a lossless stream")
+        # Packets come late, by what an encoder holds back: only among frames a drop has its place.
+        if isinstance(self._config.output, RawOutput):
+            self._asker("dropped", dropped.sequence)
+        self._dropped.add(dropped)
+        if self._on_drop is not None:
+            self._on_drop(dropped)
+        return []
 
     def _pull_packet(self, response: pb.UpscaleResponse) -> list[ItemT]:
         self._received += 1
@@ -201,15 +248,17 @@ class Body(Generic[ItemT]):
             if raw_out
             else ("packets received", self._received, said.packets_out)
         )
+        yield "frames dropped", self._dropped.total, said.frames_dropped
         if self._answers_each:
-            yield "frames answered", self._received, self._sent
-        yield "frames accounted for", said.frames_out + said.frames_failed, said.frames_in
+            yield "frames answered", self._answered, self._sent
+        yield "frames accounted for", said.frames_out + said.frames_dropped + said.frames_failed, said.frames_in
 
 
 _PULLS: dict[str, Callable[[Body[Any], pb.UpscaleResponse], list[Any]]] = {
     "negotiated": Body._pull_negotiated,
     "frame": Body._pull_frame,
     "packet": Body._pull_packet,
+    "dropped": Body._pull_dropped,
     "statistics": Body._pull_statistics,
     "": Body._pull_nothing,
 }

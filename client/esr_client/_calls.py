@@ -49,7 +49,25 @@ def image_request(
 
 def models_from(response: pb.ListModelsResponse) -> tuple[ModelInfo, ...]:
     """The list of models."""
-    return tuple(_convert.model_from(row) for row in response.models)
+    return tuple(model_from(row) for row in response.models)
+
+
+def model_from(message: pb.ModelInfo) -> ModelInfo:
+    """One model."""
+    return _convert.model_from(message)
+
+
+def admin_metadata(token: str | None) -> tuple[tuple[str, str], ...]:
+    """The metadata of an administrator's calls; none without a token.
+
+    Raises:
+        ValueError: the token is empty, or cannot be sent. The message does not repeat it, as gRPC's own would.
+    """
+    if token is None:
+        return ()
+    if not token or not token.isascii() or not token.isprintable():
+        raise ValueError("an admin token is one or more printable ASCII characters")
+    return (("authorization", f"Bearer {token}"),)
 
 
 def state_from(response: health_pb2.HealthCheckResponse) -> ServingState:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from fractions import Fraction
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -14,7 +15,8 @@ from esr_api.v1 import upscaler_pb2 as pb
 from esr_api.v1.upscaler_pb2_grpc import UpscalerServiceStub
 from esr_client import _calls
 from esr_client._body import Plan
-from esr_client._config import Options, StreamConfig
+from esr_client._config import Options, StreamConfig, configs_for
+from esr_client._delivery import LOSSLESS, Delivery, Dropped
 from esr_client._errors import ClosedError, NotFoundError, from_rpc
 from esr_client._frame import Frame, Packet
 from esr_client._kinds import FrameT
@@ -38,35 +40,59 @@ def _translated() -> Iterator[None]:
 class Client:
     """A connection to one server. Any thread may use it, and several streams may run at once."""
 
-    def __init__(self, target: str, options: Options) -> None:
+    def __init__(self, target: str, options: Options, admin_token: str | None = None) -> None:
         self._options = options
+        self._admin = _calls.admin_metadata(admin_token)
         self._closed = False
         self._channel = grpc.insecure_channel(_calls.grpc_target(target), options=options.channel_arguments())
         self._stub = UpscalerServiceStub(self._channel)
         self._health = health_pb2_grpc.HealthStub(self._channel)
 
     def upscale(
-        self, frames: Iterable[FrameT], *, model: str, deinterlace: str = "", timeout_s: float | None = None
+        self,
+        frames: Iterable[FrameT],
+        *,
+        model: str = "",
+        deinterlace: str = "",
+        delivery: Delivery = LOSSLESS,
+        ladder: Sequence[str] = (),
+        target_fps: float | Fraction | None = None,
+        on_drop: Callable[[Dropped], object] | None = None,
+        timeout_s: float | None = None,
     ) -> UpscaleStream[FrameT]:
         """Upscale frames: `av.VideoFrame`, arrays of uint8, (H, W) gray or (H, W, 3) RGB, or `Frame`.
 
         Gives the same kind, in order, with its pts; what an array or an av frame cannot hold (stage times, sequence) a
-        `Frame` has. No frames, no call. `deinterlace` is "bwdif" or empty. `timeout_s` bounds the whole stream.
+        `Frame` has. No frames, no call. `timeout_s` bounds the whole stream. `on_drop` is told of each frame that is
+        dropped, in its place among the others, by the thread that iterates. For the rest see `StreamConfig`.
+
+        Raises:
+            ValueError: model, ladder, target_fps and delivery do not go together.
 
         Raises, while iterating:
             EsrError: the server refused or ended the stream, or a frame cannot be sent.
         """
-        return UpscaleStream(self._starter(timeout_s), Plan.for_frames(model, deinterlace), frames, self._options)
+        config = configs_for(
+            model=model, deinterlace=deinterlace, delivery=delivery, ladder=ladder, target_fps=target_fps
+        )
+        return UpscaleStream(self._starter(timeout_s), Plan.for_frames(config, on_drop), frames, self._options)
 
     def stream(
-        self, items: Iterable[Frame | Packet], config: StreamConfig, *, timeout_s: float | None = None
+        self,
+        items: Iterable[Frame | Packet],
+        config: StreamConfig,
+        *,
+        on_drop: Callable[[Dropped], object] | None = None,
+        timeout_s: float | None = None,
     ) -> UpscaleStream[Frame | Packet]:
         """Send frames or packets, and receive frames or packets, as the config says.
+
+        Where packets come out a drop has no place among them: an encoder may still hold what was before it.
 
         Raises, while iterating:
             EsrError: the server refused or ended the stream, or an item cannot be sent.
         """
-        return UpscaleStream(self._starter(timeout_s), Plan.for_config(config), items, self._options)
+        return UpscaleStream(self._starter(timeout_s), Plan.for_config(config, on_drop), items, self._options)
 
     def _starter(self, timeout_s: float | None) -> StartCall:
         def start(requests: Iterator[pb.UpscaleRequest]) -> Call:
@@ -92,6 +118,26 @@ class Client:
         """
         return _calls.models_from(self._unary(self._stub.ListModels, pb.ListModelsRequest()))
 
+    def load_model(self, model: str, *, timeout_s: float | None = None) -> ModelInfo:
+        """Load a model while streams run. For an administrator: see `connect`.
+
+        Raises:
+            AccessError: the admin token is missing or wrong.
+            EsrError: there is no such model, or it cannot be loaded.
+        """
+        request = pb.LoadModelRequest(model=model)
+        return _calls.model_from(self._unary(self._stub.LoadModel, request, timeout_s, self._admin).model)
+
+    def unload_model(self, model: str, *, timeout_s: float | None = None) -> ModelInfo:
+        """Let go of a model. Streams that run it keep it to their end, unless a ladder has other rungs for them.
+
+        Raises:
+            AccessError: the admin token is missing or wrong.
+            EsrError: there is no such model, or the server cannot do without it.
+        """
+        request = pb.UnloadModelRequest(model=model)
+        return _calls.model_from(self._unary(self._stub.UnloadModel, request, timeout_s, self._admin).model)
+
     def status(self) -> ServerStatus:
         """The health of the server.
 
@@ -111,10 +157,11 @@ class Client:
         method: grpc.UnaryUnaryMultiCallable[RequestT, ResponseT],
         request: RequestT,
         timeout_s: float | None = None,
+        metadata: tuple[tuple[str, str], ...] = (),
     ) -> ResponseT:
         self._check_open()
         with _translated():
-            return method(request, timeout=timeout_s or self._options.timeout_s)
+            return method(request, timeout=timeout_s or self._options.timeout_s, metadata=metadata)
 
     def _check_open(self) -> None:
         if self._closed:
@@ -134,10 +181,13 @@ class Client:
         self.close()
 
 
-def connect(target: str, *, options: Options | None = None) -> Client:
+def connect(target: str, *, options: Options | None = None, admin_token: str | None = None) -> Client:
     """A client of the server at `host:port` or `unix:PATH`. Nothing is sent before the first call.
 
+    `admin_token` goes along with `load_model` and `unload_model` only, and not encrypted: keep to a Unix socket, this
+    host, or a tunnel.
+
     Raises:
-        ValueError: the target is neither.
+        ValueError: the target is neither, or the token cannot be sent.
     """
-    return Client(target, options or Options())
+    return Client(target, options or Options(), admin_token)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 
+from esr_client._delivery import LOSSLESS, Delivery
 from esr_client._frame import Color
 
 __all__ = ["EncodedInput", "EncodedOutput", "Options", "RawInput", "RawOutput", "StreamConfig", "VideoFormat"]
@@ -21,7 +23,8 @@ class Options:
 
     window: int = 4
     """Raw frames that may be on their way at once: sent, and their answer not yet taken by the caller. Where packets
-    go either way flow control is the bound, because a codec may hold back any number of frames."""
+    go either way flow control is the bound, because a codec may hold back any number of frames; and where frames may
+    be dropped, because a live source does not wait."""
     max_frame_pixels: int = 4 * 3840 * 2160
     """Pixels of the largest upscaled frame: 4K made twice as large. It sets gRPC's message limits."""
     timeout_s: float | None = 30.0
@@ -113,9 +116,62 @@ class EncodedOutput:
 class StreamConfig:
     """What one stream is to do."""
 
-    model: str
-    """An alias (esr_tr_x2), a canonical id (esr_tr_x2_k5_c2) or the paper's id (eSR-TR_s2_K5_C2)."""
+    model: str = ""
+    """An alias (esr_tr_x2), a canonical id (esr_tr_x2_k5_c2), the paper's id (eSR-TR_s2_K5_C2), or "auto": the ladder
+    of all models that the server has loaded at its default model's scale ("auto_x3": at ×3). Empty: the server's
+    default model, or the ladder's."""
     input: RawInput | EncodedInput
     output: RawOutput | EncodedOutput = RawOutput()
     deinterlace: str = ""
     """How interlaced frames become progressive: "bwdif". Empty: they are refused."""
+    delivery: Delivery = LOSSLESS
+    """What becomes of frames that come faster than they can be upscaled."""
+    ladder: tuple[str, ...] = ()
+    """Models of one scale, in any order, of which the best runs whose cost fits."""
+    target_fps: Fraction | None = None
+    """Frames per second that will be sent, and are wanted back. None: the stream takes what others leave."""
+
+    def __post_init__(self) -> None:
+        _check(self.model, self.delivery, self.ladder, self.target_fps)
+
+
+def _check(model: str, delivery: Delivery, ladder: Sequence[str], target_fps: Fraction | None) -> None:
+    if not isinstance(delivery, Delivery):
+        right = "Delivery.lossless(), Delivery.latest() or Delivery.deadline(seconds)"
+        raise ValueError(f"delivery is {right}, not {delivery!r}")
+    if isinstance(ladder, str) or not all(ladder):
+        raise ValueError(f"a ladder is a tuple of models' names, not {ladder!r}")
+    if ladder and model:
+        raise ValueError(f"a ladder takes the place of the model: leave out either it or {model!r}")
+    if target_fps is not None and target_fps <= 0:
+        raise ValueError(f"target_fps is above 0, not {target_fps}")
+    automatic = model == "auto" or model.startswith("auto_x")
+    if (ladder or automatic) and target_fps is None:
+        raise ValueError(f"{model or 'a ladder'} needs target_fps: the model that runs is the best that holds it")
+
+
+# Denominators up to this one hold 24000/1001, 30000/1001 and their kind.
+_RATE_DENOMINATOR = 1001
+
+
+def _rate(value: float | Fraction) -> Fraction:
+    if isinstance(value, Fraction):
+        return value
+    if not math.isfinite(value):
+        raise ValueError(f"target_fps is finite, not {value}")
+    return Fraction(value).limit_denominator(_RATE_DENOMINATOR)
+
+
+def configs_for(
+    *, model: str, deinterlace: str, delivery: Delivery, ladder: Sequence[str], target_fps: float | Fraction | None
+) -> Callable[[RawInput], StreamConfig]:
+    """What makes the config of a stream whose input is not known yet.
+
+    Raises:
+        ValueError: the rest is wrong whatever the input; it is said now, and not when the first frame has come.
+    """
+    rate = None if target_fps is None else _rate(target_fps)
+    _check(model, delivery, ladder, rate)
+    return lambda given: StreamConfig(
+        model=model, input=given, deinterlace=deinterlace, delivery=delivery, ladder=tuple(ladder), target_fps=rate
+    )

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from esr_api.v1 import upscaler_pb2 as pb
 from esr_client._config import EncodedInput, EncodedOutput, RawInput, RawOutput, StreamConfig, VideoFormat
+from esr_client._delivery import Delivery, DeliveryPolicy, Dropped, DropReason
 from esr_client._errors import ContractError, FrameError
 from esr_client._frame import (
     ChromaLocation,
@@ -149,7 +150,52 @@ _ENDS: dict[type, Callable[[Any], dict[str, Any]]] = {
 def config_request(config: StreamConfig) -> pb.UpscaleRequest:
     """The first request of a stream."""
     ends = _ENDS[type(config.input)](config.input) | _ENDS[type(config.output)](config.output)
-    return pb.UpscaleRequest(config=pb.UpscaleConfig(model=config.model, deinterlace=config.deinterlace, **ends))
+    message = pb.UpscaleConfig(
+        model=config.model,
+        deinterlace=config.deinterlace,
+        delivery=_delivery_to(config.delivery),
+        ladder=config.ladder,
+        target_fps=rational(config.target_fps),
+        **ends,
+    )
+    return pb.UpscaleRequest(config=message)
+
+
+# ---- delivery ---------------------------------------------------------------------------------------------------
+
+_POLICIES = {
+    DeliveryPolicy.LOSSLESS: pb.DELIVERY_POLICY_LOSSLESS,
+    DeliveryPolicy.LATEST: pb.DELIVERY_POLICY_LATEST,
+    DeliveryPolicy.DEADLINE: pb.DELIVERY_POLICY_DEADLINE,
+}
+_POLICIES_BACK = {there: here for here, there in _POLICIES.items()} | {
+    pb.DELIVERY_POLICY_UNSPECIFIED: DeliveryPolicy.LOSSLESS
+}
+_REASONS = {pb.DROP_REASON_SUPERSEDED: DropReason.SUPERSEDED, pb.DROP_REASON_LATE: DropReason.LATE}
+
+
+def _delivery_to(value: Delivery) -> pb.Delivery:
+    return pb.Delivery(policy=_POLICIES[value.policy], deadline_s=value.deadline_s or 0.0)
+
+
+def _delivery_from(message: pb.Delivery) -> Delivery:
+    try:
+        policy = _POLICIES_BACK[message.policy]
+        return Delivery(policy, message.deadline_s if policy is DeliveryPolicy.DEADLINE else None)
+    except (KeyError, ValueError) as error:
+        raise ContractError(f"the server's echo has a delivery that is none: {error}") from error
+
+
+def dropped_from(message: pb.Dropped) -> Dropped:
+    """The answer to a frame that was not upscaled.
+
+    Raises:
+        ContractError: it does not say why.
+    """
+    if message.reason not in _REASONS:
+        raise ContractError(f"the server dropped frame {message.sequence} for no reason of the contract")
+    pts = message.pts if message.HasField("pts") else None
+    return Dropped(message.sequence, pts, _REASONS[message.reason])
 
 
 # ---- frames and packets -----------------------------------------------------------------------------------------
@@ -203,6 +249,7 @@ def frame_from(message: pb.Frame, fmt: VideoFormat, time_base: Fraction) -> Fram
             corrupt=message.corrupt,
             sequence=message.sequence,
             stages=_stages_from(message.stages),
+            model=message.model,
         )
     except (FrameError, IndexError) as error:
         raise ContractError(f"the server sent a frame that does not fit its format: {error}") from error
@@ -232,6 +279,7 @@ def packet_from(message: pb.Packet) -> Packet:
         new_extradata=message.new_extradata,
         sequence=message.sequence,
         stages=_stages_from(message.stages),
+        model=message.model,
     )
 
 
@@ -242,7 +290,7 @@ def negotiated_from(message: pb.Negotiated) -> Negotiated:
     """The echo of a stream.
 
     Raises:
-        ContractError: it lacks the time base.
+        ContractError: it lacks the time base, or has a delivery that is none.
     """
     time_base = fraction(message.time_base)
     if time_base is None:
@@ -254,6 +302,8 @@ def negotiated_from(message: pb.Negotiated) -> Negotiated:
         scale=message.scale,
         output_format=format_from(message.output_format),
         time_base=time_base,
+        delivery=_delivery_from(message.delivery),
+        ladder=tuple(message.ladder),
     )
 
 
@@ -268,6 +318,8 @@ def statistics_from(message: pb.StreamStatistics) -> StreamStatistics:
         packets_skipped=message.packets_skipped,
         elapsed_s=message.elapsed_s,
         stages=_stages_from(message.stages),
+        frames_dropped=message.frames_dropped,
+        model_switches=message.model_switches,
     )
 
 
@@ -284,4 +336,6 @@ def model_from(message: pb.ModelInfo) -> ModelInfo:
         psnr_db=dict(message.psnr_db),
         engine=message.engine,
         loaded=message.loaded,
+        seconds_per_frame=message.seconds_per_frame,
+        seconds_per_pixel=message.seconds_per_pixel,
     )

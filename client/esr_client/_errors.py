@@ -14,7 +14,7 @@ EsrError                        `code`, `retryable`, and the server's own words 
 │   └── InternalServerError         INTERNAL, UNKNOWN, ALREADY_EXISTS: a fault of the server
 ├── ContractError                 the server answered, and against the contract: order, counts, a missing echo
 ├── FrameError (ValueError)       a frame that cannot be sent: planes, size, format, time base
-├── ClosedError (RuntimeError)    a client that was closed
+├── ClosedError (RuntimeError)    a client that was closed, a stream that has ended
 ├── MediaError                    a file or URL that cannot be read or written
 │   ├── InputError
 │   └── OutputError
@@ -29,6 +29,8 @@ from enum import StrEnum
 from typing import ClassVar
 
 import grpc
+
+from esr_client._status_details import Metadata, retry_after_s
 
 __all__ = [
     "AccessError",
@@ -120,6 +122,8 @@ class ResourceExhaustedError(ServerError):
     """The server has no room for one more stream (retryable), or a message is over a limit (not)."""
 
     default_code = ErrorCode.RESOURCE_EXHAUSTED
+    retry_after_s: float | None = None
+    """Seconds after which the server expects to have room; None if it does not say."""
 
 
 class UnavailableError(ServerError):
@@ -165,7 +169,7 @@ class FrameError(EsrError, ValueError):
 
 
 class ClosedError(EsrError, RuntimeError):
-    """The client was closed."""
+    """The client was closed, or the stream has ended."""
 
     default_code = ErrorCode.FAILED_PRECONDITION
 
@@ -213,16 +217,23 @@ _RETRYABLE = frozenset({ErrorCode.UNAVAILABLE, ErrorCode.ABORTED, ErrorCode.RESO
 _OVER_A_LIMIT = "larger than max"
 
 
-def from_status(status: grpc.StatusCode | None, message: str | None) -> ServerError:
-    """The error for a status of gRPC, with the server's message. A status that is no error counts as UNKNOWN."""
+def from_status(status: grpc.StatusCode | None, message: str | None, metadata: Metadata | None = None) -> ServerError:
+    """The error for a status of gRPC, with the server's message and what its trailing metadata say beside that.
+
+    A status that is no error counts as UNKNOWN.
+    """
     code = ErrorCode.__members__.get(status.name if status else "", ErrorCode.UNKNOWN)
     text = message or code.value.lower().replace("_", " ")
     retryable = code in _RETRYABLE and _OVER_A_LIMIT not in text
-    return _CLASSES[code](text, code=code, retryable=retryable)
+    error = _CLASSES[code](text, code=code, retryable=retryable)
+    if isinstance(error, ResourceExhaustedError):
+        error.retry_after_s = retry_after_s(metadata)
+    return error
 
 
 def from_rpc(error: grpc.RpcError) -> ServerError:
     """The error for a failed call, sync or asyncio. Raise it `from error`."""
     status = error.code() if hasattr(error, "code") else None
     details = error.details() if hasattr(error, "details") else str(error)
-    return from_status(status, details)
+    metadata = error.trailing_metadata() if hasattr(error, "trailing_metadata") else None
+    return from_status(status, details, metadata)

@@ -154,6 +154,8 @@ class Frame:
     """Responses only: the number of the frame, counted from 0."""
     stages: StageSeconds | None = None
     """Responses only."""
+    model: str = ""
+    """Responses only: canonical id of the model that made this frame."""
 
     def __post_init__(self) -> None:
         row = pixel_format(self.pixel_format)
@@ -183,6 +185,8 @@ class Packet:
     """Responses only."""
     stages: StageSeconds | None = None
     """Responses only: of the frame that made this packet."""
+    model: str = ""
+    """Responses only: canonical id of the model that made that frame."""
 
 
 def plane_from_buffer(row: PixelFormat, index: int, size: tuple[int, int], data: bytes, stride: int) -> NDArray[Any]:

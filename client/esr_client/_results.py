@@ -8,6 +8,7 @@ from enum import StrEnum
 from fractions import Fraction
 
 from esr_client._config import VideoFormat
+from esr_client._delivery import LOSSLESS, Delivery
 from esr_client._frame import StageSeconds
 
 __all__ = ["ModelInfo", "Negotiated", "ServerStatus", "ServingState", "StreamStatistics"]
@@ -25,11 +26,14 @@ class Negotiated:
     output_format: VideoFormat
     """As known so far; with encoded input the first frame has the last word."""
     time_base: Fraction
+    delivery: Delivery = LOSSLESS
+    ladder: tuple[str, ...] = ()
+    """Canonical ids, best first; `model` is the one that the stream begins with."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StreamStatistics:
-    """The server's account of a stream that ended well: frames_in = frames_out + frames_failed."""
+    """The server's account of a stream that ended well: frames_in = frames_out + frames_dropped + frames_failed."""
 
     frames_in: int = 0
     frames_out: int = 0
@@ -40,6 +44,8 @@ class StreamStatistics:
     elapsed_s: float = 0.0
     stages: StageSeconds = field(default_factory=StageSeconds)
     """Sums over all frames."""
+    frames_dropped: int = 0
+    model_switches: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +67,14 @@ class ModelInfo:
     engine: str
     """What it would run on there."""
     loaded: bool
+    seconds_per_frame: float = 0.0
+    """As measured there after it was loaded, as the next one; both are 0 if it is not."""
+    seconds_per_pixel: float = 0.0
+
+    def seconds_for(self, width: int, height: int) -> float | None:
+        """Seconds that a frame of this size takes, before it is upscaled; None if they were not measured."""
+        seconds = self.seconds_per_frame + self.seconds_per_pixel * width * height
+        return seconds or None
 
 
 class ServingState(StrEnum):

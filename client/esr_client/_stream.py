@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Generic, Self, TypeAlias, TypeVar
 
@@ -13,8 +13,10 @@ import grpc
 from esr_api.v1 import upscaler_pb2 as pb
 from esr_client._body import Body, Plan
 from esr_client._config import Options
+from esr_client._delivery import DropReason
 from esr_client._errors import EsrError, from_rpc
 from esr_client._results import Negotiated, StreamStatistics
+from esr_client._switches import Switches
 
 if TYPE_CHECKING:
     from grpc import _CallIterator
@@ -30,9 +32,10 @@ StartCall: TypeAlias = Callable[[Iterator[pb.UpscaleRequest]], Call]
 class _Sender(Generic[ItemT]):
     """The writing half. It knows nothing of the stream object, so that dropping that one ends the call."""
 
-    def __init__(self, body: Body[ItemT], first: list[ItemT], source: Iterator[ItemT]) -> None:
+    def __init__(self, body: Body[ItemT], first: list[ItemT], source: Iterator[ItemT], switches: Switches) -> None:
         self.error: BaseException | None = None
         self._body = body
+        self._switches = switches
         self._first = first
         self._source = source
         self._changed = threading.Condition()
@@ -44,11 +47,14 @@ class _Sender(Generic[ItemT]):
         try:
             yield self._body.opening()
             for item in self._items():
+                yield from self._switches.due()
                 yield self._body.push(item)
         except GeneratorExit:
             raise
         except BaseException as error:  # of whatever kind: gRPC's thread would end in silence, and the call wait
             self._fail(error)
+        finally:
+            self._switches.end()
 
     def _items(self) -> Iterator[ItemT]:
         # Room comes first: the caller's iterator is not asked for a frame that cannot be sent yet.
@@ -94,8 +100,9 @@ class UpscaleStream(Generic[ItemT]):
     """Upscaled frames (or packets) in order: an iterator, and a context manager that cancels what is left.
 
     The call begins when the first item is asked for. Items are taken from the caller's iterable on another thread, at
-    most `Options.window` frames ahead of the answers taken. Dropping the stream before its end cancels the call. An
-    exception of the iterable is raised here, and the call is cancelled.
+    most `Options.window` frames ahead of the answers taken; where frames may be dropped, as fast as gRPC takes them.
+    Dropping the stream before its end cancels the call. An exception of the iterable, or of the caller's `on_drop`, is
+    raised here, and the call is cancelled.
     """
 
     def __init__(self, start: StartCall, plan: Plan, items: Iterable[ItemT], options: Options) -> None:
@@ -106,6 +113,7 @@ class UpscaleStream(Generic[ItemT]):
         self._body: Body[ItemT] | None = None
         self._sender: _Sender[ItemT] | None = None
         self._call: Call | None = None
+        self._switches = Switches()
         self._ready: list[ItemT] = []
         self._ended = False
 
@@ -118,6 +126,23 @@ class UpscaleStream(Generic[ItemT]):
     def statistics(self) -> StreamStatistics | None:
         """The server's account; None before the end."""
         return self._body.statistics if self._body else None
+
+    @property
+    def dropped(self) -> Mapping[DropReason, int]:
+        """How many frames the server has dropped so far, by reason."""
+        return self._plan.dropped.by_reason
+
+    def switch_model(self, model: str) -> None:
+        """Let the frames from the next one on be made by another model of the same scale. It ends a ladder.
+
+        Any thread may call it, also before the first item was asked for. The wish goes out before the next frame that
+        is sent; of several wishes before one frame the last counts. A frame's `model` says which one made it.
+
+        Raises:
+            ValueError: the name is empty.
+            ClosedError: the stream has ended, or its last frame is sent.
+        """
+        self._switches.ask(model)
 
     def open(self) -> Negotiated | None:
         """Begin the call, wait for the server's echo and give it; None if there are no frames, hence no call.
@@ -153,10 +178,10 @@ class UpscaleStream(Generic[ItemT]):
         source = iter(self._items)
         first = list(itertools.islice(source, 1)) if self._plan.peeks else []
         if self._plan.peeks and not first:
-            self._ended = True
+            self._end()
             return
         self._body = self._plan.body(first[0] if first else None, self._options)
-        self._sender = _Sender(self._body, first, source)
+        self._sender = _Sender(self._body, first, source, self._switches)
         self._call = self._start(self._sender.requests())
         self._sender.attach(self._call)
 
@@ -165,7 +190,7 @@ class UpscaleStream(Generic[ItemT]):
             return []
         response = self._read(self._call, self._sender)
         if response is None:
-            self._ended = True
+            self._end()
             self._body.finish()
             return []
         items = self._body.pull(response)
@@ -181,9 +206,13 @@ class UpscaleStream(Generic[ItemT]):
             raise sender.error
         return response
 
+    def _end(self) -> None:
+        self._ended = True
+        self._switches.end()
+
     def close(self) -> None:
         """Cancel what is left of the call. Closing twice does no harm."""
-        self._ended = True
+        self._end()
         if self._sender is not None:
             self._sender.close()
         if self._call is not None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
 from typing import Annotated
@@ -26,6 +27,9 @@ from esr_client.files import Progress as FileProgress
 DEFAULT_MODEL = "esr_tr_x2"
 DEFAULT_SERVER = "127.0.0.1:50051"
 _INTERRUPTED = 130
+_ADMIN_TOKEN = "ESR_ADMIN_TOKEN"
+_LOAD_TIMEOUT_S = 600.0  # a small machine may compile kernels for minutes
+_TIMED_SIZE = (960, 540)  # made into 1080p at ×2
 
 ServerOption = Annotated[
     str | None,
@@ -33,6 +37,8 @@ ServerOption = Annotated[
         "--server", envvar="ESR_SERVER", help="HOST:PORT or unix:PATH. Without it, a private server is started."
     ),
 ]
+
+RunningServerOption = Annotated[str, typer.Option("--server", envvar="ESR_SERVER", help="HOST:PORT or unix:PATH.")]
 
 app = typer.Typer(
     help="Upscale video with a server of edge-sr.",
@@ -153,21 +159,51 @@ def models(server: ServerOption = None) -> None:
 def _table(rows: tuple[ModelInfo, ...]) -> Table:
     sets = sorted({name for row in rows for name in row.psnr_db})
     psnr = [f"dB on\n{name}" for name in sets]
-    names = ("model", "alias", "scale", "params", "MACs\n/px", *psnr, "engine", "loaded")
+    timed = any(row.seconds_for(*_TIMED_SIZE) for row in rows)
+    times = [f"ms for\n{_TIMED_SIZE[0]}x{_TIMED_SIZE[1]}"] if timed else []
+    names = ("model", "alias", "scale", "params", "MACs\n/px", *psnr, "engine", "loaded", *times)
     table = Table(*names, box=None, padding=(0, 1, 0, 0), pad_edge=False)
     for row in rows:
         numbers = (f"x{row.scale}", f"{row.parameters:,}", f"{row.macs_per_pixel:,}")
         quality = [f"{row.psnr_db[name]:.2f}" if name in row.psnr_db else "" for name in sets]
-        table.add_row(row.model, row.alias, *numbers, *quality, row.engine, "yes" if row.loaded else "")
+        place = (row.engine, "yes" if row.loaded else "")
+        table.add_row(row.model, row.alias, *numbers, *quality, *place, *([_milliseconds(row)] if timed else []))
     return table
 
 
+def _milliseconds(row: ModelInfo) -> str:
+    seconds = row.seconds_for(*_TIMED_SIZE)
+    return f"{1000 * seconds:.2f}" if seconds else ""
+
+
+ModelArgument = Annotated[str, typer.Argument(metavar="MODEL", help="See `esr-client models`.")]
+
+
 @app.command()
-def status(
-    server: Annotated[
-        str, typer.Option("--server", envvar="ESR_SERVER", help="HOST:PORT or unix:PATH.")
-    ] = DEFAULT_SERVER,
-) -> None:
+def load(model: ModelArgument, server: RunningServerOption = DEFAULT_SERVER) -> None:
+    """Load a model into a running server. The admin token is read from ESR_ADMIN_TOKEN."""
+    _administer(server, lambda client: client.load_model(model, timeout_s=_LOAD_TIMEOUT_S))
+
+
+@app.command()
+def unload(model: ModelArgument, server: RunningServerOption = DEFAULT_SERVER) -> None:
+    """Let a running server go of a model. The admin token is read from ESR_ADMIN_TOKEN."""
+    _administer(server, lambda client: client.unload_model(model))
+
+
+def _administer(server: str, call: Callable[[Client], ModelInfo]) -> None:
+    with _reported():
+        # Not from an option: everybody on this machine can see those.
+        token = os.environ.get(_ADMIN_TOKEN, "").strip()
+        if not token:
+            raise ValueError(f"{_ADMIN_TOKEN} is not set: it holds the token that the server was started with")
+        with connect(server, admin_token=token) as client:
+            info = interruptible(lambda: call(client), client.close)
+        typer.echo(f"{info.model}: {f'loaded on {info.engine}' if info.loaded else 'not loaded'}")
+
+
+@app.command()
+def status(server: RunningServerOption = DEFAULT_SERVER) -> None:
     """Ask a server for its health. The exit code is 0 only if it serves."""
     with _reported(), connect(server) as client:
         found = interruptible(client.status, client.close)

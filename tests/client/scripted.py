@@ -6,15 +6,18 @@ It doubles every sample and row. It stands in for the real server where a test n
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from concurrent import futures
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import grpc
 import grpc.aio
 import numpy as np
+from google.rpc.error_details_pb2 import ErrorInfo, RetryInfo
+from google.rpc.status_pb2 import Status
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from esr_api.v1 import upscaler_pb2 as pb
@@ -28,10 +31,21 @@ LIMITS = [("grpc.max_receive_message_length", 2**28), ("grpc.max_send_message_le
 class EndedError(Exception):
     """The script ends the call with a status."""
 
-    def __init__(self, status: grpc.StatusCode, message: str) -> None:
+    def __init__(self, status: grpc.StatusCode, message: str, retry_after_s: float | None = None) -> None:
         super().__init__(message)
         self.status = status
         self.message = message
+        self.trailers = () if retry_after_s is None else (("grpc-status-details-bin", details(status, retry_after_s)),)
+
+
+def details(status: grpc.StatusCode, retry_after_s: float) -> bytes:
+    """A google.rpc.Status with a RetryInfo, behind a detail of another kind."""
+    message = Status(code=status.value[0])
+    info = RetryInfo()
+    info.retry_delay.FromTimedelta(timedelta(seconds=retry_after_s))
+    message.details.add().Pack(ErrorInfo(reason="FULL"))
+    message.details.add().Pack(info)
+    return bytes(message.SerializeToString())
 
 
 def _as_is(response: pb.UpscaleResponse) -> list[pb.UpscaleResponse]:
@@ -49,6 +63,12 @@ class Script:
     """Never answer a frame."""
     tamper: Tamper = _as_is
     """What becomes of each response."""
+    drops: Mapping[int, pb.DropReason] = field(default_factory=dict)
+    """Frames that are dropped, by number."""
+    retry_after_s: float | None = None
+    """Refuse every stream, with this in the status."""
+    authorizations: dict[str, list[str]] = field(default_factory=dict)
+    """What the metadata of each call had for it, by method: empty where there was none."""
     requests: list[pb.UpscaleRequest] = field(default_factory=list)
     ended: list[str] = field(default_factory=list)
     """How each call ended: "whole" or "broken"."""
@@ -58,6 +78,22 @@ class Script:
         """Frames or packets received."""
         return sum(request.WhichOneof("payload") in ("frame", "packet") for request in self.requests)
 
+    def admit(self, method: str, context: Any) -> None:
+        """Note what a call says of its caller."""
+        said = dict(context.invocation_metadata() or ()).get("authorization", "")
+        self.authorizations.setdefault(method, []).append(said)
+
+    def administer(self, method: str, context: Any, name: str) -> pb.ModelInfo:
+        """What LoadModel and UnloadModel have in common: the model that they name."""
+        self.admit(method, context)
+        said = self.authorizations[method][-1]
+        if said != f"Bearer {TOKEN}":
+            wrong = grpc.StatusCode.PERMISSION_DENIED if said else grpc.StatusCode.UNAUTHENTICATED
+            raise EndedError(wrong, "this is for an administrator")
+        if name == "nonesuch":
+            raise EndedError(grpc.StatusCode.NOT_FOUND, "no model is named 'nonesuch'")
+        return pb.ModelInfo(model=name, engine="scripted", loaded=method == "LoadModel", seconds_per_frame=0.5)
+
 
 class Call:
     """One call that follows a script."""
@@ -65,7 +101,8 @@ class Call:
     def __init__(self, script: Script) -> None:
         self._script = script
         self._format = pb.VideoFormat()
-        self._in = self._out = self._packets = 0
+        self._in = self._out = self._dropped = self._packets = self._switches = 0
+        self._model = ""
 
     def answer(self, request: pb.UpscaleRequest) -> list[pb.UpscaleResponse]:
         """The responses to one request."""
@@ -76,7 +113,12 @@ class Call:
     def end(self) -> list[pb.UpscaleResponse]:
         """The responses after the last request."""
         account = pb.StreamStatistics(
-            frames_in=self._in, frames_out=self._out, packets_in=self._packets, elapsed_s=0.5, frames_failed=0
+            frames_in=self._in,
+            frames_out=self._out,
+            frames_dropped=self._dropped,
+            packets_in=self._packets,
+            model_switches=self._switches,
+            elapsed_s=0.5,
         )
         return self._script.tamper(pb.UpscaleResponse(statistics=account))
 
@@ -84,10 +126,19 @@ class Call:
         config = request.config
         if config.model == "nonesuch":
             raise EndedError(grpc.StatusCode.NOT_FOUND, "no model is named 'nonesuch'; did you mean bicubic_x2?")
+        if self._script.retry_after_s is not None:
+            raise EndedError(grpc.StatusCode.RESOURCE_EXHAUSTED, "full", self._script.retry_after_s)
+        self._model = config.model or config.ladder[0]
         given = config.raw_input if config.HasField("raw_input") else config.encoded_input
         self._format.CopyFrom(given.format)
         echo = pb.Negotiated(
-            stream_id="s1", model=config.model, engine="scripted", scale=2, output_format=doubled(given.format)
+            stream_id="s1",
+            model=self._model,
+            engine="scripted",
+            scale=2,
+            output_format=doubled(given.format),
+            delivery=config.delivery,
+            ladder=config.ladder,
         )
         echo.time_base.CopyFrom(given.time_base)
         return [pb.UpscaleResponse(negotiated=echo)]
@@ -98,13 +149,28 @@ class Call:
         self._in += 1
         if self._script.silent:
             return []
+        if self._in - 1 in self._script.drops:
+            return [self._drop(request.frame)]
         self._out += 1
         if request.frame.HasField("format"):
             self._format.CopyFrom(request.frame.format)
         response = upscaled(request.frame, self._format)
+        response.model = self._model
         if request.frame.HasField("format"):
             response.format.CopyFrom(doubled(self._format))
         return [pb.UpscaleResponse(frame=response)]
+
+    def _drop(self, frame: pb.Frame) -> pb.UpscaleResponse:
+        self._dropped += 1
+        dropped = pb.Dropped(sequence=frame.sequence, reason=self._script.drops[frame.sequence])
+        if frame.HasField("pts"):
+            dropped.pts = frame.pts
+        return pb.UpscaleResponse(dropped=dropped)
+
+    def _switch_model(self, request: pb.UpscaleRequest) -> list[pb.UpscaleResponse]:
+        self._switches += 1
+        self._model = request.switch_model.model
+        return []
 
     def _packet(self, request: pb.UpscaleRequest) -> list[pb.UpscaleResponse]:
         """Every packet is a "frame" of one gray value: its first byte."""
@@ -148,6 +214,9 @@ def image(request: pb.UpscaleImageRequest) -> pb.UpscaleImageResponse:
     return pb.UpscaleImageResponse(model=request.model, engine="scripted", format=doubled(request.format), frame=frame)
 
 
+TOKEN = "open sesame"
+"""The administrator's."""
+
 MODELS = pb.ListModelsResponse(
     models=[
         pb.ModelInfo(model="esr_tr_x2_k5_c2", alias="esr_tr_x2", family="esr_tr", scale=2, psnr_db={"Set5": 35.4}),
@@ -165,12 +234,14 @@ class SyncServicer(UpscalerServiceServicer):
     def Upscale(self, requests: Iterator[pb.UpscaleRequest], context: Any) -> Iterator[pb.UpscaleResponse]:  # noqa: N802
         """One stream."""
         call, how = Call(self._script), "broken"
+        self._script.admit("Upscale", context)
         try:
             for request in requests:
                 yield from call.answer(request)
             yield from call.end()
             how = "whole"
         except EndedError as error:
+            context.set_trailing_metadata(error.trailers)
             context.abort(error.status, error.message)
         except grpc.RpcError:
             pass  # the client has gone
@@ -179,11 +250,29 @@ class SyncServicer(UpscalerServiceServicer):
 
     def UpscaleImage(self, request: pb.UpscaleImageRequest, context: Any) -> pb.UpscaleImageResponse:  # noqa: N802
         """One picture."""
+        self._script.admit("UpscaleImage", context)
         return image(request)
 
     def ListModels(self, request: pb.ListModelsRequest, context: Any) -> pb.ListModelsResponse:  # noqa: N802
         """Two models."""
+        self._script.admit("ListModels", context)
         return MODELS
+
+    def LoadModel(self, request: pb.LoadModelRequest, context: Any) -> pb.LoadModelResponse:  # noqa: N802
+        """For an administrator."""
+        try:
+            return pb.LoadModelResponse(model=self._script.administer("LoadModel", context, request.model))
+        except EndedError as error:
+            context.abort(error.status, error.message)
+            raise
+
+    def UnloadModel(self, request: pb.UnloadModelRequest, context: Any) -> pb.UnloadModelResponse:  # noqa: N802
+        """For an administrator."""
+        try:
+            return pb.UnloadModelResponse(model=self._script.administer("UnloadModel", context, request.model))
+        except EndedError as error:
+            context.abort(error.status, error.message)
+            raise
 
 
 class AioServicer(UpscalerServiceServicer):
@@ -195,6 +284,7 @@ class AioServicer(UpscalerServiceServicer):
     async def Upscale(self, requests: AsyncIterator[pb.UpscaleRequest], context: Any) -> None:  # type: ignore[override]  # noqa: N802
         """One stream."""
         call, how = Call(self._script), "broken"
+        self._script.admit("Upscale", context)
         try:
             async for request in requests:
                 for response in call.answer(request):
@@ -203,17 +293,35 @@ class AioServicer(UpscalerServiceServicer):
                 await context.write(response)
             how = "whole"
         except EndedError as error:
-            await context.abort(error.status, error.message)
+            await context.abort(error.status, error.message, error.trailers)
         finally:
             self._script.ended.append(how)
 
     async def UpscaleImage(self, request: pb.UpscaleImageRequest, context: Any) -> pb.UpscaleImageResponse:  # noqa: N802
         """One picture."""
+        self._script.admit("UpscaleImage", context)
         return image(request)
 
     async def ListModels(self, request: pb.ListModelsRequest, context: Any) -> pb.ListModelsResponse:  # noqa: N802
         """Two models."""
+        self._script.admit("ListModels", context)
         return MODELS
+
+    async def LoadModel(self, request: pb.LoadModelRequest, context: Any) -> pb.LoadModelResponse:  # noqa: N802
+        """For an administrator."""
+        try:
+            return pb.LoadModelResponse(model=self._script.administer("LoadModel", context, request.model))
+        except EndedError as error:
+            await context.abort(error.status, error.message)
+            raise
+
+    async def UnloadModel(self, request: pb.UnloadModelRequest, context: Any) -> pb.UnloadModelResponse:  # noqa: N802
+        """For an administrator."""
+        try:
+            return pb.UnloadModelResponse(model=self._script.administer("UnloadModel", context, request.model))
+        except EndedError as error:
+            await context.abort(error.status, error.message)
+            raise
 
 
 @contextlib.contextmanager

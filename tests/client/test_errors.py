@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import inspect
+from pathlib import Path
 
 import grpc
 import pytest
+from google.protobuf.any_pb2 import Any
+from google.rpc.error_details_pb2 import RetryInfo
+from google.rpc.status_pb2 import Status
 
 import esr_client
 from esr_client import _errors
+from tests.client.pictures import array
+from tests.client.scripted import Script, serving_aio
 
 STATUSES = [status for status in grpc.StatusCode if status is not grpc.StatusCode.OK]
 
@@ -42,6 +48,49 @@ def test_a_message_over_grpcs_limit_is_not_tried_again() -> None:
     )
     assert isinstance(error, esr_client.ResourceExhaustedError)
     assert not error.retryable
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.25, 90.0])
+def test_a_full_server_says_when_to_come_back(client: esr_client.Client, script: Script, seconds: float) -> None:
+    script.retry_after_s = seconds
+    with pytest.raises(esr_client.ResourceExhaustedError, match="full") as caught:
+        list(client.upscale([array(0)], model="m"))
+    assert (caught.value.retry_after_s, caught.value.retryable) == (seconds, True)
+
+
+@pytest.mark.parametrize("count", [1, 99])
+async def test_a_full_server_says_when_to_come_back_in_asyncio(script: Script, socket_dir: Path, count: int) -> None:
+    script.retry_after_s = 0.25
+    async with serving_aio(script, socket_dir) as target, esr_client.connect_async(target) as client:
+        with pytest.raises(esr_client.ResourceExhaustedError, match="full") as caught:
+            [a async for a in client.upscale([array(0)] * count, model="m")]
+    assert caught.value.retry_after_s == 0.25
+
+
+def test_a_server_that_does_not_say_when(client: esr_client.Client, script: Script) -> None:
+    script.end_after, script.status = 0, grpc.StatusCode.RESOURCE_EXHAUSTED
+    with pytest.raises(esr_client.ResourceExhaustedError) as caught:
+        list(client.upscale([array(0)], model="m"))
+    assert caught.value.retry_after_s is None
+
+
+@pytest.mark.parametrize(
+    "value", [b"", b"\xff damaged", Status(code=8).SerializeToString(), Status(details=[Any()]).SerializeToString()]
+)
+def test_details_without_a_time(value: bytes) -> None:
+    metadata = (("grpc-status-details-bin", value),)
+    error = _errors.from_status(grpc.StatusCode.RESOURCE_EXHAUSTED, "full", metadata)
+    assert isinstance(error, esr_client.ResourceExhaustedError)
+    assert (str(error), error.retry_after_s) == ("full", None)
+
+
+def test_a_time_that_is_not_set_is_none() -> None:
+    status = Status()
+    status.details.add().Pack(RetryInfo())
+    metadata = (("other", "text"), ("grpc-status-details-bin", status.SerializeToString()))
+    error = _errors.from_status(grpc.StatusCode.RESOURCE_EXHAUSTED, "full", metadata)
+    assert isinstance(error, esr_client.ResourceExhaustedError)
+    assert error.retry_after_s is None
 
 
 def test_the_tree_is_drawn_in_the_docstring() -> None:
