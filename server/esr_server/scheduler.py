@@ -8,6 +8,7 @@ gRPC's flow control carries that to the client.
 from __future__ import annotations
 
 import asyncio
+import traceback
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -160,7 +161,18 @@ class Stream:
         """Stop both tasks. A frame that a worker thread has begun is finished, and its result thrown away."""
         for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        ended = await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._let_go([error for error in ended if error is not None])
+
+    def _let_go(self, errors: list[BaseException]) -> None:
+        """Drop what is left, and what tracebacks hold of it: frames are large, and garbage may wait for long."""
+        self._tasks = []
+        for queue in (self._inbox, self._outbox):
+            while not queue.empty():
+                left = queue.get_nowait()
+                errors += [left.error] if isinstance(left, _Failure) else []
+        for error in errors:
+            traceback.clear_frames(error.__traceback__)
 
     async def _feed(self, read: Callable[[], Coroutine[None, None, None]]) -> None:
         try:
