@@ -132,6 +132,9 @@ def esr_serve(
     max_output_pixels: Annotated[
         int, typer.Option(min=1, help="Pixels of an output picture.")
     ] = Limits().max_output_pixels,
+    no_shared_memory: Annotated[
+        bool, typer.Option("--no-shared-memory", help="Take frames of clients on this host in messages only.")
+    ] = False,
     grace: Annotated[float, typer.Option(min=0, help="Seconds that running streams get after SIGTERM.")] = 30.0,
     exit_with_stdin: Annotated[
         bool, typer.Option("--exit-with-stdin", help="Drain when standard input ends, as a private server does.")
@@ -150,6 +153,7 @@ def esr_serve(
             engine=EngineSettings(engine=engine, device=device, threads=threads, kernels=kernels),
             limits=Limits(max_pixels=max_pixels, max_output_pixels=max_output_pixels),
             scheduler=SchedulerSettings(workers=workers, max_streams=max_streams),
+            shared_memory=not no_shared_memory,
             grace_s=grace,
         )
         asyncio.run(serve(settings, until_stdin_closes=exit_with_stdin))

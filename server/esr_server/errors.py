@@ -2,6 +2,7 @@
 
 ServiceError
 ├── ProtocolError     messages in an order that the contract does not know
+├── SharedMemoryError memory that a client offers and this server does not take; the stream goes on without
 ├── AccountError      a stream that ends with fewer frames out than in
 ├── RefusedError      a stream that is not taken in
 │   ├── DrainingError   the server shuts down; another one will take the stream
@@ -20,6 +21,10 @@ class ServiceError(Exception):
 
 class ProtocolError(ServiceError):
     """Messages in an order that the contract does not know."""
+
+
+class SharedMemoryError(ServiceError):
+    """Memory that a client offers and this server does not take. It ends no stream: planes are then inline."""
 
 
 class AccountError(ServiceError):

@@ -14,12 +14,13 @@ import grpc.aio
 
 from esr_api.v1 import upscaler_pb2 as pb
 from esr_server.config import Limits, ServerSettings
-from esr_server.errors import ProtocolError
+from esr_server.errors import ProtocolError, SharedMemoryError
 from esr_server.metrics import Metrics
 from esr_server.models import ModelPool
 from esr_server.rpc import convert
 from esr_server.scheduler import Scheduler, Stream
 from esr_server.session import Arrival, Result, Session
+from esr_server.shared_memory import StreamMemory, map_offer
 from esr_upscale.engine import LoadedModel
 from esr_upscale.frame import Frame, pixel_format
 
@@ -57,9 +58,12 @@ class UpscaleCall:
         self._check(config, model)
         limits = self._house.settings.limits
         session_config = convert.session_config(config, limits)
-        session = await self._house.scheduler.run(lambda: Session(session_config, model.upscaler, limits))
-        await self._write(negotiated=_echo(config, model))
-        await self._serve(session, _Inputs(config, limits, model.spec.scale), model)
+        with await self._memory(config) as memory:
+            session = await self._house.scheduler.run(
+                lambda: Session(session_config, model.upscaler, limits, memory.place)
+            )
+            await self._write(negotiated=_echo(config, model, memory))
+            await self._serve(session, _Inputs(config, limits, model.spec.scale, memory), model)
 
     async def _config(self) -> pb.UpscaleConfig:
         timeout_s = self._house.settings.config_timeout_s
@@ -72,6 +76,8 @@ class UpscaleCall:
         kind = request.WhichOneof("payload")
         if kind != "config":
             raise ProtocolError(f"a stream's first request is its config, not a {kind or 'request without payload'}")
+        if request.freed_output_slots:
+            raise ProtocolError("a config frees slots of output, and all are free at the start")
         return request.config
 
     def _check(self, config: pb.UpscaleConfig, model: LoadedModel) -> None:
@@ -82,6 +88,19 @@ class UpscaleCall:
             pixel_format(fmt.pixel_format)
         if raw or fmt.width or fmt.height:
             self._house.settings.limits.check(fmt.width, fmt.height, model.spec.scale)
+
+    async def _memory(self, config: pb.UpscaleConfig) -> StreamMemory:
+        """The stream's shared memory; none, with the reason, where the client's offer is not taken."""
+        if not config.HasField("shared_memory"):
+            return StreamMemory()
+        settings = self._house.settings
+        if not settings.shared_memory:
+            return StreamMemory("shared memory is switched off on this server")
+        offer = convert.memory_offer(config.shared_memory)
+        try:
+            return await self._house.scheduler.run(lambda: map_offer(offer, settings.limits.max_shared_bytes))
+        except SharedMemoryError as error:
+            return StreamMemory(str(error))
 
     async def _serve(self, session: Session, inputs: _Inputs, model: LoadedModel) -> None:
         name = model.spec.canonical_id
@@ -121,8 +140,9 @@ class UpscaleCall:
 class _Inputs:
     """Reads requests after the config; remembers the format last said."""
 
-    def __init__(self, config: pb.UpscaleConfig, limits: Limits, scale: int) -> None:
+    def __init__(self, config: pb.UpscaleConfig, limits: Limits, scale: int, memory: StreamMemory) -> None:
         self._limits = limits
+        self._memory = memory
         self._scale = scale
         self._format = convert.input_format(config)
         self._time_base: Fraction = convert.time_base_of(config)
@@ -130,12 +150,13 @@ class _Inputs:
     def arrival(self, request: pb.UpscaleRequest) -> tuple[Arrival, int]:
         """One request as an item for the session, and its payload bytes."""
         now_s = time.perf_counter()
+        self._memory.free(request.freed_output_slots)
         kind = request.WhichOneof("payload")
         if kind == "frame":
             if request.frame.HasField("format"):
                 self._format = request.frame.format
                 self._limits.check(self._format.width, self._format.height, self._scale)
-            frame, size = convert.frame_value(request.frame, self._format, self._time_base)
+            frame, size = convert.frame_value(request.frame, self._format, self._time_base, self._memory)
             return Arrival(frame, request.frame.sequence, now_s), size
         if kind == "packet":
             packet = convert.packet_value(request.packet)
@@ -157,7 +178,7 @@ class _Outputs:
             packet, size = convert.packet_message(result.item, result.sequence, result.stages)
             return pb.UpscaleResponse(packet=packet), size
         response = pb.UpscaleResponse()
-        size = convert.fill_frame(response.frame, result.item, result.sequence, result.stages)
+        size = convert.fill_frame(response.frame, result.item, result.sequence, result.stages, result.placement)
         fmt = convert.format_message(result.item)
         if fmt != self._said:
             response.frame.format.CopyFrom(fmt)
@@ -165,7 +186,7 @@ class _Outputs:
         return response, size
 
 
-def _echo(config: pb.UpscaleConfig, model: LoadedModel) -> pb.Negotiated:
+def _echo(config: pb.UpscaleConfig, model: LoadedModel, memory: StreamMemory) -> pb.Negotiated:
     return pb.Negotiated(
         stream_id=secrets.token_hex(8),
         model=model.spec.canonical_id,
@@ -173,4 +194,6 @@ def _echo(config: pb.UpscaleConfig, model: LoadedModel) -> pb.Negotiated:
         scale=model.spec.scale,
         output_format=convert.output_format(convert.input_format(config), model.spec.scale),
         time_base=convert.ratio_message(convert.time_base_of(config)),
+        shared_memory=memory.shared,
+        shared_memory_refusal=memory.refusal,
     )
