@@ -43,7 +43,7 @@ class AsyncClient:
     """A connection to one server, for one event loop. Several streams may run at once."""
 
     def __init__(self, target: str, options: Options) -> None:
-        self._options = options
+        self._options = _calls.options_for(target, options)
         self._closed = False
         self._channel = grpc.aio.insecure_channel(_calls.grpc_target(target), options=options.channel_arguments())
         # The stub for both kinds of channel is one class; only its types are two.

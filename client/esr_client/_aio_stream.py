@@ -194,6 +194,7 @@ class AsyncUpscaleStream(Generic[ItemT]):
         response = await _read(self._call, self._sender, self._statuses)
         if response is None:
             self._ended = True
+            self._body.close()
             self._body.finish()
             return []
         items = self._body.pull(response)
@@ -204,6 +205,8 @@ class AsyncUpscaleStream(Generic[ItemT]):
         self._ended = True
         if self._call is not None:
             self._call.cancel()
+        if self._body is not None:
+            self._body.close()
 
     async def aclose(self) -> None:
         """Cancel what is left of the call. Closing twice does no harm."""

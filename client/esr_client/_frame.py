@@ -185,7 +185,9 @@ class Packet:
     """Responses only: of the frame that made this packet."""
 
 
-def plane_from_buffer(row: PixelFormat, index: int, size: tuple[int, int], data: bytes, stride: int) -> NDArray[Any]:
+def plane_from_buffer(
+    row: PixelFormat, index: int, size: tuple[int, int], data: bytes | NDArray[np.uint8], stride: int
+) -> NDArray[Any]:
     """View received bytes as plane `index` of a picture of `size` (width, height), read-only and without a copy.
 
     Raises:

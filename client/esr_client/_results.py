@@ -25,6 +25,10 @@ class Negotiated:
     output_format: VideoFormat
     """As known so far; with encoded input the first frame has the last word."""
     time_base: Fraction
+    shared_memory: bool = False
+    """Whether raw frames go through shared memory; single ones may still come inline."""
+    shared_memory_refusal: str = ""
+    """Why they do not; empty if memory was not offered."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
