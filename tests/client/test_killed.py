@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import os
 import signal
@@ -30,6 +31,7 @@ with esr_client.connect(sys.argv[1]) as client, client.upscale(frames, model="bi
 @pytest.fixture
 def server() -> Iterator[PrivateServer]:
     """A server of another process; /dev/shm has to be as it was before it."""
+    gc.collect()  # frames of other tests, in the tracebacks of what those expected
     before = set(os.listdir("/dev/shm"))
     with PrivateServer("bicubic_x2") as server:
         server.wait()

@@ -28,6 +28,11 @@ from tests.support.shared_memory import traces
 INLINE = Options(shared_memory=False)
 
 
+@pytest.fixture(autouse=True)
+def _collected() -> None:
+    gc.collect()  # frames of other tests, in the tracebacks of what those expected
+
+
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
     with running_on_thread() as server:
