@@ -24,7 +24,7 @@ class Serving:
 @contextmanager
 def serving(*models: str) -> Iterator[Serving]:
     """Run `esr-serve` with these models on free loopback ports, until the block ends."""
-    target, http = (f"127.0.0.1:{port}" for port in _free_ports(2))
+    target, http = (f"127.0.0.1:{port}" for port in free_ports(2))
     flags = [flag for model in models for flag in ("--model", model)]
     command = (sys.executable, "-m", "esr_server", "--listen", target, "--http", http, "--log-level", "WARNING")
     process = subprocess.Popen((*command, *flags))
@@ -37,7 +37,8 @@ def serving(*models: str) -> Iterator[Serving]:
         process.wait(60)
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
+    """Ports of loopback that nothing listened on just now."""
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
     ports = [int(s.getsockname()[1]) for s in sockets]
     for s in sockets:

@@ -29,6 +29,7 @@ IMPORTERS = {
     "safetensors": ("esr_upscale.models", "esr_upscale.training"),
     "asyncio": ("esr_server", "esr_client"),
     "esr_api": ("esr_api", "esr_server.rpc", "esr_client"),
+    "mmap": ("esr_server.shared_memory", "esr_client._shared_memory"),
 }
 """A library, and the rooms that may import it; none where only the tests may."""
 
@@ -43,6 +44,7 @@ FORBIDDEN = {
     "esr_upscale.media": ("esr_upscale.kernels", "esr_upscale.nets", "esr_upscale.models", "esr_upscale.upscaler"),
     "esr_upscale.pareto": ("esr_upscale.nets", "esr_upscale.media", "esr_upscale.training", "esr_upscale.commands"),
     "esr_server": ("esr_client",),
+    "esr_server.shared_memory": ("esr_server.session", "esr_server.scheduler", "esr_server.rpc", "esr_server.metrics"),
     "esr_server.session": ("esr_server.scheduler", "esr_server.rpc", "esr_server.metrics", "esr_server.http"),
     "esr_server.scheduler": ("esr_server.rpc", "esr_server.metrics", "esr_server.http"),
     "esr_server.metrics": ("esr_server.rpc", "esr_server.scheduler", "esr_server.http"),

@@ -45,7 +45,7 @@ class AsyncClient:
     """A connection to one server, for one event loop. Several streams may run at once."""
 
     def __init__(self, target: str, options: Options, admin_token: str | None = None) -> None:
-        self._options = options
+        self._options = _calls.options_for(target, options)
         self._admin = _calls.admin_metadata(admin_token)
         self._closed = False
         self._channel = grpc.aio.insecure_channel(_calls.grpc_target(target), options=options.channel_arguments())

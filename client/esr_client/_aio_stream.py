@@ -222,6 +222,7 @@ class AsyncUpscaleStream(Generic[ItemT]):
         response = await _read(self._call, self._sender, self._statuses)
         if response is None:
             self._end()
+            self._body.close()
             self._body.finish()
             return []
         items = self._body.pull(response)
@@ -236,6 +237,8 @@ class AsyncUpscaleStream(Generic[ItemT]):
         self._end()
         if self._call is not None:
             self._call.cancel()
+        if self._body is not None:
+            self._body.close()
 
     async def aclose(self) -> None:
         """Cancel what is left of the call. Closing twice does no harm."""

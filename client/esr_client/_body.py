@@ -1,7 +1,8 @@
 """One stream without its transport: items become requests, responses become items, and the account is kept.
 
 Nothing here waits or sends. The sync and the asyncio transport each drive one `Body`: `opening`, then `push` for each
-item, and `pull` for each response, then `finish`. One thread may push while another pulls.
+item, and `pull` for each response, then `finish`; and `close`, however it ended. One thread may push while another
+pulls.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from esr_client._errors import ContractError, ErrorCode, FrameError
 from esr_client._frame import Frame, Packet
 from esr_client._kinds import AS_IT_IS, Kind, kind_of
 from esr_client._results import Negotiated, StreamStatistics
+from esr_client._shared_memory import memory_for
 
 ItemT = TypeVar("ItemT")
 
@@ -103,6 +105,7 @@ class Body(Generic[ItemT]):
         self._on_drop = on_drop
         # Of frames that are not answered yet; what the server drops is answered too, so that they do not pile up.
         self._kinds: deque[Kind] = deque()
+        self._memory = memory_for(config, options, self._window)
         self._said_in = config.input.format
         self._said_out = config.input.format
         self._sent = self._received = 0
@@ -120,7 +123,7 @@ class Body(Generic[ItemT]):
 
     def opening(self) -> pb.UpscaleRequest:
         """The first request."""
-        return _convert.config_request(self._config)
+        return _convert.config_request(self._config, self._memory.offer)
 
     def push(self, item: ItemT) -> pb.UpscaleRequest:
         """The request for one item.
@@ -131,6 +134,7 @@ class Body(Generic[ItemT]):
         kind = self._kind(item)
         value = kind.to_frame(item)
         request = self._packet(value) if isinstance(value, Packet) else self._frame(value)
+        request.freed_output_slots.extend(self._memory.freed())
         if self._answers_each:
             self._kinds.append(kind)
         self._sent += 1
@@ -153,7 +157,8 @@ class Body(Generic[ItemT]):
             )
         frame = _in_time_base(frame, self._config.input.time_base)
         request = pb.UpscaleRequest()
-        _convert.fill_frame(request.frame, frame, self._sent, self._said_in)
+        placed = self._memory.put(self._sent, frame.planes)
+        _convert.fill_frame(request.frame, frame, self._sent, self._said_in, placed)
         if request.frame.HasField("format"):
             self._said_in = _convert.format_of(frame)
         return request
@@ -177,7 +182,9 @@ class Body(Generic[ItemT]):
         return "its echo of the config" if self.negotiated is None else "a frame, a packet, a drop or the statistics"
 
     def _pull_negotiated(self, response: pb.UpscaleResponse) -> list[ItemT]:
-        self.negotiated = _convert.negotiated_from(response.negotiated)
+        echo = _convert.negotiated_from(response.negotiated)
+        self._memory.settle(echo.shared_memory)
+        self.negotiated = replace(echo, shared_memory_refusal=echo.shared_memory_refusal or self._memory.refusal)
         self._said_out = self.negotiated.output_format
         return []
 
@@ -186,7 +193,9 @@ class Body(Generic[ItemT]):
         kind = self._asker("sent", message.sequence)
         if message.HasField("format"):
             self._said_out = _convert.format_from(message.format)
-        frame = _convert.frame_from(message, self._said_out, self._time_base())
+        slot = self._memory.take(message.slot.index) if message.HasField("slot") else None
+        frame = _convert.frame_from(message, self._said_out, self._time_base(), slot)
+        self._memory.answered(message.sequence)
         self._received += 1
         return [kind.from_frame(frame)]
 
@@ -207,6 +216,7 @@ class Body(Generic[ItemT]):
         # Packets come late, by what an encoder holds back: only among frames a drop has its place.
         if isinstance(self._config.output, RawOutput):
             self._asker("dropped", dropped.sequence)
+        self._memory.answered(dropped.sequence)
         self._dropped.add(dropped)
         if self._on_drop is not None:
             self._on_drop(dropped)
@@ -214,6 +224,7 @@ class Body(Generic[ItemT]):
 
     def _pull_packet(self, response: pb.UpscaleResponse) -> list[ItemT]:
         self._received += 1
+        self._memory.answered(response.packet.sequence)
         return [_convert.packet_from(response.packet)]  # type: ignore[list-item]
 
     def _pull_statistics(self, response: pb.UpscaleResponse) -> list[ItemT]:
@@ -226,7 +237,11 @@ class Body(Generic[ItemT]):
     def _time_base(self) -> Fraction:
         return self.negotiated.time_base if self.negotiated else self._config.input.time_base
 
-    # -- the account
+    # -- the end
+
+    def close(self) -> None:
+        """Give back what the stream holds. Frames that lie in shared memory keep that alive."""
+        self._memory.close()
 
     def finish(self) -> None:
         """Compare what was sent and received with the server's account.

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 from grpc_health.v1 import health_pb2
 
 from esr_api.v1 import upscaler_pb2 as pb
 from esr_client import _convert
+from esr_client._config import Options
 from esr_client._kinds import FrameT, kind_of
 from esr_client._results import ModelInfo, ServerStatus, ServingState
 
@@ -27,6 +30,21 @@ def grpc_target(target: str) -> str:
     if host and colon and port.isdigit():
         return target
     raise ValueError(f"a server is host:port or unix:PATH, not {target!r}")
+
+
+def options_for(target: str, options: Options) -> Options:
+    """The options for a target: shared memory is for servers on this host only."""
+    return options if _is_local(target) else replace(options, shared_memory=False)
+
+
+def _is_local(target: str) -> bool:
+    if target.startswith("unix:"):
+        return True
+    host = target.rpartition(":")[0].removeprefix("[").removesuffix("]")
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:  # some other name
+        return False
 
 
 def image_request(

@@ -41,7 +41,7 @@ class Client:
     """A connection to one server. Any thread may use it, and several streams may run at once."""
 
     def __init__(self, target: str, options: Options, admin_token: str | None = None) -> None:
-        self._options = options
+        self._options = _calls.options_for(target, options)
         self._admin = _calls.admin_metadata(admin_token)
         self._closed = False
         self._channel = grpc.insecure_channel(_calls.grpc_target(target), options=options.channel_arguments())

@@ -29,12 +29,20 @@ class Options:
     """Pixels of the largest upscaled frame: 4K made twice as large. It sets gRPC's message limits."""
     timeout_s: float | None = 30.0
     """For the calls that are not streams. A stream has its own `timeout_s`, and no default."""
+    shared_memory: bool = True
+    """Offer a server on this host memory for raw frames, so that they need not go through messages. Linux only; a
+    server that cannot map it says why, and frames go inline."""
+    max_scale: int = 4
+    """The largest scale that shared memory is made for; larger frames come inline. What no frame touches costs
+    nothing."""
 
     def __post_init__(self) -> None:
         if self.window < 1:
             raise ValueError(f"window is at least 1, not {self.window}")
         if self.max_frame_pixels < 1:
             raise ValueError(f"max_frame_pixels is at least 1, not {self.max_frame_pixels}")
+        if self.max_scale < 1:
+            raise ValueError(f"max_scale is at least 1, not {self.max_scale}")
 
     @property
     def max_receive_bytes(self) -> int:

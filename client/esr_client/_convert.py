@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from fractions import Fraction
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from esr_api.v1 import upscaler_pb2 as pb
@@ -23,6 +24,7 @@ from esr_client._frame import (
     plane_from_buffer,
 )
 from esr_client._results import ModelInfo, Negotiated, StreamStatistics
+from esr_client._shared_memory import Offer, Placed
 
 _INT32_MAX = 2**31 - 1
 
@@ -147,7 +149,7 @@ _ENDS: dict[type, Callable[[Any], dict[str, Any]]] = {
 }
 
 
-def config_request(config: StreamConfig) -> pb.UpscaleRequest:
+def config_request(config: StreamConfig, offer: Offer | None = None) -> pb.UpscaleRequest:
     """The first request of a stream."""
     ends = _ENDS[type(config.input)](config.input) | _ENDS[type(config.output)](config.output)
     message = pb.UpscaleConfig(
@@ -158,7 +160,22 @@ def config_request(config: StreamConfig) -> pb.UpscaleRequest:
         target_fps=rational(config.target_fps),
         **ends,
     )
-    return pb.UpscaleRequest(config=message)
+    request = pb.UpscaleRequest(config=message)
+    if offer is not None:
+        request.config.shared_memory.CopyFrom(_offer_to(offer))
+    return request
+
+
+def _offer_to(offer: Offer) -> pb.SharedMemory:
+    return pb.SharedMemory(
+        pid=offer.pid,
+        fd=offer.fd,
+        name=offer.name,
+        input_slots=offer.layout.input_slots,
+        input_slot_bytes=offer.layout.input_slot_bytes,
+        output_slots=offer.layout.output_slots,
+        output_slot_bytes=offer.layout.output_slot_bytes,
+    )
 
 
 # ---- delivery ---------------------------------------------------------------------------------------------------
@@ -201,8 +218,16 @@ def dropped_from(message: pb.Dropped) -> Dropped:
 # ---- frames and packets -----------------------------------------------------------------------------------------
 
 
-def fill_frame(message: pb.Frame, frame: Frame, sequence: int = 0, said: VideoFormat | None = None) -> None:
+def fill_frame(
+    message: pb.Frame,
+    frame: Frame,
+    sequence: int = 0,
+    said: VideoFormat | None = None,
+    placed: Placed | None = None,
+) -> None:
     """Write a frame into an empty message. Its format goes along unless it is the one `said` before.
+
+    If it is `placed` in shared memory, its planes only say where.
 
     The message is in its place already: protobuf copies a message, planes and all, that is put into another.
     """
@@ -215,27 +240,38 @@ def fill_frame(message: pb.Frame, frame: Frame, sequence: int = 0, said: VideoFo
     own = format_of(frame)
     if own != said:
         message.format.CopyFrom(format_to(own))
-    for plane in frame.planes:
-        added = message.planes.add()
-        # tobytes() drops the padding of rows.
-        added.data, added.stride = plane.tobytes(), plane.shape[1] * plane.itemsize
+    strides = [plane.shape[1] * plane.itemsize for plane in frame.planes]
+    if placed is None:
+        for plane, stride in zip(frame.planes, strides, strict=True):
+            message.planes.add(data=plane.tobytes(), stride=stride)  # tobytes() drops the padding of rows
+    else:
+        message.slot.index = placed.slot
+        for offset, stride in zip(placed.offsets, strides, strict=True):
+            message.planes.add(offset=offset, stride=stride)
 
 
-def _planes_from(fmt: VideoFormat, planes: Iterable[pb.Plane]) -> tuple[NDArray[Any], ...]:
+def _planes_from(
+    fmt: VideoFormat, planes: Iterable[pb.Plane], slot: NDArray[np.uint8] | None
+) -> tuple[NDArray[Any], ...]:
     row = pixel_format(fmt.pixel_format)
     size = fmt.width, fmt.height
-    return tuple(plane_from_buffer(row, i, size, p.data, p.stride) for i, p in enumerate(planes))
+    return tuple(
+        plane_from_buffer(row, i, size, p.data if slot is None else slot[p.offset :], p.stride)
+        for i, p in enumerate(planes)
+    )
 
 
-def frame_from(message: pb.Frame, fmt: VideoFormat, time_base: Fraction) -> Frame:
-    """A frame from the wire, of the format said for it or before it.
+def frame_from(
+    message: pb.Frame, fmt: VideoFormat, time_base: Fraction, slot: NDArray[np.uint8] | None = None
+) -> Frame:
+    """A frame from the wire, of the format said for it or before it; `slot` is the shared memory that it lies in.
 
     Raises:
         ContractError: its planes do not fit its format.
     """
     try:
         return Frame(
-            planes=_planes_from(fmt, message.planes),
+            planes=_planes_from(fmt, message.planes, slot),
             width=fmt.width,
             height=fmt.height,
             pixel_format=fmt.pixel_format,
@@ -304,6 +340,8 @@ def negotiated_from(message: pb.Negotiated) -> Negotiated:
         time_base=time_base,
         delivery=_delivery_from(message.delivery),
         ladder=tuple(message.ladder),
+        shared_memory=message.shared_memory,
+        shared_memory_refusal=message.shared_memory_refusal,
     )
 
 

@@ -189,7 +189,9 @@ class Packet:
     """Responses only: canonical id of the model that made that frame."""
 
 
-def plane_from_buffer(row: PixelFormat, index: int, size: tuple[int, int], data: bytes, stride: int) -> NDArray[Any]:
+def plane_from_buffer(
+    row: PixelFormat, index: int, size: tuple[int, int], data: bytes | NDArray[np.uint8], stride: int
+) -> NDArray[Any]:
     """View received bytes as plane `index` of a picture of `size` (width, height), read-only and without a copy.
 
     Raises:

@@ -29,6 +29,10 @@ class Negotiated:
     delivery: Delivery = LOSSLESS
     ladder: tuple[str, ...] = ()
     """Canonical ids, best first; `model` is the one that the stream begins with."""
+    shared_memory: bool = False
+    """Whether raw frames go through shared memory; single ones may still come inline."""
+    shared_memory_refusal: str = ""
+    """Why they do not; empty if memory was not offered."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -191,6 +191,7 @@ class UpscaleStream(Generic[ItemT]):
         response = self._read(self._call, self._sender)
         if response is None:
             self._end()
+            self._body.close()
             self._body.finish()
             return []
         items = self._body.pull(response)
@@ -217,6 +218,8 @@ class UpscaleStream(Generic[ItemT]):
             self._sender.close()
         if self._call is not None:
             self._call.cancel()
+        if self._body is not None:
+            self._body.close()
 
     def __enter__(self) -> Self:
         return self

@@ -149,6 +149,9 @@ def esr_serve(
     max_output_pixels: Annotated[
         int, typer.Option(min=1, help="Pixels of an output picture.")
     ] = Limits().max_output_pixels,
+    no_shared_memory: Annotated[
+        bool, typer.Option("--no-shared-memory", help="Take frames of clients on this host in messages only.")
+    ] = False,
     grace: Annotated[float, typer.Option(min=0, help="Seconds that running streams get after SIGTERM.")] = 30.0,
     exit_with_stdin: Annotated[
         bool, typer.Option("--exit-with-stdin", help="Drain when standard input ends, as a private server does.")
@@ -169,6 +172,7 @@ def esr_serve(
             scheduler=SchedulerSettings(workers=workers, max_streams=max_streams),
             capacity=CapacitySettings(max_load=max_load),
             admin_token=os.environ.get(_TOKEN) or None,
+            shared_memory=not no_shared_memory,
             grace_s=grace,
         )
         asyncio.run(serve(settings, until_stdin_closes=exit_with_stdin))

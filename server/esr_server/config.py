@@ -25,6 +25,8 @@ class Limits:
     """Pixels of one output picture."""
     max_packet_bytes: int = 32 * 1024 * 1024
     """Bytes of one compressed packet."""
+    max_shared_bytes: int = 8 * 1024**3
+    """Bytes of shared memory that a client may offer for one stream. Only those that frames touch cost anything."""
 
     def check(self, width: int, height: int, scale: int) -> None:
         """Raise FrameError for an empty picture, LimitError where input or output would be over the limit."""
@@ -95,6 +97,8 @@ class ServerSettings:
     capacity: CapacitySettings = field(default_factory=CapacitySettings)
     admin_token: str | None = field(default=None, repr=False)
     """What an administrator says; None: nobody is one."""
+    shared_memory: bool = True
+    """Whether clients on this host may hand frames over in memory that they made."""
     config_timeout_s: float = 10.0
     """How long a stream may take to say its config."""
     grace_s: float = 30.0

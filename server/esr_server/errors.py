@@ -3,6 +3,7 @@
 ServiceError
 ├── ProtocolError     messages in an order that the contract does not know
 ├── ConfigError       a stream that is asked to be what cannot be
+├── SharedMemoryError memory that a client offers and this server does not take; the stream goes on without
 ├── AccountError      a stream that ends with a frame not accounted for
 ├── RefusedError      a stream that is not taken in
 │   ├── DrainingError   the server shuts down; another one will take the stream
@@ -27,6 +28,10 @@ class ProtocolError(ServiceError):
 
 class ConfigError(ServiceError):
     """A stream was asked to be what cannot be: a ladder of two scales, a rate without a size."""
+
+
+class SharedMemoryError(ServiceError):
+    """Memory that a client offers and this server does not take. It ends no stream: planes are then inline."""
 
 
 class AccountError(ServiceError):

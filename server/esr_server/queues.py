@@ -50,10 +50,12 @@ class BoundedQueue(Generic[ItemT]):
         self._changed.set()
         return self._places.popleft().item
 
-    def clear(self) -> None:
-        """Forget all that waits."""
+    def clear(self) -> list[ItemT]:
+        """Take all that waits."""
+        left = [place.item for place in self._places]
         self._places.clear()
         self._changed.set()
+        return left
 
     def _append(self, item: ItemT, *, counts: bool) -> None:
         self._places.append(_Place(item, counts))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import traceback
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -229,7 +230,15 @@ class Stream:
         """Stop both tasks. A frame that a worker thread has begun is finished, and its result thrown away."""
         for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        ended = await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._let_go([error for error in ended if error is not None])
+
+    def _let_go(self, errors: list[BaseException]) -> None:
+        """Drop what is left, and what tracebacks hold of it: frames are large, and garbage may wait for long."""
+        self._tasks = []
+        left = [*self._queues.inbox.clear(), *self._queues.outbox.clear()]
+        for error in [*errors, *(item.error for item in left if isinstance(item, _Failure))]:
+            traceback.clear_frames(error.__traceback__)
 
     async def _feed(self, read: Callable[[], Coroutine[None, None, None]]) -> None:
         try:

@@ -16,6 +16,7 @@ from esr_server.config import Limits
 from esr_server.costs import Cost
 from esr_server.delivery import Dropped, Gate
 from esr_server.errors import AccountError, ProtocolError
+from esr_server.shared_memory import Placement
 from esr_upscale.frame import Frame
 from esr_upscale.media.decode import Decoder, DecoderSettings
 from esr_upscale.media.deinterlace import deinterlacer
@@ -98,6 +99,12 @@ class Result:
     due_s: float = math.inf
     model: str = ""
     """Canonical id."""
+    placement: Placement | None = None
+    """Where in shared memory the frame's planes lie too; None where they do not."""
+
+
+def _inline(_: Frame) -> Placement | None:
+    return None
 
 
 @dataclass(slots=True)
@@ -128,8 +135,15 @@ class _Ticket:
 class Session:
     """The state of one stream. `push` and `flush` give results lazily: each is ready before the next is begun."""
 
-    def __init__(self, config: SessionConfig, model: Callable[[], Model], limits: Limits) -> None:
-        """Open the stages. `model` is asked before each frame; all that it gives have one scale.
+    def __init__(
+        self,
+        config: SessionConfig,
+        model: Callable[[], Model],
+        limits: Limits,
+        place: Callable[[Frame], Placement | None] = _inline,
+    ) -> None:
+        """Open the stages. `model` is asked before each frame; all that it gives have one scale. `place` copies a frame
+        that goes out into shared memory, if it can.
 
         Raises:
             CodecOptionError: a codec, an option or a deinterlacer is not on the allow-list.
@@ -138,6 +152,7 @@ class Session:
         self._model = model
         self._ran = ""
         self._limits = limits
+        self._place = place
         self._decoder = Decoder(config.decoder) if config.decoder else None
         self._deinterlaces = bool(config.deinterlace)
         self._deinterlacer = deinterlacer(config.deinterlace)
@@ -257,7 +272,7 @@ class Session:
 
     def _delivered(self, frame: Frame, ticket: _Ticket) -> Iterator[Result]:
         if self._encoder is None:
-            yield self._result(frame, ticket)
+            yield self._result(frame, ticket, self._place(frame))
             return
         self._encoding[self._encoder_frames] = ticket
         self._encoder_frames += 1
@@ -276,10 +291,10 @@ class Session:
             yield self._result(encoded.packet, ticket)
         self._encode_s = 0.0 if done else self._encode_s
 
-    def _result(self, item: Frame | Packet, ticket: _Ticket) -> Result:
+    def _result(self, item: Frame | Packet, ticket: _Ticket, placement: Placement | None = None) -> Result:
         self.account.frames_out += 1
         self.account.stages += ticket.stages
-        return Result(item, ticket.sequence, ticket.arrived_s, ticket.stages, ticket.due_s, ticket.model)
+        return Result(item, ticket.sequence, ticket.arrived_s, ticket.stages, ticket.due_s, ticket.model, placement)
 
     def _dropped(self, dropped: Dropped, ticket: _Ticket) -> Result:
         self.account.frames_dropped += 1

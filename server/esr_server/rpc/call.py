@@ -12,17 +12,18 @@ import grpc.aio
 
 from esr_api.v1 import upscaler_pb2 as pb
 from esr_server.capacity import Capacity, Share
-from esr_server.config import Limits, ServerSettings
+from esr_server.config import ServerSettings
 from esr_server.delivery import Dropped
-from esr_server.errors import ConfigError, ProtocolError
+from esr_server.errors import ConfigError, ProtocolError, SharedMemoryError
 from esr_server.metrics import Metrics
 from esr_server.models import ModelPool, ServedModel
 from esr_server.realtime import Paced
 from esr_server.rpc import convert
 from esr_server.rpc.terms import Terms, agree, share_of
+from esr_server.rpc.translate import Inputs, Outputs
 from esr_server.scheduler import Scheduler, Stream
-from esr_server.session import Arrival, Result, Session
-from esr_upscale.frame import Frame
+from esr_server.session import Result, Session
+from esr_server.shared_memory import StreamMemory, map_offer
 
 Requests: TypeAlias = AsyncIterator[pb.UpscaleRequest]
 Context: TypeAlias = "grpc.aio.ServicerContext[pb.UpscaleRequest, pb.UpscaleResponse]"
@@ -58,13 +59,14 @@ class UpscaleCall:
         config = await self._config()
         models = await house.scheduler.load(lambda: house.models.choose(config.model, config.ladder))
         terms = agree(config, models, house.settings.limits)
-        with share_of(house.capacity, terms) as share:
+        with share_of(house.capacity, terms) as share, await self._memory(config) as memory:
             session = await house.scheduler.run(
-                lambda: Session(terms.session, lambda: share.rung, house.settings.limits)
+                lambda: Session(terms.session, lambda: share.rung, house.settings.limits, memory.place)
             )
-            await self._context.write(pb.UpscaleResponse(negotiated=terms.echo(share)))
+            await self._context.write(pb.UpscaleResponse(negotiated=terms.echo(share, memory)))
             with house.metrics.paced(terms.fps) as paced:
-                await _Conversation(house, terms, share, session, self._context, paced).run(self._requests)
+                parts = _Parts(terms, share, memory, session, paced)
+                await _Conversation(house, parts, self._context).run(self._requests)
         elapsed_s = time.perf_counter() - self._started_s
         statistics = convert.statistics_message(session.account, elapsed_s)
         await self._context.write(pb.UpscaleResponse(statistics=statistics))
@@ -80,29 +82,45 @@ class UpscaleCall:
         kind = request.WhichOneof("payload")
         if kind != "config":
             raise ProtocolError(f"a stream's first request is its config, not a {kind or 'request without payload'}")
+        if request.freed_output_slots:
+            raise ProtocolError("a config frees slots of output, and all are free at the start")
         return request.config
+
+    async def _memory(self, config: pb.UpscaleConfig) -> StreamMemory:
+        """The stream's shared memory; none, with the reason, where the client's offer is not taken."""
+        if not config.HasField("shared_memory"):
+            return StreamMemory()
+        settings = self._house.settings
+        if not settings.shared_memory:
+            return StreamMemory("shared memory is switched off on this server")
+        offer = convert.memory_offer(config.shared_memory)
+        try:
+            return await self._house.scheduler.run(lambda: map_offer(offer, settings.limits.max_shared_bytes))
+        except SharedMemoryError as error:
+            return StreamMemory(str(error))
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """What one stream has for itself."""
+
+    terms: Terms
+    share: Share[ServedModel]
+    memory: StreamMemory
+    session: Session
+    paced: Paced
 
 
 class _Conversation:
     """What lies between the echo and the statistics: requests become arrivals, results become responses."""
 
-    def __init__(
-        self,
-        house: House,
-        terms: Terms,
-        share: Share[ServedModel],
-        session: Session,
-        context: Context,
-        paced: Paced,
-    ) -> None:
+    def __init__(self, house: House, parts: _Parts, context: Context) -> None:
         self._house = house
-        self._terms = terms
-        self._share = share
-        self._session = session
+        self._terms, self._share, self._memory = parts.terms, parts.share, parts.memory
+        self._session, self._paced = parts.session, parts.paced
         self._context = context
-        self._paced = paced
-        self._inputs = _Inputs(terms, house.settings.limits)
-        self._outputs = _Outputs()
+        self._inputs = Inputs(parts.terms, house.settings.limits, parts.memory)
+        self._outputs = Outputs()
 
     async def run(self, requests: Requests) -> None:
         """Read and write until both sides have ended."""
@@ -120,6 +138,7 @@ class _Conversation:
     async def _read(self, stream: Stream, requests: Requests) -> None:
         async for request in requests:
             if request.WhichOneof("payload") == "switch_model":
+                self._memory.free(request.freed_output_slots)
                 await self._switch(stream, request.switch_model.model)
                 continue
             arrival, size = self._inputs.arrival(request)
@@ -149,6 +168,8 @@ class _Conversation:
         await self._context.write(response)
         after_s = time.perf_counter()
         if isinstance(result.item, Dropped):
+            if result.placement:  # it was upscaled, and overtaken before it could be sent
+                self._memory.free([result.placement.slot])
             self._house.metrics.frame_dropped(self._share.rung.name, result.item.reason)
         else:
             self._house.metrics.sent(size)
@@ -169,68 +190,3 @@ class _Conversation:
         self._house.capacity.delivered(late=late)
         if not dropped:
             self._paced.delivered(result.model, late=late)
-
-
-class _Inputs:
-    """Reads requests after the config; remembers the format last said."""
-
-    def __init__(self, terms: Terms, limits: Limits) -> None:
-        self._limits = limits
-        self._scale = terms.scale
-        self._format = terms.format
-        self._time_base = terms.time_base
-        self._pacer = terms.pacer()
-        self.pixels = self._format.width * self._format.height
-        """Of the last frame."""
-        self.resized = False
-        """Whether that differs from the one before."""
-
-    def arrival(self, request: pb.UpscaleRequest) -> tuple[Arrival, int]:
-        """One request as an item for the session, and its payload bytes."""
-        now_s = time.perf_counter()
-        self.resized = False
-        kind = request.WhichOneof("payload")
-        if kind == "frame":
-            if request.frame.HasField("format"):
-                self._take_format(request.frame.format)
-            frame, size = convert.frame_value(request.frame, self._format, self._time_base)
-            return Arrival(frame, request.frame.sequence, now_s, self._pacer.due_s(now_s)), size
-        if kind == "packet":
-            packet = convert.packet_value(request.packet)
-            return Arrival(packet, request.packet.sequence, now_s, self._pacer.due_s(now_s)), len(packet.data)
-        said = "a second config" if kind == "config" else "a request without payload"
-        raise ProtocolError(f"after the config come frames or packets, not {said}; open a new stream instead")
-
-    def _take_format(self, said: pb.VideoFormat) -> None:
-        self._limits.check(said.width, said.height, self._scale)
-        self._format = said
-        pixels = said.width * said.height
-        self.pixels, self.resized = pixels, pixels != self.pixels
-
-
-class _Outputs:
-    """Makes responses; says a frame's format where it differs from the last one said."""
-
-    def __init__(self) -> None:
-        self._said: pb.VideoFormat | None = None
-        self.sent = 0
-        self.dropped = 0
-        self.model = ""
-        """That made the last frame."""
-
-    def response(self, result: Result) -> tuple[pb.UpscaleResponse, int]:
-        """One result as a response, and its payload bytes."""
-        if isinstance(result.item, Dropped):
-            self.dropped += 1
-            return pb.UpscaleResponse(dropped=convert.dropped_message(result.item, result.sequence)), 0
-        self.sent += 1
-        if not isinstance(result.item, Frame):
-            packet, size = convert.packet_message(result.item, result)
-            return pb.UpscaleResponse(packet=packet), size
-        response = pb.UpscaleResponse()
-        size = convert.fill_frame(response.frame, result.item, result)
-        fmt = convert.format_message(result.item)
-        if fmt != self._said:
-            response.frame.format.CopyFrom(fmt)
-            self._said = fmt
-        return response, size

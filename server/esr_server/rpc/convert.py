@@ -11,8 +11,17 @@ from esr_server.delivery import Delivery, Dropped, Policy
 from esr_server.errors import ConfigError, ProtocolError
 from esr_server.models import ModelEntry
 from esr_server.session import Account, Result, SessionConfig, StageTimes
+from esr_server.shared_memory import Offer, StreamMemory, plane_bytes
 from esr_upscale.errors import FrameError
-from esr_upscale.frame import ChromaLocation, ColorInfo, ColorRange, Frame, pixel_format, planes_from_buffers
+from esr_upscale.frame import (
+    ChromaLocation,
+    ColorInfo,
+    ColorRange,
+    Frame,
+    PixelFormat,
+    pixel_format,
+    planes_from_buffers,
+)
 from esr_upscale.media.decode import DecoderSettings
 from esr_upscale.media.encode import EncoderSettings
 from esr_upscale.packet import Packet
@@ -123,14 +132,28 @@ def color_info(color: pb.Color) -> ColorInfo:
     )
 
 
-def frame_value(message: pb.Frame, fmt: pb.VideoFormat, time_base: Fraction) -> tuple[Frame, int]:
+def memory_offer(message: pb.SharedMemory) -> Offer:
+    """What a client offers."""
+    return Offer(
+        pid=message.pid,
+        fd=message.fd,
+        name=message.name,
+        input_slots=message.input_slots,
+        input_slot_bytes=message.input_slot_bytes,
+        output_slots=message.output_slots,
+        output_slot_bytes=message.output_slot_bytes,
+    )
+
+
+def frame_value(message: pb.Frame, fmt: pb.VideoFormat, time_base: Fraction, memory: StreamMemory) -> tuple[Frame, int]:
     """View a frame message as a frame, without a copy of its planes, and count its payload bytes.
 
     Raises:
-        FrameError: size, planes, stride and format do not fit; UnsupportedFormatError: a format not in the table.
+        FrameError: size, planes, stride, place and format do not fit; UnsupportedFormatError: a format not in the
+            table; ProtocolError: a slot that is not there.
     """
     row = pixel_format(fmt.pixel_format)
-    buffers = [(plane.data, plane.stride) for plane in message.planes]
+    buffers = _slot_buffers(message, row, fmt, memory) if message.HasField("slot") else _inline_buffers(message)
     frame = Frame(
         row,
         fmt.width,
@@ -146,6 +169,28 @@ def frame_value(message: pb.Frame, fmt: pb.VideoFormat, time_base: Fraction) -> 
         corrupt=message.corrupt,
     )
     return frame, sum(len(data) for data, _ in buffers)
+
+
+def _inline_buffers(message: pb.Frame) -> list[tuple[bytes | memoryview, int]]:
+    if any(plane.offset for plane in message.planes):
+        raise FrameError("a plane has an offset only where its frame has a slot")
+    return [(plane.data, plane.stride) for plane in message.planes]
+
+
+def _slot_buffers(
+    message: pb.Frame, row: PixelFormat, fmt: pb.VideoFormat, memory: StreamMemory
+) -> list[tuple[bytes | memoryview, int]]:
+    slot = memory.input_slot(message.slot.index)
+    if any(plane.data for plane in message.planes):
+        raise FrameError("a frame has a slot, or data in its planes; this one has both")
+    if len(message.planes) != len(row.planes):
+        raise FrameError(f"{row.name} has {len(row.planes)} planes, the frame has {len(message.planes)}")
+    buffers: list[tuple[bytes | memoryview, int]] = []
+    for index, plane in enumerate(message.planes):
+        rows, _ = row.plane_shape(index, fmt.width, fmt.height)
+        span = plane.stride * (rows - 1) + row.row_bytes(index, fmt.width)
+        buffers.append((plane_bytes(slot, plane.offset, span, row.dtype.itemsize), plane.stride))
+    return buffers
 
 
 def packet_value(message: pb.Packet) -> Packet:
@@ -182,6 +227,8 @@ def format_message(frame: Frame) -> pb.VideoFormat:
 def fill_frame(message: pb.Frame, frame: Frame, result: Result) -> int:
     """Write the frame of a result into an empty message, and return its payload bytes. Padding of rows is left out.
 
+    Where the result has a placement, the message only says where in shared memory the planes lie.
+
     The message is in its place already: protobuf copies a message, planes and all, that is put into another.
     """
     message.sequence, message.model = result.sequence, result.model
@@ -191,9 +238,13 @@ def fill_frame(message: pb.Frame, frame: Frame, result: Result) -> int:
         message.duration = frame.duration
     message.interlaced, message.corrupt = frame.interlaced, frame.corrupt
     message.stages.CopyFrom(stages_message(result.stages))
-    for plane in frame.planes:
-        added = message.planes.add()
-        added.data, added.stride = plane.tobytes(), plane.shape[1] * plane.itemsize
+    if result.placement is None:
+        for plane in frame.planes:
+            message.planes.add(data=plane.tobytes(), stride=plane.shape[1] * plane.itemsize)
+    else:
+        message.slot.index = result.placement.slot
+        for offset, stride in result.placement.planes:
+            message.planes.add(offset=offset, stride=stride)
     return sum(plane.nbytes for plane in frame.planes)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+import traceback
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -22,6 +23,7 @@ from esr_server.rpc.admin import check_administrator
 from esr_server.rpc.call import Context, House, Requests, UpscaleCall
 from esr_server.rpc.errors import details_of, status_of
 from esr_server.session import Arrival, Session, SessionConfig
+from esr_server.shared_memory import StreamMemory
 from esr_upscale.frame import Frame
 
 NAME = "esr_api.v1.UpscalerService"
@@ -78,7 +80,7 @@ class UpscalerService(UpscalerServiceServicer):
         model = self._house.models.get(request.model)
         limits = self._house.settings.limits
         limits.check(request.format.width, request.format.height, model.scale)
-        frame, _ = convert.frame_value(request.frame, request.format, _IMAGE_TIME_BASE)
+        frame, _ = convert.frame_value(request.frame, request.format, _IMAGE_TIME_BASE, StreamMemory())
         session = Session(SessionConfig(), lambda: model, limits)
         (result,) = session.push(Arrival(frame, 0, time.perf_counter()), open_gate)
         assert isinstance(result.item, Frame)
@@ -125,4 +127,6 @@ async def _status(context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[
         raise
     except Exception as error:
         code, message = status_of(error)
+        # What the stream had in hand goes now, not when the collector comes by.
+        traceback.clear_frames(error.__traceback__)
     await context.abort(code, message, details_of(code, message))

@@ -16,6 +16,7 @@ from esr_server.errors import ConfigError
 from esr_server.models import ServedModel
 from esr_server.rpc import convert
 from esr_server.session import SessionConfig
+from esr_server.shared_memory import StreamMemory
 from esr_upscale.frame import pixel_format
 
 
@@ -65,7 +66,7 @@ class Terms:
         """Says when its frames are due."""
         return Pacer(self.fps, self.delivery.deadline_s)
 
-    def echo(self, share: Share[ServedModel]) -> pb.Negotiated:
+    def echo(self, share: Share[ServedModel], memory: StreamMemory) -> pb.Negotiated:
         """What the client is told."""
         first = share.rung
         return pb.Negotiated(
@@ -75,6 +76,8 @@ class Terms:
             scale=first.scale,
             output_format=convert.output_format(self.format, first.scale),
             time_base=convert.ratio_message(self.time_base),
+            shared_memory=memory.shared,
+            shared_memory_refusal=memory.refusal,
             delivery=convert.delivery_message(self.delivery),
             ladder=[model.name for model in self.models] if len(self.models) > 1 else [],
         )

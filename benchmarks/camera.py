@@ -1,0 +1,104 @@
+"""A camera: frames at the ticks of a rate, whether or not anybody waits for them, and what became of each."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+
+import numpy as np
+
+import esr_client
+
+
+@dataclass
+class Take:
+    """What one camera shot, and what came back. Times are `time.perf_counter` seconds."""
+
+    fps: float
+    shot_s: dict[int, float] = field(default_factory=dict)
+    received_s: dict[int, float] = field(default_factory=dict)
+    models: list[tuple[float, str]] = field(default_factory=list)
+    """When a frame came back, and which model had made it."""
+    drops: Counter[str] = field(default_factory=Counter)
+    refused: bool = False
+
+    @property
+    def latencies_s(self) -> list[float]:
+        """Of each frame that came back, from the tick of the camera."""
+        return [received - self.shot_s[pts] for pts, received in self.received_s.items()]
+
+    def on_time(self, since_s: float = 0.0, until_s: float = float("inf")) -> tuple[int, int]:
+        """(frames that came back within one frame time, frames) of those shot in a span; a dropped one is not on time."""
+        shot = [pts for pts, at_s in self.shot_s.items() if since_s <= at_s <= until_s]
+        there = (pts in self.received_s and self.received_s[pts] - self.shot_s[pts] <= 1 / self.fps for pts in shot)
+        return sum(there), len(shot)
+
+    def check(self, count: int) -> None:
+        """Every frame was sent once, and every one came back in its order or was dropped."""
+        assert sorted(self.shot_s) == list(range(count)), "the camera lost a tick"
+        assert list(self.received_s) == sorted(self.received_s), "frames out of order"
+        assert len(self.received_s) + self.drops.total() == count, "a frame is not accounted for"
+
+
+class Camera:
+    """Shoots `frames` over and over on a thread, streams them, and keeps the time of each."""
+
+    def __init__(
+        self, target: str, frames: Sequence[esr_client.Frame], fps: float, *, seconds: float, **config: object
+    ) -> None:
+        self.take = Take(fps)
+        self._frames = frames
+        self._count = round(seconds * fps)
+        self._config = config
+        self._options = esr_client.Options(window=max(16, round(fps)))
+        self._target = target
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="camera")
+
+    def start(self) -> Camera:
+        """Begin to shoot."""
+        self._thread.start()
+        return self
+
+    def stop(self) -> None:
+        """Shoot no more; what is on its way still comes back."""
+        self._stop.set()
+
+    def join(self) -> Take:
+        """Wait for the end, and check that every frame is accounted for."""
+        self._thread.join()
+        if not self.take.refused:
+            self.take.check(len(self.take.shot_s))
+        return self.take
+
+    def _shots(self) -> Iterator[esr_client.Frame]:
+        began_s = time.perf_counter()
+        for pts in range(self._count):
+            due_s = began_s + pts / self.take.fps
+            if self._stop.wait(max(0.0, due_s - time.perf_counter())):
+                return
+            self.take.shot_s[pts] = due_s
+            yield replace(self._frames[pts % len(self._frames)], pts=pts, time_base=Fraction(1, 1000))
+
+    def _run(self) -> None:
+        def dropped(drop: esr_client.Dropped) -> None:
+            self.take.drops[drop.reason.value] += 1
+
+        with esr_client.connect(self._target, options=self._options) as client:
+            try:
+                for frame in client.upscale(self._shots(), on_drop=dropped, **self._config):  # type: ignore[arg-type]
+                    now_s = time.perf_counter()
+                    assert frame.pts is not None
+                    self.take.received_s[frame.pts] = now_s
+                    self.take.models.append((now_s, frame.model or ""))
+            except esr_client.ResourceExhaustedError:
+                self.take.refused = True
+
+
+def percentile_ms(seconds: Sequence[float], percent: float) -> float:
+    """A percentile in milliseconds."""
+    return float(np.percentile(np.asarray(seconds), percent)) * 1e3

@@ -1,0 +1,113 @@
+"""What carrying frames costs beside upscaling them: shared memory, inline bytes, and the kernels alone, in turn."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import psutil
+
+import esr_client
+from benchmarks.serving import Serving
+from esr_upscale.engine import EngineSettings, LoadedModel
+from esr_upscale.frame import Frame, pixel_format
+from esr_upscale.models import load_weights, resolve
+
+MODEL = "esr_tr_x2"
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """One pass over all frames."""
+
+    fps: float
+    cpu_ms: float
+    """Processor time of a frame, in client and server together."""
+
+
+class Kernels:
+    """Luma and chroma kernels in this process, with nothing around them."""
+
+    def __init__(self, frames: Sequence[esr_client.Frame]) -> None:
+        spec = resolve(MODEL)
+        self._upscale = LoadedModel(spec, load_weights(spec), EngineSettings()).upscaler
+        self._frames = [Frame(pixel_format(f.pixel_format), f.width, f.height, f.planes) for f in frames]
+
+    def run(self) -> Pass:
+        """Upscale all frames."""
+        cpu_s, started_s = time.process_time(), time.perf_counter()
+        for frame in self._frames:
+            self._upscale(frame)
+        count = len(self._frames)
+        return Pass(count / (time.perf_counter() - started_s), (time.process_time() - cpu_s) / count * 1e3)
+
+    def picture(self, index: int) -> tuple[bytes, ...]:
+        """The bytes that the frame of this index has to become."""
+        return tuple(plane.tobytes() for plane in self._upscale(self._frames[index]).frame.planes)
+
+
+class Wire:
+    """The same through a server, by shared memory or inline."""
+
+    def __init__(self, served: Serving, frames: Sequence[esr_client.Frame], *, shared: bool) -> None:
+        self._client = esr_client.connect(served.target, options=esr_client.Options(shared_memory=shared))
+        self._server = psutil.Process(served.pid)
+        self._frames = frames
+        self._shared = shared
+
+    def run(self) -> Pass:
+        """Stream all frames, and account for each."""
+        before_s, started_s = self._cpu_s(), time.perf_counter()
+        stream = self._client.upscale(self._frames, model=MODEL)
+        answered = [frame.pts for frame in stream]
+        elapsed_s, cpu_s = time.perf_counter() - started_s, self._cpu_s() - before_s
+        assert answered == [frame.pts for frame in self._frames], "frames out of order, or without their pts"
+        assert stream.negotiated is not None
+        assert stream.negotiated.shared_memory is self._shared, stream.negotiated.shared_memory_refusal
+        return Pass(len(answered) / elapsed_s, cpu_s / len(answered) * 1e3)
+
+    def check(self, expected: Callable[[int], tuple[bytes, ...]]) -> None:
+        """Compare every byte of every tenth frame with what the kernels alone make of it."""
+        for index, frame in enumerate(self._client.upscale(self._frames, model=MODEL)):
+            if index % 10 == 0:
+                assert tuple(np.ascontiguousarray(p).tobytes() for p in frame.planes) == expected(index)
+
+    def close(self) -> None:
+        """Leave the server."""
+        self._client.close()
+
+    def _cpu_s(self) -> float:
+        times = self._server.cpu_times()
+        return time.process_time() + times.user + times.system
+
+
+def measure(served: Serving, frames: Sequence[esr_client.Frame], rounds: int) -> dict[str, float]:
+    """Medians over rounds in which the three take turns."""
+    kernels = Kernels(frames)
+    wires = {"shared": Wire(served, frames, shared=True), "inline": Wire(served, frames, shared=False)}
+    runs: dict[str, Callable[[], Pass]] = {"kernels": kernels.run, **{name: wire.run for name, wire in wires.items()}}
+    for wire in wires.values():
+        wire.check(kernels.picture)
+    passes: dict[str, list[Pass]] = {name: [] for name in runs}
+    for _ in range(rounds):
+        for name, run in runs.items():
+            passes[name].append(run())
+    for wire in wires.values():
+        wire.close()
+    return _summary(passes)
+
+
+def _summary(passes: dict[str, list[Pass]]) -> dict[str, float]:
+    flat = {f"{name}.fps": _median(p.fps for p in done) for name, done in passes.items()}
+    for name in ("shared", "inline"):
+        pairs = list(zip(passes[name], passes["kernels"], strict=True))
+        flat[f"{name}.transport.cpu_ms"] = _median(wire.cpu_ms - alone.cpu_ms for wire, alone in pairs)
+        flat[f"{name}.rate.share"] = _median(wire.fps / alone.fps for wire, alone in pairs)
+    return flat
+
+
+def _median(values: Iterable[float]) -> float:
+    return statistics.median(values)

@@ -1,0 +1,247 @@
+"""Memory that a stream shares with a server on the same host: raw pixels lie there, and messages only say where.
+
+It is an anonymous file (Linux memfd), which the server opens as /proc/PID/fd/FD. Memory of `shm_open` would have a name
+in /dev/shm: it can be guessed, and it stays behind where both sides are killed. A memfd is gone with its last user; its
+seals promise the server that it never gets shorter, for touching what was cut off would end the server's process.
+
+One thread may put frames in while another takes them out. Slots of output are free again when the last view of their
+frame is gone, in whatever thread that happens.
+"""
+
+from __future__ import annotations
+
+import io
+import mmap
+import os
+import secrets
+import weakref
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from esr_client._config import Options, RawInput, RawOutput, StreamConfig, VideoFormat
+from esr_client._errors import ContractError
+from esr_client._frame import PIXEL_FORMATS
+
+_GRAIN = 4096  # bytes that slots are multiples of
+_PLANE_ALIGNMENT = 64  # a cache line, so that no plane begins within a vector
+_KEPT_FRAMES = 4  # answers that the caller may hold, beyond those on their way, before planes come inline
+_CODEC_SLOTS = 16  # where packets go the other way: a codec may hold back any number, but memory is not for any
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Slots of input, then slots of output."""
+
+    input_slots: int
+    input_slot_bytes: int
+    output_slots: int
+    output_slot_bytes: int
+
+    @property
+    def size(self) -> int:
+        """Bytes of all."""
+        return self.input_slots * self.input_slot_bytes + self.output_slots * self.output_slot_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What the server is told of the memory."""
+
+    pid: int
+    fd: int
+    name: str
+    layout: Layout
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """Where a frame's planes lie: an input slot, and for each plane its offset in bytes. Rows have no padding."""
+
+    slot: int
+    offsets: tuple[int, ...]
+
+
+class InlineMemory:
+    """The shared memory of a stream that has none: planes go through messages."""
+
+    offer: Offer | None = None
+
+    def __init__(self, refusal: str = "") -> None:
+        self.refusal = refusal
+        """Why there is none, where it is not the server that says so."""
+
+    def settle(self, accepted: bool) -> None:
+        """The server's echo has come: it shares the memory, or it does not.
+
+        Raises:
+            ContractError: it shares what was not offered.
+        """
+        if accepted:
+            raise ContractError("the server shares memory that it was not offered")
+
+    def put(self, sequence: int, planes: Sequence[NDArray[Any]]) -> Placed | None:
+        """Copy the planes of frame `sequence` into a free input slot. None: they have to go inline."""
+        return None
+
+    def answered(self, sequence: int) -> None:
+        """The server has done with frame `sequence`, and with its input slot."""
+
+    def take(self, index: int) -> NDArray[np.uint8]:
+        """The output slot of a frame that has come, read-only. It is the caller's as long as a view of it lives.
+
+        Raises:
+            ContractError: the server may not have written there.
+        """
+        raise ContractError(f"the server sent a frame in slot {index} of shared memory, and this stream has none")
+
+    def freed(self) -> list[int]:
+        """Output slots that have become free since the last call."""
+        return []
+
+    def close(self) -> None:
+        """Give back what no frame lies in. Closing twice does no harm."""
+
+
+class SharedMemory(InlineMemory):
+    """The memory that one stream offers. The server may use it once `settle` has said so."""
+
+    def __init__(self, layout: Layout) -> None:
+        """Make it.
+
+        Raises:
+            OSError: the system refuses.
+        """
+        super().__init__()
+        name = f"edge-sr-{secrets.token_hex(16)}"
+        self._file = io.FileIO(os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING), "r+")
+        try:
+            self._mapping: mmap.mmap | None = _sealed(self._file.fileno(), layout.size)
+        except BaseException:
+            self._file.close()
+            raise
+        self._layout = layout
+        self._accepted = False
+        self._idle_inputs = list(range(layout.input_slots))
+        self._inputs: dict[int, int] = {}
+        self._held: set[int] = set()
+        self._freed: deque[int] = deque()
+        self.offer = Offer(os.getpid(), self._file.fileno(), name, layout)
+
+    def settle(self, accepted: bool) -> None:
+        """As InlineMemory."""
+        self._accepted = accepted
+        self._file.close()
+        if not accepted:
+            self.close()
+
+    def put(self, sequence: int, planes: Sequence[NDArray[Any]]) -> Placed | None:
+        """As InlineMemory."""
+        size, mapping = self._layout.input_slot_bytes, self._mapping
+        offsets, needed = _arrange([plane.nbytes for plane in planes])
+        if not self._accepted or mapping is None or needed > size or not self._idle_inputs:
+            return None
+        # The last one that came back: memory that was never touched stays so.
+        slot = self._idle_inputs.pop()
+        for plane, offset in zip(planes, offsets, strict=True):
+            np.copyto(np.ndarray(plane.shape, plane.dtype, mapping, slot * size + offset), plane)
+        self._inputs[sequence] = slot
+        return Placed(slot, offsets)
+
+    def answered(self, sequence: int) -> None:
+        """As InlineMemory."""
+        slot = self._inputs.pop(sequence, None)
+        if slot is not None:
+            self._idle_inputs.append(slot)
+
+    def take(self, index: int) -> NDArray[np.uint8]:
+        """As InlineMemory."""
+        count, size = self._layout.output_slots, self._layout.output_slot_bytes
+        if self._mapping is None or not self._accepted or index >= count:
+            raise ContractError(f"the server sent a frame in slot {index} of {count if self._accepted else 0}")
+        if index in self._held:
+            raise ContractError(f"the server wrote to slot {index} before it was freed")
+        self._held.add(index)
+        start = self._layout.input_slots * self._layout.input_slot_bytes + index * size
+        # Through a read-only memoryview: a caller cannot make the array writable again.
+        slot = np.frombuffer(memoryview(self._mapping)[start : start + size].toreadonly(), np.uint8)
+        # Every array that is made of this one keeps it alive: numpy shortens chains of views down to the first array,
+        # and no further, because what lies behind that is no array.
+        weakref.finalize(slot, self._freed.append, index).atexit = False
+        return slot
+
+    def freed(self) -> list[int]:
+        """As InlineMemory."""
+        slots = []
+        while self._freed:
+            slots.append(self._freed.popleft())
+        self._held.difference_update(slots)
+        return slots
+
+    def close(self) -> None:
+        """As InlineMemory. The rest is unmapped with the last frame that lies in it."""
+        self._file.close()
+        self._accepted = False
+        self._mapping = None
+
+
+def memory_for(config: StreamConfig, options: Options, window: int) -> InlineMemory:
+    """The memory to offer for a stream; none where that is switched off, of no use, or not to be had."""
+    if not options.shared_memory or not hasattr(os, "memfd_create"):
+        return InlineMemory()
+    layout = _layout(config, options, window)
+    if not layout.size:
+        return InlineMemory()
+    try:
+        return SharedMemory(layout)
+    except OSError as error:
+        return InlineMemory(f"this client could not make shared memory: {error}")
+
+
+def _layout(config: StreamConfig, options: Options, window: int) -> Layout:
+    raw_in, raw_out = isinstance(config.input, RawInput), isinstance(config.output, RawOutput)
+    fmt = config.input.format
+    # The scale is the server's to say, and not known yet.
+    input_bytes = min(_frame_bytes(fmt, 1), options.max_send_bytes)
+    output_bytes = min(_frame_bytes(fmt, options.max_scale), options.max_receive_bytes)
+    both = window if raw_in and raw_out else _CODEC_SLOTS
+    return Layout(
+        input_slots=both if raw_in else 0,
+        input_slot_bytes=_whole(input_bytes, _GRAIN),
+        output_slots=both + _KEPT_FRAMES if raw_out else 0,
+        output_slot_bytes=_whole(output_bytes, _GRAIN),
+    )
+
+
+def _frame_bytes(fmt: VideoFormat, scale: int) -> int:
+    """Bytes of a picture `scale` times as large; 0 where the format is not known yet."""
+    row = PIXEL_FORMATS.get(fmt.pixel_format)
+    if row is None or fmt.width < 1 or fmt.height < 1:
+        return 0
+    shapes = (row.plane_shape(i, fmt.width * scale, fmt.height * scale) for i in range(len(row.planes)))
+    return _arrange([rows * samples * row.sample_bytes for rows, samples in shapes])[1]
+
+
+def _arrange(sizes: Sequence[int]) -> tuple[tuple[int, ...], int]:
+    """The offsets of planes of these sizes, one behind the other, and the bytes of all."""
+    offsets, end = [], 0
+    for size in sizes:
+        offsets.append(_whole(end, _PLANE_ALIGNMENT))
+        end = offsets[-1] + size
+    return tuple(offsets), end
+
+
+def _whole(size: int, grain: int) -> int:
+    return -(-size // grain) * grain
+
+
+def _sealed(fd: int, size: int) -> mmap.mmap:
+    import fcntl  # not on every system; where memfd_create is, it is
+
+    os.ftruncate(fd, size)
+    fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
+    return mmap.mmap(fd, size)

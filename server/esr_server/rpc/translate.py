@@ -1,0 +1,82 @@
+"""Requests become a session's arrivals, results become responses: what each side remembers of the messages before."""
+
+from __future__ import annotations
+
+import time
+
+from esr_api.v1 import upscaler_pb2 as pb
+from esr_server.config import Limits
+from esr_server.delivery import Dropped
+from esr_server.errors import ProtocolError
+from esr_server.rpc import convert
+from esr_server.rpc.terms import Terms
+from esr_server.session import Arrival, Result
+from esr_server.shared_memory import StreamMemory
+from esr_upscale.frame import Frame
+
+
+class Inputs:
+    """Reads requests after the config; remembers the format last said."""
+
+    def __init__(self, terms: Terms, limits: Limits, memory: StreamMemory) -> None:
+        self._limits = limits
+        self._memory = memory
+        self._scale = terms.scale
+        self._format = terms.format
+        self._time_base = terms.time_base
+        self._pacer = terms.pacer()
+        self.pixels = self._format.width * self._format.height
+        """Of the last frame."""
+        self.resized = False
+        """Whether that differs from the one before."""
+
+    def arrival(self, request: pb.UpscaleRequest) -> tuple[Arrival, int]:
+        """One request as an item for the session, and its payload bytes."""
+        now_s = time.perf_counter()
+        self.resized = False
+        self._memory.free(request.freed_output_slots)
+        kind = request.WhichOneof("payload")
+        if kind == "frame":
+            if request.frame.HasField("format"):
+                self._take_format(request.frame.format)
+            frame, size = convert.frame_value(request.frame, self._format, self._time_base, self._memory)
+            return Arrival(frame, request.frame.sequence, now_s, self._pacer.due_s(now_s)), size
+        if kind == "packet":
+            packet = convert.packet_value(request.packet)
+            return Arrival(packet, request.packet.sequence, now_s, self._pacer.due_s(now_s)), len(packet.data)
+        said = "a second config" if kind == "config" else "a request without payload"
+        raise ProtocolError(f"after the config come frames or packets, not {said}; open a new stream instead")
+
+    def _take_format(self, said: pb.VideoFormat) -> None:
+        self._limits.check(said.width, said.height, self._scale)
+        self._format = said
+        pixels = said.width * said.height
+        self.pixels, self.resized = pixels, pixels != self.pixels
+
+
+class Outputs:
+    """Makes responses; says a frame's format where it differs from the last one said."""
+
+    def __init__(self) -> None:
+        self._said: pb.VideoFormat | None = None
+        self.sent = 0
+        self.dropped = 0
+        self.model = ""
+        """That made the last frame."""
+
+    def response(self, result: Result) -> tuple[pb.UpscaleResponse, int]:
+        """One result as a response, and its payload bytes."""
+        if isinstance(result.item, Dropped):
+            self.dropped += 1
+            return pb.UpscaleResponse(dropped=convert.dropped_message(result.item, result.sequence)), 0
+        self.sent += 1
+        if not isinstance(result.item, Frame):
+            packet, size = convert.packet_message(result.item, result)
+            return pb.UpscaleResponse(packet=packet), size
+        response = pb.UpscaleResponse()
+        size = convert.fill_frame(response.frame, result.item, result)
+        fmt = convert.format_message(result.item)
+        if fmt != self._said:
+            response.frame.format.CopyFrom(fmt)
+            self._said = fmt
+        return response, size

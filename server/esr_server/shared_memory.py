@@ -1,0 +1,274 @@
+"""Memory that a stream's client has made, and this server maps: raw pixels of a client on the same host.
+
+The client makes an anonymous file (memfd) and names it by process and descriptor. It is no POSIX shared memory of
+`shm_open`, because that has a name in /dev/shm which outlives whoever is killed, and can be made shorter by its owner,
+so that reading it ends the reader with SIGBUS. A memfd is gone with its last user, and its seals hold its size.
+
+Nothing that a client says is believed: an offer is checked before and after the file is opened, and every place in a
+slot before it is read. What does not hold makes a `SharedMemoryError`, and the stream goes on without.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import heapq
+import mmap
+import os
+import re
+import stat
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from esr_server.errors import ProtocolError, SharedMemoryError
+from esr_upscale.errors import FrameError
+from esr_upscale.frame import Frame
+
+SLOT_GRAIN = 4096
+"""Slots are multiples of so many bytes."""
+MAX_SLOTS = 1024
+"""In each direction."""
+
+_NAME = re.compile(r"edge-sr-[0-9a-f]{32}")
+_PLANE_ALIGNMENT = 64  # a cache line, so that no plane begins within a vector
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offer:
+    """What a client says of its memory: input slots first, then output slots."""
+
+    pid: int
+    fd: int
+    name: str
+    input_slots: int
+    input_slot_bytes: int
+    output_slots: int
+    output_slot_bytes: int
+
+    @property
+    def size(self) -> int:
+        """Bytes of the file."""
+        return self.input_slots * self.input_slot_bytes + self.output_slots * self.output_slot_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where a frame's planes lie in shared memory: an output slot, and for each plane (offset, stride) in bytes."""
+
+    slot: int
+    planes: tuple[tuple[int, int], ...]
+
+
+class StreamMemory:
+    """The shared memory of a stream that has none. `refusal` says why, or nothing if none was offered."""
+
+    shared = False
+
+    def __init__(self, refusal: str = "") -> None:
+        self.refusal = refusal
+
+    def input_slot(self, index: int) -> memoryview:
+        """A slot of input, read-only.
+
+        Raises:
+            ProtocolError: there is none.
+        """
+        raise ProtocolError(f"a frame in slot {index} of shared memory, and this stream has none: send planes inline")
+
+    def place(self, frame: Frame) -> Placement | None:
+        """Copy a frame's planes into a slot of output. None where it has to go inline: no slot is free, or too small.
+
+        Any thread may call it.
+        """
+        return None
+
+    def free(self, slots: Iterable[int]) -> None:
+        """Take output slots back that the client has done with.
+
+        Raises:
+            ProtocolError: a slot that does not exist, or is free already.
+        """
+        for slot in slots:
+            raise ProtocolError(f"slot {slot} is freed, and this stream has no shared memory")
+
+    def close(self) -> None:
+        """Give the memory back."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class MappedMemory(StreamMemory):
+    """A client's memory, mapped until `close`, or until the last frame that lies in it is gone."""
+
+    shared = True
+
+    def __init__(self, offer: Offer, mapping: mmap.mmap) -> None:
+        super().__init__()
+        self._offer = offer
+        self._mapping: mmap.mmap | None = mapping
+        self._free = list(range(offer.output_slots))  # a heap: low slots are used again before high ones are touched
+        self._is_free = set(self._free)
+        self._lock = threading.Lock()
+
+    def input_slot(self, index: int) -> memoryview:
+        """As StreamMemory.
+
+        Raises:
+            ProtocolError: the index is not one of the offer's.
+        """
+        count, size = self._offer.input_slots, self._offer.input_slot_bytes
+        if index >= count:
+            raise ProtocolError(f"{_slots('input', count)}; a frame is said to lie in slot {index}")
+        return self._view()[index * size : (index + 1) * size].toreadonly()
+
+    def place(self, frame: Frame) -> Placement | None:
+        """As StreamMemory."""
+        planes, size = _arrange(frame.planes)
+        if size > self._offer.output_slot_bytes or (taken := self._take()) is None:
+            return None
+        slot, memory = taken
+        for plane, (offset, _) in zip(frame.planes, planes, strict=True):
+            np.copyto(np.ndarray(plane.shape, plane.dtype, memory, offset), plane)
+        return Placement(slot, planes)
+
+    def _take(self) -> tuple[int, memoryview] | None:
+        with self._lock:
+            if not self._free:
+                return None
+            slot = heapq.heappop(self._free)
+            self._is_free.remove(slot)
+            size = self._offer.output_slot_bytes
+            start = self._offer.input_slots * self._offer.input_slot_bytes + slot * size
+            # Under the lock: from here on `close` cannot unmap it.
+            return slot, self._view()[start : start + size]
+
+    def _view(self) -> memoryview:
+        assert self._mapping is not None, "the stream has ended"
+        return memoryview(self._mapping)
+
+    def free(self, slots: Iterable[int]) -> None:
+        """As StreamMemory."""
+        count = self._offer.output_slots
+        with self._lock:
+            for slot in slots:
+                if slot >= count:
+                    raise ProtocolError(f"{_slots('output', count)}; slot {slot} is freed")
+                if slot in self._is_free:
+                    raise ProtocolError(f"slot {slot} is freed, and no frame lies in it: free each frame's slot once")
+                self._is_free.add(slot)
+                heapq.heappush(self._free, slot)
+
+    def close(self) -> None:
+        """As StreamMemory."""
+        with self._lock:
+            self._free.clear()
+            # Not closed but let go of: a worker thread may be at a frame that lies here, and numpy's arrays keep a mmap
+            # alive, but do not keep it from being closed.
+            self._mapping = None
+
+
+def plane_bytes(slot: memoryview, offset: int, span: int, sample_bytes: int) -> memoryview:
+    """The `span` bytes of a plane at `offset` in a slot, neither of which is trusted.
+
+    Raises:
+        FrameError: they do not lie in the slot, or the plane splits samples.
+    """
+    if offset % sample_bytes:
+        raise FrameError(f"a plane's offset is a multiple of its samples' {sample_bytes} bytes, not {offset}")
+    if span < 0 or offset + span > len(slot):
+        raise FrameError(f"a plane lies within its slot's {len(slot)} bytes, not at {offset} … {offset + span}")
+    return slot[offset : offset + span]
+
+
+def _slots(direction: str, count: int) -> str:
+    return f"this stream has {count} slots of {direction}, counted from 0"
+
+
+def _arrange(planes: tuple[NDArray[Any], ...]) -> tuple[tuple[tuple[int, int], ...], int]:
+    """Where planes lie one behind the other, (offset, stride) for each, and the bytes of all."""
+    places, end = [], 0
+    for plane in planes:
+        offset = -(-end // _PLANE_ALIGNMENT) * _PLANE_ALIGNMENT
+        places.append((offset, plane.shape[1] * plane.itemsize))
+        end = offset + plane.nbytes
+    return tuple(places), end
+
+
+# ---- taking an offer ----------------------------------------------------------------------------------------------
+
+
+def map_offer(offer: Offer, max_bytes: int) -> MappedMemory:
+    """Open and map what a client offers; `max_bytes` is the most that may be mapped.
+
+    Raises:
+        SharedMemoryError: the offer does not hold, or the system refuses. The message says why.
+    """
+    _check_offer(offer, max_bytes)
+    try:
+        fd = _open(offer)
+        try:
+            _check_file(fd, offer)
+            return MappedMemory(offer, mmap.mmap(fd, offer.size))
+        finally:
+            os.close(fd)
+    except (OSError, ValueError) as error:
+        raise SharedMemoryError(f"the offered memory cannot be opened: {error}") from error
+
+
+def _check_offer(offer: Offer, max_bytes: int) -> None:
+    if not _NAME.fullmatch(offer.name):
+        raise SharedMemoryError(f"the name is edge-sr- and 32 hexadecimal digits, not {offer.name[:64]!r}")
+    if max(offer.input_slots, offer.output_slots) > MAX_SLOTS:
+        raise SharedMemoryError(f"there are at most {MAX_SLOTS} slots in each direction")
+    if offer.input_slot_bytes % SLOT_GRAIN or offer.output_slot_bytes % SLOT_GRAIN:
+        raise SharedMemoryError(f"slots are multiples of {SLOT_GRAIN} bytes")
+    if not 0 < offer.size <= max_bytes:
+        raise SharedMemoryError(f"this server maps 1 to {max_bytes} bytes for a stream, not {offer.size}")
+
+
+def _open(offer: Offer) -> int:
+    """Open the file that the offer speaks of, and no other: opening alone may have effects, or wait for ever."""
+    if os.stat(f"/proc/{offer.pid}").st_uid != os.geteuid():
+        raise SharedMemoryError("the client's process is another user's")
+    path = f"/proc/{offer.pid}/fd/{offer.fd}"
+    _check_name(path, offer.name)
+    fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK)
+    try:
+        # Once more: the client may have put another file in its place meanwhile.
+        _check_name(f"/proc/self/fd/{fd}", offer.name)
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
+
+
+def _check_name(path: str, name: str) -> None:
+    target = os.readlink(path)
+    if target != f"/memfd:{name} (deleted)":
+        raise SharedMemoryError(f"the client's descriptor is not the memfd {name}")
+
+
+def _check_file(fd: int, offer: Offer) -> None:
+    """Check that reading and writing the file can never fail, which in mapped memory ends the process."""
+    status = os.fstat(fd)
+    if status.st_uid != os.geteuid():
+        raise SharedMemoryError("the memory is another user's")
+    seals = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW
+    if not stat.S_ISREG(status.st_mode) or fcntl.fcntl(fd, fcntl.F_GET_SEALS) & seals != seals:
+        raise SharedMemoryError("the memory is not sealed with F_SEAL_SHRINK and F_SEAL_GROW")
+    if status.st_size != offer.size:
+        raise SharedMemoryError(f"the memory has {status.st_size} bytes, and the offer says {offer.size}")
+    # Huge pages (hugetlbfs) can run out at the first touch of one.
+    if os.fstatvfs(fd).f_bsize != mmap.PAGESIZE:
+        raise SharedMemoryError("the memory is not made of ordinary pages")
