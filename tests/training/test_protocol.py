@@ -22,7 +22,7 @@ PINNED = {
     "bicubic_x3": 32.367,
     "bicubic_x4": 29.514,
     "espcn_x2_d10_s15": 34.853,
-    "espcn_x3_d10_s15": 33.860,
+    "espcn_x3_d10_s15": 33.883,
     "espcn_x4_d10_s15": 32.754,
     "esr_cnn_x2_c2_d1_s3": 34.491,
     "esr_cnn_x2_c2_d7_s3": 34.670,
