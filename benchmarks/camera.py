@@ -32,7 +32,7 @@ class Take:
         return [received - self.shot_s[pts] for pts, received in self.received_s.items()]
 
     def on_time(self, since_s: float = 0.0, until_s: float = float("inf")) -> tuple[int, int]:
-        """(frames that came back within one frame time, frames) of those shot in a span; a dropped one is not on time."""
+        """(frames that came back within one frame time, frames) of those shot in a span; a dropped one was not."""
         shot = [pts for pts, at_s in self.shot_s.items() if since_s <= at_s <= until_s]
         there = (pts in self.received_s and self.received_s[pts] - self.shot_s[pts] <= 1 / self.fps for pts in shot)
         return sum(there), len(shot)

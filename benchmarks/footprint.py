@@ -1,4 +1,4 @@
-"""What the service takes beside time: memory for one more stream, the time to start, and a whole file against ffmpeg."""
+"""What the service takes beside time: memory for a further stream, the time to start, a whole file against ffmpeg."""
 
 from __future__ import annotations
 
@@ -79,9 +79,7 @@ def file_against_ffmpeg(served: Serving, rounds: int) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / "540p.mp4"
         _make_source(source)
-        pairs = [
-            (_timed(_ours(served, source, folder)), _timed(_ffmpegs(source, folder))) for _ in range(rounds)
-        ]
+        pairs = [(_timed(_ours(served, source, folder)), _timed(_ffmpegs(source, folder))) for _ in range(rounds)]
     return {
         "file.ratio": statistics.median(ours / theirs for ours, theirs in pairs),
         "file.s": statistics.median(ours for ours, _ in pairs),

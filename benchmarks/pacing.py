@@ -80,4 +80,3 @@ def _best_again_s(take: Take, gone_s: float) -> float:
 def _share(takes: Sequence[Take], since_s: float, until_s: float = float("inf")) -> float:
     counts = [take.on_time(since_s, until_s) for take in takes if not take.refused]
     return sum(there for there, _ in counts) / max(1, sum(shot for _, shot in counts))
-
