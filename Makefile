@@ -41,6 +41,7 @@ serve: $(VENV)/.demo
 bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks.kernels --json benchmarks/results/kernels.json
 	$(BIN)/python -m benchmarks.stream --json benchmarks/results/stream.json
+	$(BIN)/python -m benchmarks.realtime --json benchmarks/results/realtime.json
 
 proto: $(VENV)/.test
 	$(BIN)/python proto/generate.py --tools $(TOOLS)

@@ -170,7 +170,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--models", nargs="*", help="default: every default model, and the smallest")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--size", default="960x540")
     parser.add_argument("--no-peers", action="store_true", help="time the fused kernels only")
     parser.add_argument("--json", type=Path, help="write one flat object of all figures")

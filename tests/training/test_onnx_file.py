@@ -18,7 +18,8 @@ from esr_upscale.nets import build_module
 from esr_upscale.training.onnx_file import OLDEST_OPSET, export_onnx
 from tests.support.pictures import random_weights
 
-NAMES = [f"{family}_x{scale}" for family in FAMILIES for scale in (2, 3, 4)]
+# Every family, and every scale: what a scale changes in a network is its number of phases.
+NAMES = [f"{family}_x{2 + index % 3}" for index, family in enumerate(FAMILIES)]
 ZEROS = ["esr_tr_x2_k3_c3_zeros", "esr_cnn_x3_zeros", "espcn_x2_d0_s3_zeros", "fsrcnn_x4_zeros"]
 SIZES = [(1, 1, 1, 1), (1, 1, 1, 9), (3, 1, 5, 1), (1, 1, 2, 2), (2, 1, 13, 17), (1, 1, 64, 49)]
 
@@ -82,8 +83,7 @@ def test_no_place_of_this_machine_is_in_the_file(tmp_path: Path) -> None:
         assert trace not in content
 
 
-@pytest.mark.parametrize("opset", [19, 21, 23])
-@pytest.mark.parametrize("name", ["esr_tr_x2", "fsrcnn_x3"])
+@pytest.mark.parametrize(("name", "opset"), [("esr_tr_x2", 19), ("fsrcnn_x3", 21), ("esr_tr_x2", 23)])
 def test_later_opsets(name: str, opset: int, tmp_path: Path) -> None:
     spec = resolve(name)
     path = _export(spec, tmp_path / "m.onnx", opset)

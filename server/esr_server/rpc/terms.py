@@ -11,7 +11,7 @@ from fractions import Fraction
 from esr_api.v1 import upscaler_pb2 as pb
 from esr_server.capacity import Capacity, Demand, Share
 from esr_server.config import Limits
-from esr_server.delivery import Delivery, Pacer, Policy
+from esr_server.delivery import Delivery, Pacer
 from esr_server.errors import ConfigError
 from esr_server.models import ServedModel
 from esr_server.rpc import convert
@@ -56,11 +56,6 @@ class Terms:
     def evicts(self) -> bool:
         """Whether a frame that waits can be dropped: not where a later one needs it, for decoding or deinterlacing."""
         return self.session.decoder is None and not self.session.deinterlace
-
-    @property
-    def drops(self) -> bool:
-        """Whether any frame may be dropped at all."""
-        return self.delivery.policy is not Policy.LOSSLESS
 
     def pacer(self) -> Pacer:
         """Says when its frames are due."""
