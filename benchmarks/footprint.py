@@ -24,6 +24,12 @@ _STREAMS = 6
 _X264 = ("libx264", "veryfast", "20")
 
 
+def need_ffmpeg() -> None:
+    """Raise FileNotFoundError where there is no ffmpeg, before minutes are spent on the other figures."""
+    if shutil.which("ffmpeg") is None:
+        raise FileNotFoundError("ffmpeg is not installed; it is what esr-client is compared with")
+
+
 def memory_per_stream(served: Serving, frames: Sequence[esr_client.Frame], seconds: float) -> dict[str, float]:
     """Megabytes of the server's resident memory, shared memory included, that each further stream takes."""
     server = psutil.Process(served.pid)
@@ -69,13 +75,7 @@ def _is_ready(http: str) -> bool:
 
 
 def file_against_ffmpeg(served: Serving, rounds: int) -> dict[str, float]:
-    """`esr-client upscale` through a running server, over ffmpeg's scale=bicubic with the same encoder settings.
-
-    Raises:
-        FileNotFoundError: there is no ffmpeg.
-    """
-    if shutil.which("ffmpeg") is None:
-        raise FileNotFoundError("ffmpeg is not installed; it is what esr-client is compared with")
+    """`esr-client upscale` through a running server, over ffmpeg's scale=bicubic with the same encoder settings."""
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / "540p.mp4"
         _make_source(source)

@@ -38,9 +38,9 @@ def overload(served: Serving, frames: Sequence[esr_client.Frame], seconds: float
     """
     first = _ladder_camera(served, frames, 2 * seconds + 10)
     others: list[Camera] = []
-    while _room_for_best(first) and len(others) < _MOST_STREAMS:
+    while any(_runs_best(camera) for camera in (first, *others)) and len(others) < _MOST_STREAMS:
         others.append(_ladder_camera(served, frames, seconds + 10))
-        time.sleep(0.5)
+        time.sleep(1.0)
     full_s = time.perf_counter()
     time.sleep(seconds)
     ending_s = time.perf_counter()
@@ -63,10 +63,10 @@ def _ladder_camera(served: Serving, frames: Sequence[esr_client.Frame], seconds:
     return Camera(served.target, frames, _FPS, seconds=seconds, ladder=LADDER, target_fps=_FPS).start()
 
 
-def _room_for_best(first: Camera) -> bool:
-    """Whether the first stream still has the best model, or has not said yet."""
-    models = first.take.models
-    return not models or models[-1][1].startswith(LADDER[0])
+def _runs_best(camera: Camera) -> bool:
+    """Whether a stream has the best model, or has not said yet; one that was refused has none."""
+    models = camera.take.models
+    return not camera.take.refused and (not models or models[-1][1].startswith(LADDER[0]))
 
 
 def _best_again_s(take: Take, gone_s: float) -> float:

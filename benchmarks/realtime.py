@@ -49,6 +49,7 @@ ROWS = (
 
 def measure(frame_count: int, rounds: int, seconds: float) -> dict[str, float]:
     """Every figure, one group after the other; nothing else may run on the machine."""
+    footprint.need_ffmpeg()
     frames, small = read_frames(960, 540, frame_count), read_frames(480, 270, frame_count)
     flat: dict[str, float] = footprint.start_to_ready(rounds)
     with serving("esr_tr_x2", *(m for m in pacing.LADDER if m != "esr_tr_x2")) as served:

@@ -90,6 +90,12 @@ class Share(Generic[RungT]):
         rungs = self.demand.rungs
         return rungs[min(self.index, len(rungs) - 1)]  # another thread may be between changing the one and the other
 
+    @property
+    def load(self) -> float:
+        """What it asks for with that model, by the measured cost."""
+        demand = self.demand
+        return demand.load(min(self.index, demand.lowest))
+
 
 class Pressure:
     """How much slower the machine is than it was measured to be, as frames that are late tell.
@@ -157,7 +163,8 @@ class Capacity(Generic[RungT]):
     @property
     def load(self) -> float:
         """What the running streams ask for with the models they run, of the machine; 1 is all of it."""
-        return sum(self._part(share.demand, share.index) for share in tuple(self._shares))
+        asked = sum(share.load for share in tuple(self._shares))
+        return asked * self._pressure.factor / self._frames_at_once
 
     def fits(self, demand: Demand[RungT]) -> bool:
         """Whether a stream would be taken in that may run any of these models."""

@@ -19,6 +19,8 @@ from esr_upscale.upscaler import Upscaler
 
 log = logging.getLogger(__name__)
 
+_TYPICAL_PIXELS = 960 * 540
+"""Of the frames by which rungs are compared."""
 _AUTO = re.compile(r"auto(?:_x(\d))?", re.IGNORECASE)
 
 
@@ -193,9 +195,6 @@ def ordered(models: Iterable[ServedModel]) -> tuple[ServedModel, ...]:
         if not rungs or served.cost.of(_TYPICAL_PIXELS) < rungs[-1].cost.of(_TYPICAL_PIXELS):
             rungs.append(served)
     return tuple(rungs)
-
-
-_TYPICAL_PIXELS = 960 * 540
 
 
 def _quality(served: ServedModel, sets: set[str]) -> float:

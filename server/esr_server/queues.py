@@ -21,17 +21,22 @@ class BoundedQueue(Generic[ItemT]):
     """At most `depth` items; whoever puts one more waits, or drops the oldest that may be dropped. For one event loop.
 
     `dropped` says what stands in the place of an item that is dropped, or None for one that may not be. Such markers
-    do not count as items: they hold nothing.
+    do not count as items, for they hold nothing; but of them, too, there are at most `markers`. The length is that of
+    items alone, and may be read from any thread.
     """
 
-    def __init__(self, depth: int, dropped: Callable[[ItemT], ItemT | None] = lambda _: None) -> None:
+    def __init__(
+        self, depth: int, dropped: Callable[[ItemT], ItemT | None] = lambda _: None, *, markers: int = 1024
+    ) -> None:
         self._depth = depth
+        self._most = depth + markers
         self._dropped = dropped
+        self._counted = 0
         self._places: deque[_Place[ItemT]] = deque()
         self._changed = asyncio.Event()
 
     def __len__(self) -> int:
-        return sum(place.counts for place in self._places)
+        return self._counted
 
     async def put(self, item: ItemT) -> None:
         """Append an item as soon as there is room, which there is at once where something may be dropped."""
@@ -39,8 +44,14 @@ class BoundedQueue(Generic[ItemT]):
             await self._wait()
         self._append(item, counts=True)
 
+    async def put_marker(self, item: ItemT) -> None:
+        """Append what does not count as an item, as soon as there are not too many of its kind."""
+        while len(self._places) >= self._most:
+            await self._wait()
+        self._append(item, counts=False)
+
     def append(self, item: ItemT) -> None:
-        """Append what does not count, room or not: a marker, an error, the end."""
+        """Append the last that comes, an error or the end, room or not."""
         self._append(item, counts=False)
 
     async def get(self) -> ItemT:
@@ -48,24 +59,29 @@ class BoundedQueue(Generic[ItemT]):
         while not self._places:
             await self._wait()
         self._changed.set()
-        return self._places.popleft().item
+        place = self._places.popleft()
+        self._counted -= place.counts
+        return place.item
 
     def clear(self) -> list[ItemT]:
         """Take all that waits."""
         left = [place.item for place in self._places]
         self._places.clear()
+        self._counted = 0
         self._changed.set()
         return left
 
     def _append(self, item: ItemT, *, counts: bool) -> None:
         self._places.append(_Place(item, counts))
+        self._counted += counts
         self._changed.set()
 
     def _drop_oldest(self) -> bool:
-        for place in self._places:
+        for place in self._places if len(self._places) < self._most else ():
             marker = self._dropped(place.item) if place.counts else None
             if marker is not None:
                 place.item, place.counts = marker, False
+                self._counted -= 1
                 return True
         return False
 

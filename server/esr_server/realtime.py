@@ -11,7 +11,7 @@ WINDOW_S = 5.0
 
 
 class Paced:
-    """One running stream. Without a rate it counts nothing."""
+    """One running stream. One without a rate is never asked, and told nothing."""
 
     def __init__(self, fps: float | None, clock: Callable[[], float], late: Callable[[str], None]) -> None:
         self._period_s = 1 / fps if fps else 0.0
@@ -19,18 +19,25 @@ class Paced:
         self._clock = clock
         self._late = late
         self._delivered_s: deque[float] = deque()
+        self._lock = threading.Lock()
 
     def delivered(self, model: str, *, late: bool) -> None:
         """A frame was sent; `late` if after it was due."""
-        self._delivered_s.append(self._clock())
+        now_s = self._clock()
+        self._delivered_s.append(now_s)
+        self._forget(now_s)  # here too: nobody may ever ask
         if late:
             self._late(model)
 
     def seconds(self, now_s: float) -> tuple[float, float]:
         """Seconds of media delivered, and seconds that have passed, of the window that ends now."""
-        while self._delivered_s and self._delivered_s[0] <= now_s - WINDOW_S:
-            self._delivered_s.popleft()
+        self._forget(now_s)
         return len(self._delivered_s) * self._period_s, min(WINDOW_S, now_s - self._began_s)
+
+    def _forget(self, now_s: float) -> None:
+        with self._lock:
+            while self._delivered_s and self._delivered_s[0] <= now_s - WINDOW_S:
+                self._delivered_s.popleft()
 
 
 class RealTime:

@@ -53,8 +53,9 @@ class Scheduler:
     def __init__(self, settings: SchedulerSettings) -> None:
         self._settings = settings
         self._executor = DeadlineExecutor(settings.workers)
-        # Loading a model takes a second or more; on a worker's thread it would make frames wait.
-        self._loader = ThreadPoolExecutor(1, thread_name_prefix="esr-loader")
+        # Loading a model takes a second or more; on a worker's thread it would make frames wait. A thread for each
+        # stream, made when needed: who asks for a model that is there does not wait for one that is being loaded.
+        self._loader = ThreadPoolExecutor(settings.max_streams, thread_name_prefix="esr-loader")
         self._active = 0
         self._streams: set[Stream] = set()
         self._draining = False
@@ -196,11 +197,11 @@ class Stream:
         """Hand one item in; waits while the queue is full, unless an older one may be dropped."""
         await self._queues.inbox.put(arrival)
 
-    def order(self, action: Callable[[], None]) -> None:
+    async def order(self, action: Callable[[], None]) -> None:
         """Have something done on the event loop between the items before and those behind; what it raises ends the
         stream.
         """
-        self._queues.inbox.append(_Order(action))
+        await self._queues.inbox.put_marker(_Order(action))
 
     def start(self, read: Callable[[], Coroutine[None, None, None]]) -> None:
         """Start the session's task, and the one that runs `read`, which puts arrivals in and returns at their end.
@@ -274,14 +275,14 @@ class Stream:
         results = self._session.push(item, self._queues.gate)
         if isinstance(item.item, Dropped):  # no work for a thread
             for result in results:
-                self._queues.outbox.append(result)
+                await self._queues.outbox.put_marker(result)
             return
         await self._drive(results, item.due_s)
 
     async def _drive(self, results: Iterator[Result], due_s: float) -> None:
         while (result := await self._scheduler.run(lambda: next(results, None), due_s)) is not None:
             if isinstance(result.item, Dropped):
-                self._queues.outbox.append(result)
+                await self._queues.outbox.put_marker(result)
             else:
                 await self._deliver(result)
 

@@ -64,3 +64,15 @@ async def test_clearing_makes_room() -> None:
     queue.clear()
     await asyncio.wait_for(second, 5)
     assert await queue.get() == 2
+
+
+async def test_of_markers_there_are_not_too_many_either() -> None:
+    queue: BoundedQueue[int] = BoundedQueue(1, _even_may_go, markers=2)
+    for item in (2, 4, 6):
+        await queue.put(item)
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(queue.put(8), 0.02)
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(queue.put_marker(-1), 0.02)
+    assert [await queue.get() for _ in range(3)] == [-2, -4, 6]
+    assert len(queue) == 0

@@ -144,7 +144,7 @@ class _Conversation:
             arrival, size = self._inputs.arrival(request)
             self._house.metrics.received(size)
             if self._inputs.resized:
-                self._resize(stream)
+                await self._resize(stream)
             await stream.put(arrival)
 
     async def _switch(self, stream: Stream, name: str) -> None:
@@ -155,12 +155,12 @@ class _Conversation:
             raise ConfigError(
                 f"{model.name} is of ×{model.scale}; this stream is of ×{self._terms.scale}, which does not change"
             )
-        stream.order(lambda: house.capacity.change(self._share, replace(self._share.demand, rungs=(model,))))
+        await stream.order(lambda: house.capacity.change(self._share, replace(self._share.demand, rungs=(model,))))
 
-    def _resize(self, stream: Stream) -> None:
+    async def _resize(self, stream: Stream) -> None:
         pixels = self._inputs.pixels
         capacity, share = self._house.capacity, self._share
-        stream.order(lambda: capacity.change(share, replace(share.demand, pixels=pixels)))
+        await stream.order(lambda: capacity.change(share, replace(share.demand, pixels=pixels)))
 
     async def _send(self, result: Result) -> None:
         response, size = self._outputs.response(result)

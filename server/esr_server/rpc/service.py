@@ -18,6 +18,7 @@ from esr_api.v1.upscaler_pb2_grpc import UpscalerServiceServicer
 from esr_server.delivery import open_gate
 from esr_server.errors import RefusedError
 from esr_server.metrics import Metrics
+from esr_server.models import ServedModel
 from esr_server.rpc import convert
 from esr_server.rpc.admin import check_administrator
 from esr_server.rpc.call import Context, House, Requests, UpscaleCall
@@ -46,7 +47,8 @@ class UpscalerService(UpscalerServiceServicer):
     ) -> pb.UpscaleImageResponse:
         """Upscale one frame."""
         async with _status(context):
-            return await self._house.scheduler.run(lambda: self._image(request))
+            model = await self._house.scheduler.load(lambda: self._house.models.get(request.model))
+            return await self._house.scheduler.run(lambda: self._image(request, model))
 
     async def ListModels(
         self, request: pb.ListModelsRequest, context: grpc.aio.ServicerContext[Any, Any]
@@ -76,8 +78,7 @@ class UpscalerService(UpscalerServiceServicer):
             self._house.capacity.withdraw(entry.spec.canonical_id)
             return pb.UnloadModelResponse(model=convert.model_message(entry))
 
-    def _image(self, request: pb.UpscaleImageRequest) -> pb.UpscaleImageResponse:
-        model = self._house.models.get(request.model)
+    def _image(self, request: pb.UpscaleImageRequest, model: ServedModel) -> pb.UpscaleImageResponse:
         limits = self._house.settings.limits
         limits.check(request.format.width, request.format.height, model.scale)
         frame, _ = convert.frame_value(request.frame, request.format, _IMAGE_TIME_BASE, StreamMemory())
