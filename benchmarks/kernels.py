@@ -33,10 +33,12 @@ from esr_upscale.models import ModelSpec, list_models, resolve
 SGEMM = 2048
 SMALL = "esr_max_x2_k3_c1"
 """The smallest network, which is compared with fixed filters too."""
-AT_LEAST_S = 0.02
+AT_LEAST_S = 0.05
 """A turn repeats what is shorter until it has taken this long."""
 REST_S = 0.25
 """Before a turn: the threads of the one before, torch's above all, wait busily for more work for a while."""
+WARM_S = 0.1
+"""Then what is timed runs for so long untimed: processors that rested, virtual ones above all, begin slowly."""
 
 
 @dataclass(slots=True)
@@ -48,14 +50,20 @@ class Series:
     ms: list[float] = field(default_factory=list)
 
     def turn(self) -> None:
-        """Time it once more, after a run that wakes its threads."""
+        """Time it once more, on threads and processors that are awake."""
         time.sleep(REST_S)
-        self.run()
-        started, count = time.perf_counter(), 0
-        while (elapsed_s := time.perf_counter() - started) < AT_LEAST_S or not count:
+        self._repeat(WARM_S)
+        self.ms.append(self._repeat(AT_LEAST_S) * 1e3)
+
+    def _repeat(self, at_least_s: float) -> float:
+        """Run it, again and again if it is short; seconds of one run."""
+        started_s, count = time.perf_counter(), 0
+        while True:
             self.run()
             count += 1
-        self.ms.append((time.perf_counter() - started) / count * 1e3 if count > 1 else elapsed_s * 1e3)
+            elapsed_s = time.perf_counter() - started_s
+            if elapsed_s >= at_least_s:
+                return elapsed_s / count
 
 
 def _series(key: str, peer: Peer, spec: ModelSpec, plane: NDArray[np.uint8], threads: int) -> Iterable[Series]:

@@ -1,6 +1,6 @@
 /* Calls one function of a library of compiled kernels, so that a library for another processor can be tried under qemu.
  *
- *     call_kernel LIBRARY FUNCTION BYTES_PER_SAMPLE WIDTH HEIGHT RESULT_WIDTH RESULT_HEIGHT < plane > result
+ *     call_kernel LIBRARY FUNCTION BYTES_PER_SAMPLE SCALE WIDTH HEIGHT RESULT_WIDTH < plane > result
  *
  * The structures are those of Halide 21's HalideRuntime.h. */
 #include <dlfcn.h>
@@ -17,14 +17,14 @@ struct buffer {
 
 int main(int count, char **given) {
     if (count != 8) return 2;
-    int bytes = atoi(given[3]), w = atoi(given[4]), h = atoi(given[5]), rw = atoi(given[6]), rh = atoi(given[7]);
+    int bytes = atoi(given[3]), s = atoi(given[4]), w = atoi(given[5]), h = atoi(given[6]), rw = atoi(given[7]), rh = s * h;
     void *library = dlopen(given[1], RTLD_NOW);
     if (!library) { fprintf(stderr, "%s\n", dlerror()); return 3; }
     int (*kernel)(struct buffer *, struct buffer *) = (int (*)(struct buffer *, struct buffer *))dlsym(library, given[2]);
     if (!kernel) { fprintf(stderr, "%s\n", dlerror()); return 4; }
-    struct dimension in[2] = {{0, w, 1, 0}, {0, h, w, 0}}, out[2] = {{0, rw, 1, 0}, {0, rh, rw, 0}};
+    struct dimension in[2] = {{0, w, 1, 0}, {0, h, w, 0}}, out[3] = {{0, rw, 1, 0}, {0, s, rw, 0}, {0, h, s * rw, 0}};
     struct buffer plane = {0, 0, malloc((size_t)w * h * bytes), 0, {1, 8 * bytes, 1}, 2, in, 0};
-    struct buffer result = {0, 0, malloc((size_t)rw * rh * bytes), 0, {1, 8 * bytes, 1}, 2, out, 0};
+    struct buffer result = {0, 0, malloc((size_t)rw * rh * bytes), 0, {1, 8 * bytes, 1}, 3, out, 0};
     if (fread(plane.host, bytes, (size_t)w * h, stdin) != (size_t)w * h) return 5;
     if (kernel(&plane, &result)) return 6;
     return fwrite(result.host, bytes, (size_t)rw * rh, stdout) != (size_t)rw * rh;

@@ -18,21 +18,24 @@ from esr_upscale.errors import EngineError
 from esr_upscale.filters import Siting
 from esr_upscale.kernels.compiled import CompiledKernel, CompiledKernels
 from esr_upscale.kernels.library import compile_library
-from esr_upscale.kernels.manifest import LIBRARY, MANIFEST, read_manifest
+from esr_upscale.kernels.manifest import LIBRARY, MANIFEST, Compiled, read_manifest
 from esr_upscale.models import load_weights, resolve
 from tests.support.pictures import random_weights, synthetic_luma
 
 HARNESS = Path(__file__).with_name("call_kernel.c")
-ARM_GCC, QEMU = "aarch64-linux-gnu-gcc", "qemu-aarch64-static"
+ARM_GCC, X86_GCC = "aarch64-linux-gnu-gcc", "x86_64-linux-gnu-gcc"
+QEMU_ARM, QEMU_X86 = "qemu-aarch64-static", "qemu-x86_64-static"
+ARM = [QEMU_ARM, "-L", "/usr/aarch64-linux-gnu"]
 NAMES = ["esr_max_x2", "esr_tr_x2", "espcn_x2"]
 SPEC = resolve("esr_tr_x2")
 
-on_x86 = pytest.mark.skipif(
-    shutil.which("x86_64-linux-gnu-gcc") is None, reason="there is no x86_64-linux-gnu-gcc to link with"
-)
-on_arm = pytest.mark.skipif(
-    shutil.which(ARM_GCC) is None or shutil.which(QEMU) is None, reason=f"{ARM_GCC} or {QEMU} is missing"
-)
+
+def _needs(*programs: str) -> pytest.MarkDecorator:
+    missing = [program for program in programs if shutil.which(program) is None]
+    return pytest.mark.skipif(bool(missing), reason=f"{' and '.join(missing)} cannot be found")
+
+
+on_x86 = _needs(X86_GCC)
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +49,9 @@ def native(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @on_x86
 @pytest.mark.parametrize("depth", [8, 10])
 @pytest.mark.parametrize("shape", [(1, 1), (37, 51), (90, 400)])
-def test_compiled_ahead_or_just_in_time_gives_the_same_bytes(native: Path, depth: int, shape: tuple[int, int]) -> None:
+def test_compiled_ahead_or_just_in_time_gives_the_same_picture(
+    native: Path, depth: int, shape: tuple[int, int]
+) -> None:
     weights = load_weights(SPEC)
     ahead = CompiledKernels(native, 2).plan(SPEC, weights, depth)
     in_time = kernels.plan(SPEC, weights, depth, 2)
@@ -55,9 +60,10 @@ def test_compiled_ahead_or_just_in_time_gives_the_same_bytes(native: Path, depth
     assert ahead.engine == "fused"
     plane = np.random.default_rng(3).integers(0, 2**depth, shape).astype(np.uint8 if depth == 8 else np.uint16)
     plane.flags.writeable = False
-    assert np.array_equal(ahead(plane), in_time(plane))
+    # Not always the same bytes: on processors with AVX-512 the two have different tiles, and other products are fused.
+    _nearly_equal(ahead(plane), in_time(plane))
     wide = np.repeat(plane, 2, axis=0)[::2]
-    assert np.array_equal(ahead(wide), in_time(plane))
+    assert np.array_equal(ahead(wide), ahead(plane))
 
 
 @on_x86
@@ -124,8 +130,8 @@ def test_planes_of_another_type(native: Path) -> None:
 def test_a_failure_inside_the_library_is_an_error(native: Path) -> None:
     library = CompiledKernels(native, 1)
     entry = read_manifest(native).functions[0]
-    with pytest.raises(EngineError, match=r"failed on a plane of \(4, 4\): .*do not cover"):
-        library.call(entry.function, np.zeros((4, 4), np.uint8), np.zeros((8, 8), np.uint8))
+    with pytest.raises(EngineError, match=r"failed on a plane of \(4, 4\): .*extent"):
+        library.call(entry.function, np.zeros((4, 4), np.uint8), np.zeros((4, 3, 64), np.uint8))
 
 
 @on_x86
@@ -150,7 +156,20 @@ def test_targets_and_compilers_that_are_not_there(tmp_path: Path) -> None:
         compile_library(models, (8,), "arm-64-linux", tmp_path, "no-such-compiler")
 
 
-@on_arm
+@_needs(X86_GCC, QEMU_X86)
+@pytest.mark.parametrize("processor", ["Nehalem", "max"], ids=["sse41", "avx2"])
+def test_a_processor_is_given_no_instruction_it_lacks(native: Path, processor: str) -> None:
+    # qemu 7.2 has no AVX-512, and ends the program at an instruction that the processor lacks.
+    subprocess.run([X86_GCC, "-O1", "-o", str(native / "call"), str(HARNESS), "-ldl"], check=True)
+    for entry in read_manifest(native).functions:
+        if entry.model == SPEC.canonical_id:
+            here = CompiledKernels(native, 1).plan(SPEC, load_weights(SPEC), entry.layout.depth)
+            assert here is not None
+            plane = _plane(entry.layout.depth)
+            _nearly_equal(_run_elsewhere([QEMU_X86, "-cpu", processor], native, entry, plane), here(plane))
+
+
+@_needs(ARM_GCC, QEMU_ARM)
 def test_arm_gives_the_picture_of_x86(tmp_path: Path) -> None:
     models = [(resolve(name), load_weights(resolve(name))) for name in NAMES]
     compile_library(models, (8, 10), "arm-64-linux", tmp_path)
@@ -161,13 +180,10 @@ def test_arm_gives_the_picture_of_x86(tmp_path: Path) -> None:
         if entry.model not in weights:
             continue
         plane = _plane(entry.layout.depth)
-        result = entry.layout.allocate(*plane.shape)
-        found = _run_on_arm(tmp_path, entry.function, plane, result)
+        found = _run_elsewhere(ARM, tmp_path, entry, plane)
         here = kernels.plan(resolve(entry.model), weights[entry.model], entry.layout.depth, 1)
         assert here is not None
-        difference = np.abs(entry.layout.crop(found, plane.shape[1]).astype(int) - here(plane).astype(int))
-        assert difference.max() <= 1
-        assert (difference == 0).mean() >= 0.999
+        _nearly_equal(found, here(plane))
         checked += 1
     assert checked == 2 * len(NAMES)
 
@@ -177,10 +193,19 @@ def _plane(depth: int) -> NDArray[np.generic]:
     return picture if depth == 8 else picture.astype(np.uint16) * 4 + 1
 
 
-def _run_on_arm(
-    directory: Path, function: str, plane: NDArray[np.generic], result: NDArray[np.generic]
+def _run_elsewhere(
+    emulator: list[str], directory: Path, entry: Compiled, plane: NDArray[np.generic]
 ) -> NDArray[np.generic]:
-    sizes = [plane.itemsize, plane.shape[1], plane.shape[0], result.shape[1], result.shape[0]]
-    command = [QEMU, "-L", "/usr/aarch64-linux-gnu", str(directory / "call"), str(directory / LIBRARY), function]
-    done = subprocess.run([*command, *map(str, sizes)], input=plane.tobytes(), capture_output=True, check=True)
-    return np.frombuffer(done.stdout, result.dtype).reshape(result.shape)
+    """What a function of the library of `directory` makes of a plane on the processor that `emulator` is."""
+    height, width = plane.shape
+    rows, columns = entry.layout.shape(height, width)
+    sizes = [plane.itemsize, entry.layout.scale, width, height, columns]
+    command = [*emulator, str(directory / "call"), str(directory / LIBRARY), entry.function, *map(str, sizes)]
+    done = subprocess.run(command, input=plane.tobytes(), capture_output=True, check=True)
+    return entry.layout.crop(np.frombuffer(done.stdout, plane.dtype).reshape(rows, columns), width)
+
+
+def _nearly_equal(found: NDArray[np.generic], expected: NDArray[np.generic]) -> None:
+    difference = np.abs(found.astype(int) - expected.astype(int))
+    assert difference.max() <= 1
+    assert (difference == 0).mean() >= 0.999

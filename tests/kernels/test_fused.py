@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from benchmarks.clip import read_frames
 from esr_upscale import kernels, nets
 from esr_upscale.errors import WeightsError
 from esr_upscale.filters import Siting
@@ -43,8 +44,16 @@ def _noise(shape: tuple[int, int], depth: int) -> NDArray[np.generic]:
 
 
 def _picture(depth: int) -> NDArray[np.generic]:
-    picture = synthetic_luma(135, 241)
-    return picture if depth == 8 else picture.astype(np.uint16) * 4 + 1
+    return _at_depth(synthetic_luma(135, 241), depth)
+
+
+def _film(depth: int) -> NDArray[np.generic]:
+    """The luma of a frame of a real film, 320×180."""
+    return _at_depth(read_frames(320, 180, 1)[0].planes[0], depth)
+
+
+def _at_depth(luma: NDArray[np.uint8], depth: int) -> NDArray[np.generic]:
+    return luma if depth == 8 else luma.astype(np.uint16) * 4 + 1
 
 
 def _fused(spec: ModelSpec, weights: kernels.Weights, depth: int, threads: int = 2) -> PlaneKernel:
@@ -70,16 +79,17 @@ def _agree(kernel: PlaneKernel, reference: PlaneKernel, planes: list[NDArray[np.
 @pytest.mark.parametrize("depth", [8, 10])
 def test_default_models_agree_with_the_reference(spec: ModelSpec, depth: int) -> None:
     weights = load_weights(spec)
-    planes = [_picture(depth), *(_noise(shape, depth) for shape in SHAPES)]
+    planes = [_picture(depth), _film(depth), *(_noise(shape, depth) for shape in SHAPES)]
     _agree(_fused(spec, weights, depth), nets.reference(spec, weights, depth), planes, spec.scale)
 
 
 @pytest.mark.parametrize("name", SAMPLE)
-def test_any_configuration_agrees_with_the_reference(name: str) -> None:
+@pytest.mark.parametrize("depth", [8, 10])
+def test_any_configuration_agrees_with_the_reference(name: str, depth: int) -> None:
     spec = resolve(name)
     weights = _tame(spec)
-    planes = [_picture(8), *(_noise(shape, 8) for shape in SHAPES)]
-    _agree(_fused(spec, weights, 8), nets.reference(spec, weights, 8), planes, spec.scale)
+    planes = [_picture(depth), _film(depth), *(_noise(shape, depth) for shape in SHAPES)]
+    _agree(_fused(spec, weights, depth), nets.reference(spec, weights, depth), planes, spec.scale)
 
 
 def _tame(spec: ModelSpec) -> kernels.Weights:

@@ -20,6 +20,7 @@ from esr_upscale.filters import Siting
 from esr_upscale.kernels.interface import Weights
 from esr_upscale.kernels.layout import sample_type
 from esr_upscale.kernels.manifest import LIBRARY, Compiled, chroma_name, digest, find, read_manifest
+from esr_upscale.kernels.memory import ResultMemory
 from esr_upscale.models import ModelSpec
 
 UNSIGNED = 1
@@ -48,11 +49,11 @@ class _Buffer(ctypes.Structure):
 
 
 def _buffer(plane: NDArray[Any]) -> _Buffer:
-    height, width = plane.shape
-    strides = (stride // plane.itemsize for stride in reversed(plane.strides))
-    dims = (_Dimension * 2)(*(_Dimension(0, n, s, 0) for n, s in zip((width, height), strides, strict=True)))
+    # Halide's first dimension is numpy's last.
+    extents = zip(reversed(plane.shape), reversed(plane.strides), strict=True)
+    dims = (_Dimension * plane.ndim)(*(_Dimension(0, n, stride // plane.itemsize, 0) for n, stride in extents))
     kind = _Type(UNSIGNED, 8 * plane.itemsize, 1)
-    return _Buffer(0, None, plane.__array_interface__["data"][0], 0, kind, 2, dims, None)
+    return _Buffer(0, None, plane.__array_interface__["data"][0], 0, kind, plane.ndim, dims, None)
 
 
 class _Complaints:
@@ -83,6 +84,7 @@ class CompiledKernel:
 
     def __init__(self, library: CompiledKernels, entry: Compiled) -> None:
         self._library, self._entry = library, entry
+        self._memory = ResultMemory(entry.layout)
         self._dtype = np.dtype(sample_type(entry.layout.depth))
 
     def __call__(self, plane: NDArray[Any]) -> NDArray[Any]:
@@ -94,8 +96,8 @@ class CompiledKernel:
         if plane.dtype != self._dtype or plane.strides[1] != plane.itemsize:
             raise EngineError(f"{self._entry.function} takes rows of {self._dtype}, not {plane.dtype} {plane.strides}")
         height, width = plane.shape
-        result = self._entry.layout.allocate(height, width)
-        self._library.call(self._entry.function, plane, result)
+        result = self._memory.take(height, width)
+        self._library.call(self._entry.function, plane, self._entry.layout.rows(result))
         return self._entry.layout.crop(result, width)
 
 

@@ -25,6 +25,7 @@ from esr_upscale.kernels.design import designs
 from esr_upscale.kernels.interface import Weights
 from esr_upscale.kernels.layout import sample_type
 from esr_upscale.kernels.manifest import digest
+from esr_upscale.kernels.memory import ResultMemory
 from esr_upscale.kernels.pipeline import Format, Job, Pipeline, Vectors
 from esr_upscale.models import ModelSpec, check_weights
 
@@ -36,6 +37,7 @@ class FusedKernel:
 
     def __init__(self, pipelines: list[Pipeline]) -> None:
         self._layout = pipelines[0].layout
+        self._memory = ResultMemory(self._layout)
         self._idle: queue.LifoQueue[Pipeline] = queue.LifoQueue()
         for pipeline in pipelines:
             self._idle.put(pipeline)
@@ -47,11 +49,11 @@ class FusedKernel:
             EngineError: Halide gives up, e.g. for want of memory.
         """
         height, width = plane.shape
-        result = self._layout.allocate(height, width)
+        result = self._memory.take(height, width)
         pipeline = self._idle.get()
         try:
             pipeline.luma.set(hl.Buffer(_writable(plane)))
-            pipeline.out.realize(hl.Buffer(result))
+            pipeline.out.realize(hl.Buffer(self._layout.rows(result)))
         except hl.HalideError as error:
             raise EngineError(f"the fused kernel could not upscale a plane of {width}×{height}: {error}") from error
         finally:
@@ -101,7 +103,7 @@ def _compile(pipeline: Pipeline, target: hl.Target) -> None:
     # streams go on. `compile_jit` holds it.
     layout = pipeline.layout
     pipeline.luma.set(hl.Buffer(np.zeros((1, 1), sample_type(layout.depth))))
-    pipeline.out.realize(hl.Buffer(layout.allocate(1, 1)), target)
+    pipeline.out.realize(hl.Buffer(layout.rows(layout.allocate(1, 1))), target)
 
 
 class _Memory:

@@ -25,13 +25,21 @@ class Layout:
     tile_segments: int
     """Segments of a tile, at most; 0 where a row is one tile."""
 
-    def allocate(self, height: int, width: int) -> NDArray[Any]:
-        """Memory for the result of a plane of this size; what the picture is of it, `crop` says."""
+    def shape(self, height: int, width: int) -> tuple[int, int]:
+        """Rows and padded columns of the result of a plane of this size."""
         segments = -(-width // self.segment_px)
         if self.tile_segments:
             tiles = -(-segments // self.tile_segments)
             segments = tiles * -(-segments // tiles)
-        return np.empty((self.scale * height, self.scale * segments * self.segment_px), sample_type(self.depth))
+        return self.scale * height, self.scale * segments * self.segment_px
+
+    def allocate(self, height: int, width: int) -> NDArray[Any]:
+        """Memory for the result of a plane of this size; what the picture is of it, `crop` says."""
+        return np.empty(self.shape(height, width), sample_type(self.depth))
+
+    def rows(self, result: NDArray[Any]) -> NDArray[Any]:
+        """`result` as a kernel writes it: (H, s, padded width), the s rows that each LR row becomes together."""
+        return result.reshape(-1, self.scale, result.shape[1])
 
     def crop(self, result: NDArray[Any], width: int) -> NDArray[Any]:
         """The picture in `result`, for a plane `width` pixels wide."""

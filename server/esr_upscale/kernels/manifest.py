@@ -13,8 +13,9 @@ from esr_upscale.filters import Siting
 from esr_upscale.kernels.interface import Weights
 from esr_upscale.kernels.layout import Layout
 
-ABI = 1
-"""How functions are called: two buffers of Halide 21, luma and result. Another number, another way."""
+ABI = 2
+"""How functions are called: two buffers of Halide 21, luma (H, W) and result (H, s, padded s·W). Another number,
+another way."""
 MANIFEST, LIBRARY = "kernels.json", "libesr_kernels.so"
 
 

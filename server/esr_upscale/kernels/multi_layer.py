@@ -50,7 +50,7 @@ from esr_upscale.models import multi_layer as models
 
 Read = Callable[[hl.Expr, hl.Expr, hl.Expr], hl.Expr]
 """A layer's output at (x, y, channel)."""
-TUNING = Tuning(strip_rows=32, tile_segments=10)
+TUNING = Tuning(strip_rows=64, tile_segments=15)
 BLOCKS = range(3, 7)
 """How many channels of a layer a register tile may have."""
 
@@ -64,8 +64,8 @@ class Layer:
     block: int
     channels: int
     """With those that fill the last block."""
-    reach: int
-    """How many of its rows the layers behind it look at, above and below the one that is made."""
+    rows: int
+    """How many of its rows the next layer looks at for one of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +162,6 @@ def _layers(spec: ModelSpec, weights: Weights, luma: hl.ImageParam, source: Read
     ending = ENDINGS[spec.family]
     found: list[Layer] = []
     listed = ending.layers(spec)
-    reach = spec.radius
     for position in range(0, len(listed) - 1, 2):
         layer, activation = listed[position : position + 2]
         assert isinstance(layer, models.Convolution)
@@ -176,10 +175,14 @@ def _layers(spec: ModelSpec, weights: Weights, luma: hl.ImageParam, source: Read
         bend = _activation(activation.kind, weights, f"{ending.prefix}.{position + 1}")
         out = hl.Func(f"layer{position}")
         out[X, Y, C] = _within(bend(tile.conv[X, Y, C % block, C // block]), luma, spec.padding)
-        reach -= layer.reach(spec.scale)
-        found.append(Layer(out, convolution, block, filters.bias.size, reach))
+        found.append(Layer(out, convolution, block, filters.bias.size, _rows_for(listed[position + 2], spec.scale)))
         source = partial(_at, out)
     return found
+
+
+def _rows_for(layer: models.Convolution | models.Activation, scale: int) -> int:
+    assert isinstance(layer, models.Convolution)
+    return 2 * layer.reach(scale) + 1
 
 
 def _at(func: hl.Func, x: hl.Expr, y: hl.Expr, channel: hl.Expr) -> hl.Expr:
@@ -254,16 +257,15 @@ def _phase_filters(
     return Filters(weights, np.full((len(places), 1), bias, np.float32), -down[0], -across[0])
 
 
-def _keep_lines(func: hl.Func, loops: Loops, reach: int) -> None:
-    # Where a tile begins, all rows that its first row needs are made at once, so that all of them have to be kept.
-    lines = 1 << (2 * reach).bit_length()
+def _keep_lines(func: hl.Func, loops: Loops, rows: int) -> None:
+    lines = 1 << (rows - 1).bit_length()
     func.store_at(loops.out, loops.tile).compute_at(loops.out, loops.row).fold_storage(Y, lines)
 
 
 def _schedule_layer(layer: Layer, loops: Loops, vectors: Vectors) -> None:
     block, channel, run, pixel = hl.Var("block"), hl.Var("channel"), hl.Var("run"), hl.Var("pixel")
     out = layer.out
-    _keep_lines(out, loops, layer.reach)
+    _keep_lines(out, loops, layer.rows)
     out.bound_extent(C, layer.channels).reorder_storage(X, C, Y)
     out.split(C, block, channel, layer.block).split(X, run, pixel, RUN * vectors.lanes).vectorize(pixel)
     out.reorder(pixel, channel, run, block, Y).unroll(channel)
@@ -289,7 +291,7 @@ def _build(spec: ModelSpec, weights: Weights, job: Job) -> Pipeline:
         schedule_phases(func, loops, [end], group, len(kind.places), job.vectors, run)
     for layer in layers:
         _schedule_layer(layer, loops, job.vectors)
-    _keep_lines(source, loops, spec.radius)
+    _keep_lines(source, loops, _rows_for(ending.layers(spec)[0], spec.scale))
     source.vectorize(X, job.vectors.lanes)
     used = [buffer for part in (*(layer.convolution for layer in layers), *ends) for buffer in part.constants]
     return finish(luma, out, spec.scale, TUNING, job, *used)

@@ -19,8 +19,9 @@ import halide as hl
 from esr_upscale.kernels.layout import Layout
 from esr_upscale.models import Padding
 
-X, Y, C, P = hl.Var("x"), hl.Var("y"), hl.Var("c"), hl.Var("p")
-"""Column and row of a plane, channel of a layer, phase of an output sample: dy·s + dx."""
+X, Y, C, P, DY = hl.Var("x"), hl.Var("y"), hl.Var("c"), hl.Var("p"), hl.Var("dy")
+"""Column and row of a plane, channel of a layer, phase of an output sample: dy·s + dx. An upscaled plane is (x, dy, y):
+column, and the dy-th of the s rows that LR row y becomes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +79,7 @@ class Tuning:
     """Sizes of the loops, found by measurement; any of them gives the same picture."""
 
     strip_rows: int = 8
-    """LR rows that one task does."""
+    """LR rows that one task does at most."""
     segment_px: int = 32
     """LR pixels whose phases are made and stored together: whole register tiles, 32 with AVX-512."""
     tile_segments: int = 0
@@ -120,7 +121,7 @@ def read(luma: hl.ImageParam, padding: Padding) -> hl.Func:
 
 
 def interleave(phases: hl.Func, scale: int, name: str) -> hl.Func:
-    """Pixel shuffle: (x, y, p) → (x, y) of the upscaled plane."""
+    """Pixel shuffle: (x, y, p) → (x, dy, y) of the upscaled plane."""
     return gather([(phases, range(scale**2))], scale, name)
 
 
@@ -134,14 +135,14 @@ def gather(found: Sequence[tuple[hl.Func, Sequence[int]]], scale: int, name: str
         for place, phase in enumerate(phases):
             of.setdefault(phase, (number, place))
     # All of this is gone once the loops over dx and dy are unrolled.
-    phase = Y % scale * scale + X % scale
+    phase = DY * scale + X % scale
     sources = [of[p] for p in range(scale**2)]
     samples = []
     for number, (func, _) in enumerate(found):
         places = [place if of_number == number else 0 for of_number, place in sources]
-        samples.append(func[X // scale, Y // scale, _table(places, phase)])
+        samples.append(func[X // scale, Y, _table(places, phase)])
     out = hl.Func(name)
-    out[X, Y] = spread(samples, _table([number for number, _ in sources], phase))
+    out[X, DY, Y] = spread(samples, _table([number for number, _ in sources], phase))
     return out
 
 
@@ -154,31 +155,42 @@ def finish(luma: hl.ImageParam, out: hl.Func, scale: int, tuning: Tuning, job: J
     return Pipeline(luma, out, Layout(scale, job.format.depth, tuning.segment_px, tuning.tile_segments), used)
 
 
+STRIPS = 4
+"""A plane has a multiple of so many strips, where it is high enough, so that 2 or 4 threads have as much to do each."""
+
+
 def schedule_output(out: hl.Func, scale: int, tuning: Tuning, tasks: int) -> Loops:
     """Lay out the loops over the upscaled plane, in at most `tasks` tasks; 0 is one for each strip."""
-    strip, tile, row, dy, segment, xi, pixel, dx, yi = (
-        hl.Var(name) for name in ("strip", "tile", "row", "dy", "segment", "xi", "pixel", "dx", "yi")
+    strip, tile, row, segment, xi, pixel, dx = (
+        hl.Var(name) for name in ("strip", "tile", "row", "segment", "xi", "pixel", "dx")
     )
     samples = scale * tuning.segment_px
     buffer = out.output_buffer()
     buffer.dim(0).set_min(0)
-    buffer.dim(1).set_min(0)
-    out.bound(X, 0, buffer.width() // samples * samples)
-    guard = hl.TailStrategy.GuardWithIf
-    out.split(Y, strip, yi, scale * tuning.strip_rows, guard).split(yi, row, dy, scale, guard)
+    buffer.dim(1).set_bounds(0, scale)
+    buffer.dim(2).set_min(0)
+    width, height = buffer.dim(0).extent(), buffer.dim(2).extent()
+    out.bound(X, 0, width // samples * samples)
+    strips = STRIPS * _ceil(height, STRIPS * tuning.strip_rows)
+    # The last strip is moved up to end with the plane, which makes some rows twice. A guard instead would hide from
+    # Halide that each row follows the one before, and layers would make all rows that the next one looks at anew.
+    out.split(Y, strip, row, _ceil(height, strips), hl.TailStrategy.ShiftInwards)
     out.split(X, segment, xi, samples, hl.TailStrategy.RoundUp).split(xi, pixel, dx, scale)
-    order = [dx, pixel, dy, segment, row, strip]
+    order = [dx, pixel, DY, segment, row, strip]
     if tuning.tile_segments:
-        segments = buffer.width() // samples
-        tiles = (segments + tuning.tile_segments - 1) // tuning.tile_segments
-        out.split(segment, tile, segment, (segments + tiles - 1) // tiles, hl.TailStrategy.RoundUp)
+        segments = width // samples
+        tiles = _ceil(segments, tuning.tile_segments)
+        out.split(segment, tile, segment, _ceil(segments, tiles), hl.TailStrategy.RoundUp)
         order.insert(5, tile)
-    out.reorder(*order).unroll(dx).unroll(dy).vectorize(pixel)
+    out.reorder(*order).unroll(dx).unroll(DY).vectorize(pixel)
     out.never_partition([row, strip, segment])
     if tasks != 1:
-        strips = buffer.height() // (scale * tuning.strip_rows) + 1
-        out.parallel(strip, (strips + tasks - 1) // tasks if tasks else 1)
+        out.parallel(strip, _ceil(strips, tasks) if tasks else 1)
     return Loops(out, strip, tile if tuning.tile_segments else strip, row, segment)
+
+
+def _ceil(a: hl.Expr, b: hl.Expr | int) -> hl.Expr:
+    return (a + b - 1) // b
 
 
 def spread(values: Sequence[hl.Expr], index: hl.Expr) -> hl.Expr:
