@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
@@ -23,7 +22,8 @@ class Take:
     received_s: dict[int, float] = field(default_factory=dict)
     models: list[tuple[float, str]] = field(default_factory=list)
     """When a frame came back, and which model had made it."""
-    drops: Counter[str] = field(default_factory=Counter)
+    dropped_s: list[float] = field(default_factory=list)
+    """When the answer came that a frame had been dropped."""
     refused: bool = False
 
     @property
@@ -41,7 +41,7 @@ class Take:
         """Every frame was sent once, and every one came back in its order or was dropped."""
         assert sorted(self.shot_s) == list(range(count)), "the camera lost a tick"
         assert list(self.received_s) == sorted(self.received_s), "frames out of order"
-        assert len(self.received_s) + self.drops.total() == count, "a frame is not accounted for"
+        assert len(self.received_s) + len(self.dropped_s) == count, "a frame is not accounted for"
 
 
 class Camera:
@@ -85,8 +85,8 @@ class Camera:
             yield replace(self._frames[pts % len(self._frames)], pts=pts, time_base=Fraction(1, 1000))
 
     def _run(self) -> None:
-        def dropped(drop: esr_client.Dropped) -> None:
-            self.take.drops[drop.reason.value] += 1
+        def dropped(_: esr_client.Dropped) -> None:
+            self.take.dropped_s.append(time.perf_counter())
 
         with esr_client.connect(self._target, options=self._options) as client:
             try:

@@ -17,7 +17,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import footprint, pacing, transport
+from benchmarks import footprint, overload, pacing, transport
 from benchmarks.clip import read_frames
 from benchmarks.report import write_flat
 from benchmarks.serving import serving
@@ -52,13 +52,13 @@ def measure(frame_count: int, rounds: int, seconds: float) -> dict[str, float]:
     footprint.need_ffmpeg()
     frames, small = read_frames(960, 540, frame_count), read_frames(480, 270, frame_count)
     flat: dict[str, float] = footprint.start_to_ready(rounds)
-    with serving("esr_tr_x2", *(m for m in pacing.LADDER if m != "esr_tr_x2")) as served:
+    with serving("esr_tr_x2", *(m for m in overload.LADDER if m != "esr_tr_x2")) as served:
         groups: tuple[Callable[[], dict[str, float]], ...] = (
             lambda: footprint.memory_per_stream(served, frames, seconds),
             lambda: transport.measure(served, frames, rounds),
             lambda: pacing.one_stream(served, frames, 2 * seconds),
             lambda: pacing.eight_streams(served, small, seconds),
-            lambda: pacing.overload(served, frames, seconds),
+            lambda: overload.overload(served, frames, seconds).figures(),
             lambda: footprint.file_against_ffmpeg(served, rounds),
         )
         for group in groups:

@@ -29,6 +29,7 @@ from esr_client._frame import PIXEL_FORMATS
 
 _GRAIN = 4096  # bytes that slots are multiples of
 _PLANE_ALIGNMENT = 64  # a cache line, so that no plane begins within a vector
+_ROW_PADDING = 64  # samples of LR, beside an eighth of the width
 _KEPT_FRAMES = 4  # answers that the caller may hold, beyond those on their way, before planes come inline
 _CODEC_SLOTS = 16  # where packets go the other way: a codec may hold back any number, but memory is not for any
 
@@ -207,7 +208,9 @@ def _layout(config: StreamConfig, options: Options, window: int) -> Layout:
     fmt = config.input.format
     # The scale is the server's to say, and not known yet.
     input_bytes = min(_frame_bytes(fmt, 1), options.max_send_bytes)
-    output_bytes = min(_frame_bytes(fmt, options.max_scale), options.max_receive_bytes)
+    # Wider than the picture: the server pads rows, to make planes in the slot without a copy.
+    padding = fmt.width // 8 + _ROW_PADDING
+    output_bytes = min(_frame_bytes(fmt, options.max_scale, padding), options.max_receive_bytes)
     both = window if raw_in and raw_out else _CODEC_SLOTS
     return Layout(
         input_slots=both if raw_in else 0,
@@ -217,12 +220,12 @@ def _layout(config: StreamConfig, options: Options, window: int) -> Layout:
     )
 
 
-def _frame_bytes(fmt: VideoFormat, scale: int) -> int:
-    """Bytes of a picture `scale` times as large; 0 where the format is not known yet."""
+def _frame_bytes(fmt: VideoFormat, scale: int, padding: int = 0) -> int:
+    """Bytes of a picture `padding` samples wider, `scale` times as large; 0 where the format is not known yet."""
     row = PIXEL_FORMATS.get(fmt.pixel_format)
     if row is None or fmt.width < 1 or fmt.height < 1:
         return 0
-    shapes = (row.plane_shape(i, fmt.width * scale, fmt.height * scale) for i in range(len(row.planes)))
+    shapes = (row.plane_shape(i, (fmt.width + padding) * scale, fmt.height * scale) for i in range(len(row.planes)))
     return _arrange([rows * samples * row.sample_bytes for rows, samples in shapes])[1]
 
 

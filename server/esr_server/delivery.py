@@ -92,3 +92,10 @@ class Pacer:
             return arrived_s + self._allowed_s
         self._declared_s = max(arrived_s, self._declared_s + self._period_s)
         return self._declared_s + self._allowed_s
+
+    def exceeds(self, arrived_s: float, due_s: float) -> bool:
+        """Whether a frame came more than two frame times before its turn, and so is none of those that were promised.
+
+        One that comes a little early after one that came a little late is.
+        """
+        return due_s - self._allowed_s - arrived_s > 2 * self._period_s

@@ -32,6 +32,8 @@ class Stages(Protocol):
 
     account: Account
     """What the stream has done so far."""
+    answers_each: bool
+    """Whether each item that is pushed gives one result at once."""
 
     def push(self, arrival: Arrival, gate: Gate) -> Iterator[Result]:
         """Take one item in; give what has become ready. `gate` says of a frame whether it is to be dropped."""
@@ -277,14 +279,20 @@ class Stream:
             for result in results:
                 await self._queues.outbox.put_marker(result)
             return
-        await self._drive(results, item.due_s)
+        if self._session.answers_each:
+            await self._hand_on(await self._scheduler.run(lambda: next(results), item.due_s))
+        else:
+            await self._drive(results, item.due_s)
 
     async def _drive(self, results: Iterator[Result], due_s: float) -> None:
         while (result := await self._scheduler.run(lambda: next(results, None), due_s)) is not None:
-            if isinstance(result.item, Dropped):
-                await self._queues.outbox.put_marker(result)
-            else:
-                await self._deliver(result)
+            await self._hand_on(result)
+
+    async def _hand_on(self, result: Result) -> None:
+        if isinstance(result.item, Dropped):
+            await self._queues.outbox.put_marker(result)
+        else:
+            await self._deliver(result)
 
     async def _deliver(self, result: Result) -> None:
         overtaken = self._queues.overtaken

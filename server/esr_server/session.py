@@ -16,13 +16,13 @@ from esr_server.config import Limits
 from esr_server.costs import Cost
 from esr_server.delivery import Dropped, Gate
 from esr_server.errors import AccountError, ProtocolError
-from esr_server.shared_memory import Placement
+from esr_server.shared_memory import Output, Placement
 from esr_upscale.frame import Frame
 from esr_upscale.media.decode import Decoder, DecoderSettings
 from esr_upscale.media.deinterlace import deinterlacer
 from esr_upscale.media.encode import EncodedFrame, Encoder, EncoderSettings
 from esr_upscale.packet import Packet
-from esr_upscale.upscaler import Upscaler
+from esr_upscale.upscaler import Upscaled, Upscaler
 
 _MAX_REORDERED = 64  # packets whose frames may be outstanding; H.264 and HEVC reorder at most 16
 
@@ -103,10 +103,6 @@ class Result:
     """Where in shared memory the frame's planes lie too; None where they do not."""
 
 
-def _inline(_: Frame) -> Placement | None:
-    return None
-
-
 @dataclass(slots=True)
 class Account:
     """What a stream has done so far."""
@@ -140,10 +136,10 @@ class Session:
         config: SessionConfig,
         model: Callable[[], Model],
         limits: Limits,
-        place: Callable[[Frame], Placement | None] = _inline,
+        output: Callable[[], Output] = Output,
     ) -> None:
-        """Open the stages. `model` is asked before each frame; all that it gives have one scale. `place` copies a frame
-        that goes out into shared memory, if it can.
+        """Open the stages. `model` is asked before each frame; all that it gives have one scale. `output` says of
+        each raw frame that goes out where it may lie.
 
         Raises:
             CodecOptionError: a codec, an option or a deinterlacer is not on the allow-list.
@@ -152,9 +148,11 @@ class Session:
         self._model = model
         self._ran = ""
         self._limits = limits
-        self._place = place
+        self._output = Output if config.encoder else output
         self._decoder = Decoder(config.decoder) if config.decoder else None
         self._deinterlaces = bool(config.deinterlace)
+        self.answers_each = config.decoder is None and config.encoder is None and not config.deinterlace
+        """Whether each item that is pushed gives one result at once."""
         self._deinterlacer = deinterlacer(config.deinterlace)
         self._encoder = Encoder(config.encoder) if config.encoder else None
         self._arrivals: dict[int | None, Arrival] = {}
@@ -260,19 +258,28 @@ class Session:
                 yield self._dropped(Dropped(frame.pts, reason), ticket)
             else:
                 self._note(model.name, ticket)
-                done = model.upscaler(frame)
+                upscaled, placement, done = self._upscale(model, frame)
                 ticket.stages = replace(ticket.stages, decode=decode_s, luma=done.luma_s, chroma=done.chroma_s)
-                yield from self._delivered(done.frame, ticket)
+                yield from self._delivered(upscaled, ticket, placement)
             started = time.perf_counter()
+
+    def _upscale(self, model: Model, frame: Frame) -> tuple[Frame, Placement | None, Upscaled]:
+        output = self._output()
+        try:
+            done = model.upscaler(frame, output.take)
+        except BaseException:
+            output.drop()
+            raise
+        return *output.finish(done.frame), done
 
     def _note(self, model: str, ticket: _Ticket) -> None:
         """Write down which model a frame is upscaled by."""
         self.account.model_switches += self._ran not in ("", model)
         self._ran = ticket.model = model
 
-    def _delivered(self, frame: Frame, ticket: _Ticket) -> Iterator[Result]:
+    def _delivered(self, frame: Frame, ticket: _Ticket, placement: Placement | None) -> Iterator[Result]:
         if self._encoder is None:
-            yield self._result(frame, ticket, self._place(frame))
+            yield self._result(frame, ticket, placement)
             return
         self._encoding[self._encoder_frames] = ticket
         self._encoder_frames += 1

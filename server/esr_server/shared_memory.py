@@ -17,8 +17,8 @@ import os
 import re
 import stat
 import threading
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any, Self
 
@@ -64,6 +64,69 @@ class Placement:
     planes: tuple[tuple[int, int], ...]
 
 
+class Output:
+    """Where a frame that goes out may lie: here, in no slot; it goes inline. Ended by `finish` or by `drop`."""
+
+    def take(self, shape: tuple[int, int], dtype: np.dtype[Any]) -> NDArray[Any] | None:
+        """Memory for a plane, `Memory` of the kernels; None if there is none."""
+        return None
+
+    def finish(self, frame: Frame) -> tuple[Frame, Placement | None]:
+        """The frame, and where its planes lie; None where it has to go inline."""
+        return frame, None
+
+    def drop(self) -> None:
+        """No frame came of it."""
+
+
+class SlotOutput(Output):
+    """A slot of output. Planes that were not made in it are copied into it."""
+
+    def __init__(self, slot: int, memory: memoryview, free: Callable[[], None]) -> None:
+        self._slot = slot
+        self._memory = np.frombuffer(memory, np.uint8)
+        self._begin = _address(self._memory)
+        self._free = free
+        self._end = 0
+
+    def take(self, shape: tuple[int, int], dtype: np.dtype[Any]) -> NDArray[Any] | None:
+        """As Output."""
+        offset = -(-self._end // _PLANE_ALIGNMENT) * _PLANE_ALIGNMENT
+        size = shape[0] * shape[1] * dtype.itemsize
+        if offset + size > self._memory.size:
+            return None
+        self._end = offset + size
+        return self._memory[offset : self._end].view(dtype).reshape(shape)
+
+    def finish(self, frame: Frame) -> tuple[Frame, Placement | None]:
+        """As Output."""
+        places = [self._place(plane) for plane in frame.planes]
+        found = tuple(place for place in places if place is not None)
+        if len(found) == len(places):
+            return frame, Placement(self._slot, found)
+        frame = replace(frame, planes=tuple(plane.copy() for plane in frame.planes))
+        self._free()
+        return frame, None
+
+    def drop(self) -> None:
+        """As Output."""
+        self._free()
+
+    def _place(self, plane: NDArray[Any]) -> tuple[int, int] | None:
+        offset = _address(plane) - self._begin
+        if 0 <= offset < self._memory.size:
+            return offset, plane.strides[0]
+        copy = self.take(plane.shape, plane.dtype)
+        if copy is None:
+            return None
+        np.copyto(copy, plane)
+        return self._place(copy)
+
+
+def _address(array: NDArray[Any]) -> int:
+    return int(array.__array_interface__["data"][0])
+
+
 class StreamMemory:
     """The shared memory of a stream that has none. `refusal` says why, or nothing if none was offered."""
 
@@ -80,12 +143,9 @@ class StreamMemory:
         """
         raise ProtocolError(f"a frame in slot {index} of shared memory, and this stream has none: send planes inline")
 
-    def place(self, frame: Frame) -> Placement | None:
-        """Copy a frame's planes into a slot of output. None where it has to go inline: no slot is free, or too small.
-
-        Any thread may call it.
-        """
-        return None
+    def output(self) -> Output:
+        """Where the next frame that goes out may lie: a slot, if one is free. Any thread may call it."""
+        return Output()
 
     def free(self, slots: Iterable[int]) -> None:
         """Take output slots back that the client has done with.
@@ -132,26 +192,17 @@ class MappedMemory(StreamMemory):
             raise ProtocolError(f"{_slots('input', count)}; a frame is said to lie in slot {index}")
         return self._view()[index * size : (index + 1) * size].toreadonly()
 
-    def place(self, frame: Frame) -> Placement | None:
+    def output(self) -> Output:
         """As StreamMemory."""
-        planes, size = _arrange(frame.planes)
-        if size > self._offer.output_slot_bytes or (taken := self._take()) is None:
-            return None
-        slot, memory = taken
-        for plane, (offset, _) in zip(frame.planes, planes, strict=True):
-            np.copyto(np.ndarray(plane.shape, plane.dtype, memory, offset), plane)
-        return Placement(slot, planes)
-
-    def _take(self) -> tuple[int, memoryview] | None:
         with self._lock:
             if not self._free:
-                return None
+                return Output()
             slot = heapq.heappop(self._free)
             self._is_free.remove(slot)
             size = self._offer.output_slot_bytes
             start = self._offer.input_slots * self._offer.input_slot_bytes + slot * size
             # Under the lock: from here on `close` cannot unmap it.
-            return slot, self._view()[start : start + size]
+            return SlotOutput(slot, self._view()[start : start + size], lambda: self.free([slot]))
 
     def _view(self) -> memoryview:
         assert self._mapping is not None, "the stream has ended"
@@ -193,16 +244,6 @@ def plane_bytes(slot: memoryview, offset: int, span: int, sample_bytes: int) -> 
 
 def _slots(direction: str, count: int) -> str:
     return f"this stream has {count} slots of {direction}, counted from 0"
-
-
-def _arrange(planes: tuple[NDArray[Any], ...]) -> tuple[tuple[tuple[int, int], ...], int]:
-    """Where planes lie one behind the other, (offset, stride) for each, and the bytes of all."""
-    places, end = [], 0
-    for plane in planes:
-        offset = -(-end // _PLANE_ALIGNMENT) * _PLANE_ALIGNMENT
-        places.append((offset, plane.shape[1] * plane.itemsize))
-        end = offset + plane.nbytes
-    return tuple(places), end
 
 
 # ---- taking an offer ----------------------------------------------------------------------------------------------

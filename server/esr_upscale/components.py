@@ -46,6 +46,11 @@ def working_depth(fmt: PixelFormat) -> int:
     return _RGB_DEPTH if fmt.model is ColorModel.RGB else fmt.depth
 
 
+def is_planar(fmt: PixelFormat) -> bool:
+    """Whether the planes of a format are component planes as they are."""
+    return fmt.model is not ColorModel.RGB and not fmt.lsb and all(len(p.components) == 1 for p in fmt.planes)
+
+
 def unpack(frame: Frame) -> Components:
     """Take a frame apart into component planes."""
     planes = _SPLIT[frame.format.model](frame)

@@ -10,10 +10,10 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from esr_upscale.components import Components, pack, unpack
+from esr_upscale.components import Components, is_planar, pack, unpack
 from esr_upscale.filters import Siting
 from esr_upscale.frame import Frame, PixelFormat
-from esr_upscale.kernels import PlaneKernel
+from esr_upscale.kernels import Memory, PlaneKernel, own_memory
 
 PlaneData: TypeAlias = NDArray[Any]
 
@@ -46,18 +46,21 @@ class Upscaler:
         self.scale = scale
         self._kernels = kernels
 
-    def __call__(self, frame: Frame) -> Upscaled:
+    def __call__(self, frame: Frame, memory: Memory = own_memory) -> Upscaled:
         """Upscale a progressive frame; the result has the same format, colour, time, SAR and rotation.
+
+        `memory` is asked for that of the result's planes, one after the other, where kernels can write them in place.
 
         Laying components out again (RGB, nv12) counts as chroma: it is what colour costs beyond luma.
         """
         started = time.perf_counter()
         parts = unpack(frame)
+        memory = memory if is_planar(frame.format) else own_memory  # others are laid out anew
         unpacked = time.perf_counter()
-        luma = self._kernels.luma(parts.depth)(parts.luma)
+        luma = self._kernels.luma(parts.depth)(parts.luma, memory)
         after_luma = time.perf_counter()
         siting = frame.format.siting(frame.color.chroma_location)
-        chroma = tuple(self._kernels.chroma(parts.depth, *siting)(plane) for plane in parts.chroma)
+        chroma = tuple(self._kernels.chroma(parts.depth, *siting)(plane, memory) for plane in parts.chroma)
         width, height = frame.width * self.scale, frame.height * self.scale
         upscaled = dataclasses.replace(
             frame,

@@ -269,7 +269,7 @@ class TestServersThatBreakTheContract:
         [
             (99, 0, "slot 99 of 8"),
             (0, 1 << 40, "does not fit its format"),
-            (0, 4000, "does not fit its format"),
+            (0, 16_000, "does not fit its format"),
             (0, 2**64 - 1, "does not fit its format"),
         ],
     )

@@ -13,6 +13,7 @@ import pytest
 from esr_api.v1 import upscaler_pb2 as pb
 from esr_server.config import Limits, SchedulerSettings
 from esr_upscale.frame import Frame
+from esr_upscale.kernels import Memory, own_memory
 from esr_upscale.upscaler import Upscaled, Upscaler
 from tests.support.calls import Outcome, raw_config, raw_frame, stub_of, upscale
 from tests.support.server import running
@@ -212,10 +213,10 @@ class DyingUpscaler:
         self.scale = real.scale
         self._real, self._dies_at_pts, self._error = real, dies_at_pts, error
 
-    def __call__(self, frame: Frame) -> Upscaled:
+    def __call__(self, frame: Frame, memory: Memory = own_memory) -> Upscaled:
         if frame.pts == self._dies_at_pts:
             raise self._error
-        return self._real(frame)
+        return self._real(frame, memory)
 
 
 @pytest.mark.parametrize("error", [RuntimeError("secret"), SystemExit(1)], ids=repr)

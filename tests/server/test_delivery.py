@@ -16,6 +16,7 @@ from esr_server.__main__ import Server
 from esr_server.delivery import Delivery, DropReason, Pacer, Policy, gate
 from esr_server.errors import ConfigError
 from esr_upscale.frame import Frame
+from esr_upscale.kernels import Memory, own_memory
 from esr_upscale.upscaler import Upscaled, Upscaler
 from tests.support.calls import Stub, raw_config, raw_frame, stub_of, upscale
 from tests.support.server import running
@@ -36,10 +37,10 @@ class HeldUpscaler:
         self.begun = threading.Semaphore(0)
         self.let_go = threading.Semaphore(0)
 
-    def __call__(self, frame: Frame) -> Upscaled:
+    def __call__(self, frame: Frame, memory: Memory = own_memory) -> Upscaled:
         self.begun.release()
         assert self.let_go.acquire(timeout=20)
-        return self._real(frame)
+        return self._real(frame, memory)
 
 
 @asynccontextmanager
@@ -187,3 +188,33 @@ def test_frames_in_excess_of_the_declared_rate_are_due_later() -> None:
     assert pacer.due_s(9.0) == pytest.approx(9.1)
     assert Pacer(None).due_s(5.0) == float("inf")
     assert Pacer(10.0, 0.02).due_s(5.0) == pytest.approx(5.02)
+
+
+def test_which_frames_exceed_the_declared_rate() -> None:
+    for pacer in (Pacer(10.0), Pacer(10.0, 0.02)):
+        punctual = [number * 0.1 + jitter for number, jitter in enumerate((0.0, 0.03, -0.04, 0.05, -0.05))]
+        assert not any(pacer.exceeds(at, pacer.due_s(at)) for at in punctual)
+        burst = [pacer.exceeds(9.0, pacer.due_s(9.0)) for _ in range(5)]
+        assert (burst[:2], burst[3:]) == ([False, False], [True, True])
+    assert not Pacer(None).exceeds(5.0, float("inf"))
+
+
+async def test_frames_in_excess_that_are_dropped_tell_nothing_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    counted: list[bool] = []
+    async with held() as (server, stub, upscaler):
+        monkeypatch.setattr(server.capacity, "delivered", lambda *, late: counted.append(late))
+        call = stub.Upscale()
+        config = raw_config(delivery=LATEST)
+        config.config.target_fps.num, config.config.target_fps.den = 1, 10
+        await call.write(config)
+        await call.write(raw_frame(0))
+        await _begun(upscaler)
+        for number in range(1, 6):
+            await call.write(raw_frame(number))
+        await _settled(server, 6)
+        for _ in range(2):
+            upscaler.let_go.release()
+        await call.done_writing()
+        assert [kind for kind, *_ in await _answers(call)] == ["frame", *["dropped"] * 4, "frame"]
+    # The first came in its time, and two a frame time or two early; the others are more than was declared.
+    assert counted == [False, True, True]

@@ -25,6 +25,7 @@ class Echo:
     """A session that answers each item with itself, and flushes one more."""
 
     account = Account()
+    answers_each = False
 
     def push(self, arrival: Arrival, gate: Gate) -> Iterator[Result]:
         yield Result(arrival.item, arrival.sequence, 0.0, StageTimes())

@@ -61,7 +61,7 @@ class UpscaleCall:
         terms = agree(config, models, house.settings.limits)
         with share_of(house.capacity, terms) as share, await self._memory(config) as memory:
             session = await house.scheduler.run(
-                lambda: Session(terms.session, lambda: share.rung, house.settings.limits, memory.place)
+                lambda: Session(terms.session, lambda: share.rung, house.settings.limits, memory.output)
             )
             await self._context.write(pb.UpscaleResponse(negotiated=terms.echo(share, memory)))
             with house.metrics.paced(terms.fps) as paced:
@@ -119,6 +119,7 @@ class _Conversation:
         self._terms, self._share, self._memory = parts.terms, parts.share, parts.memory
         self._session, self._paced = parts.session, parts.paced
         self._context = context
+        self._pacer = parts.terms.pacer()
         self._inputs = Inputs(parts.terms, house.settings.limits, parts.memory)
         self._outputs = Outputs()
 
@@ -187,6 +188,7 @@ class _Conversation:
         """Tell who plans the machine's time, and who counts, whether the frame was there when it was due."""
         dropped = isinstance(result.item, Dropped)
         late = dropped or sent_s > result.due_s
-        self._house.capacity.delivered(late=late)
+        if not self._pacer.exceeds(result.arrived_s, result.due_s):
+            self._house.capacity.delivered(late=late)
         if not dropped:
             self._paced.delivered(result.model, late=late)

@@ -12,10 +12,22 @@ from pathlib import Path
 
 from esr_upscale.filters import Siting
 from esr_upscale.kernels.compiled import CompiledKernels
-from esr_upscale.kernels.interface import Plane, PlaneKernel, Weights
+from esr_upscale.kernels.interface import Memory, Plane, PlaneKernel, Weights, own_memory
 from esr_upscale.models import ModelSpec
 
-__all__ = ["CompiledKernels", "Plane", "PlaneKernel", "Weights", "available", "load", "plan", "plan_chroma", "serves"]
+__all__ = [
+    "CompiledKernels",
+    "Memory",
+    "Plane",
+    "PlaneKernel",
+    "Weights",
+    "available",
+    "load",
+    "own_memory",
+    "plan",
+    "plan_chroma",
+    "serves",
+]
 
 
 def available() -> bool:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from esr_upscale.errors import EngineError
 from esr_upscale.filters import Siting
-from esr_upscale.kernels.interface import Weights
+from esr_upscale.kernels.interface import Memory, Weights, own_memory
 from esr_upscale.kernels.layout import sample_type
 from esr_upscale.kernels.manifest import LIBRARY, Compiled, chroma_name, digest, find, read_manifest
 from esr_upscale.kernels.memory import ResultMemory
@@ -87,7 +87,7 @@ class CompiledKernel:
         self._memory = ResultMemory(entry.layout)
         self._dtype = np.dtype(sample_type(entry.layout.depth))
 
-    def __call__(self, plane: NDArray[Any]) -> NDArray[Any]:
+    def __call__(self, plane: NDArray[Any], memory: Memory = own_memory) -> NDArray[Any]:
         """As PlaneKernel; rows of the result are padded.
 
         Raises:
@@ -96,7 +96,7 @@ class CompiledKernel:
         if plane.dtype != self._dtype or plane.strides[1] != plane.itemsize:
             raise EngineError(f"{self._entry.function} takes rows of {self._dtype}, not {plane.dtype} {plane.strides}")
         height, width = plane.shape
-        result = self._memory.take(height, width)
+        result = self._memory.take(height, width, memory)
         self._library.call(self._entry.function, plane, self._entry.layout.rows(result))
         return self._entry.layout.crop(result, width)
 

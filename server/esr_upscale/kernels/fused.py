@@ -22,7 +22,7 @@ from esr_upscale.errors import EngineError
 from esr_upscale.filters import Siting
 from esr_upscale.kernels import bicubic
 from esr_upscale.kernels.design import designs
-from esr_upscale.kernels.interface import Weights
+from esr_upscale.kernels.interface import Memory, Weights, own_memory
 from esr_upscale.kernels.layout import sample_type
 from esr_upscale.kernels.manifest import digest
 from esr_upscale.kernels.memory import ResultMemory
@@ -42,14 +42,14 @@ class FusedKernel:
         for pipeline in pipelines:
             self._idle.put(pipeline)
 
-    def __call__(self, plane: NDArray[Any]) -> NDArray[Any]:
+    def __call__(self, plane: NDArray[Any], memory: Memory = own_memory) -> NDArray[Any]:
         """As PlaneKernel; rows of the result are padded.
 
         Raises:
             EngineError: Halide gives up, e.g. for want of memory.
         """
         height, width = plane.shape
-        result = self._memory.take(height, width)
+        result = self._memory.take(height, width, memory)
         pipeline = self._idle.get()
         try:
             pipeline.luma.set(hl.Buffer(_writable(plane)))

@@ -6,7 +6,7 @@ A kernel upscales one plane of one component. Which engine it is does not show i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
@@ -19,15 +19,23 @@ Weights: TypeAlias = Mapping[str, NDArray[np.float32]]
 """Tensors by their published names."""
 
 
+Memory: TypeAlias = Callable[[tuple[int, int], np.dtype[Any]], NDArray[Any] | None]
+"""Gives memory for a result, of that shape and dtype with contiguous rows; or None, and the kernel takes its own."""
+
+
+def own_memory(_shape: tuple[int, int], _dtype: np.dtype[Any]) -> None:
+    """The Memory that gives none."""
+
+
 class PlaneKernel(Protocol):
     """Upscales one plane by a fixed scale, at a fixed pixel depth. Safe to call from several threads at once."""
 
     engine: str
     """What runs it, as `esr_model_info` and `ListModels` say: `torch-cpu`, `torch-cuda`, `fused`."""
 
-    def __call__(self, plane: NDArray[Any]) -> NDArray[Any]:
-        """Upscale `plane` (H, W), code values in 0 … 2ⁿ−1, to a new (s·H, s·W) plane of the same dtype.
+    def __call__(self, plane: NDArray[Any], memory: Memory = own_memory) -> NDArray[Any]:
+        """Upscale `plane` (H, W), code values in 0 … 2ⁿ−1, to a (s·H, s·W) plane of the same dtype.
 
-        The new plane's rows may be padded.
+        The new plane's rows may be padded. It lies in what `memory` gives, if the kernel asks and is given any.
         """
         ...

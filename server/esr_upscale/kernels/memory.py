@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from esr_upscale.kernels.layout import Layout
+from esr_upscale.kernels.interface import Memory, own_memory
+from esr_upscale.kernels.layout import Layout, sample_type
 
 KEPT = 4
 """Planes, at most, whose memory is kept while nobody uses it."""
@@ -33,11 +34,18 @@ class ResultMemory:
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
+        self._dtype = np.dtype(sample_type(layout.depth))
         self._idle: deque[NDArray[Any]] = deque(maxlen=KEPT)
 
-    def take(self, height: int, width: int) -> NDArray[Any]:
-        """Memory for the result of a plane of this size, as `Layout.allocate`; what is in it is anything."""
+    def take(self, height: int, width: int, elsewhere: Memory = own_memory) -> NDArray[Any]:
+        """Memory for the result of a plane of this size, as `Layout.allocate`; what is in it is anything.
+
+        It is from `elsewhere`, if that gives any.
+        """
         shape = self._layout.shape(height, width)
+        given = elsewhere(shape, self._dtype)
+        if given is not None:
+            return given
         memory = self._of_shape(shape)
         if memory is None:
             memory = self._layout.allocate(height, width)

@@ -18,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from esr_upscale.kernels import Memory, own_memory
 from esr_upscale.models import Padding
 from esr_upscale.nets.net import CpuForm
 
@@ -55,12 +56,14 @@ class CpuKernel:
         # meet after each of them, and on a busy machine each meeting waits for the slowest.
         self._pool = ThreadPoolExecutor(self._helpers, "esr-strips") if self._helpers else None
 
-    def __call__(self, plane: NDArray[Any]) -> NDArray[Any]:
+    def __call__(self, plane: NDArray[Any], memory: Memory = own_memory) -> NDArray[Any]:
         """As PlaneKernel."""
         height, width = plane.shape
         s = self._scale
         padded = torch.from_numpy(pad(plane, self._radius, self._padding))
-        result = np.empty((s * height, s * width), self._coding.dtype)
+        shape, dtype = (s * height, s * width), np.dtype(self._coding.dtype)
+        given = memory(shape, dtype)
+        result = np.empty(shape, dtype) if given is None else given
         phases = torch.from_numpy(result).view(height, s, width, s).permute(1, 3, 0, 2)  # (s, s, H, W)
         strips = deque(self._strips(height, width))
         helpers = [self._pool.submit(self._work, padded, phases, strips) for _ in range(self._helpers) if self._pool]
@@ -94,8 +97,8 @@ class ModuleKernel:
         self._module = module.to(device, dtype, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
 
     @torch.inference_mode()
-    def __call__(self, plane: NDArray[Any]) -> NDArray[Any]:
-        """As PlaneKernel."""
+    def __call__(self, plane: NDArray[Any], memory: Memory = own_memory) -> NDArray[Any]:
+        """As PlaneKernel. The result comes from the device, and never lies in `memory`."""
         x = torch.from_numpy(plane.astype(np.float32))[None, None].to(self._device)
         x = (x / self._coding.maximum).to(self._dtype, memory_format=torch.channels_last)
         y = self._module(x)[0, 0].float() * self._coding.maximum
