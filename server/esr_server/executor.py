@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 import itertools
 import threading
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -31,6 +32,7 @@ class DeadlineExecutor:
         self._serial = itertools.count()
         self._changed = threading.Condition()
         self._closed = False
+        self._here = threading.local()
         for index in range(workers):
             threading.Thread(target=self._run, name=f"esr-worker-{index}", daemon=True).start()
 
@@ -45,7 +47,8 @@ class DeadlineExecutor:
             if self._closed:
                 raise RuntimeError("the executor is closed")
             heapq.heappush(self._jobs, _Job(due_s, next(self._serial), future, work))
-            self._changed.notify()
+            if not getattr(self._here, "is_worker", False):  # a worker's own thread is about to look for work anyway
+                self._changed.notify()
         return future
 
     def close(self) -> None:
@@ -58,9 +61,10 @@ class DeadlineExecutor:
             self._changed.notify_all()
 
     def _run(self) -> None:
+        self._here.is_worker = True
         while (job := self._next()) is not None:
             if job.future.set_running_or_notify_cancel():
-                _settle(job)
+                _settle(job.future, job.work)
             del job  # what it holds, a frame as a rule, is not kept until the next one comes
 
     def _next(self) -> _Job | None:
@@ -69,10 +73,60 @@ class DeadlineExecutor:
             return heapq.heappop(self._jobs) if self._jobs else None
 
 
-def _settle(job: _Job) -> None:
+class Lane:
+    """The work of one stream: one piece after the other, each handed out by the thread that has ended the one before,
+    so that no stream waits for the event loop between two frames. It ends with a piece that raises, or when it is closed:
+    what was to come after that is cancelled.
+    """
+
+    def __init__(self, executor: DeadlineExecutor) -> None:
+        self._executor = executor
+        self._waiting: deque[_Job] = deque()
+        self._busy = self._ended = False
+        self._lock = threading.Lock()
+
+    def submit(self, work: Callable[[], _T], due_s: float) -> Future[_T]:
+        """As of DeadlineExecutor; `work` begins when all that was submitted before has ended."""
+        future: Future[_T] = Future()
+        with self._lock:
+            self._waiting.append(_Job(due_s, 0, future, work))
+            if self._busy:
+                return future
+            self._busy = True
+        self._begin_next()
+        return future
+
+    def close(self) -> None:
+        """Cancel what has not begun, and all that will be submitted."""
+        with self._lock:
+            self._ended = True
+            self._cancel_waiting()
+
+    def _cancel_waiting(self) -> None:
+        while self._waiting:
+            self._waiting.popleft().future.cancel()
+
+    def _begin_next(self) -> None:
+        with self._lock:
+            if self._ended:
+                self._cancel_waiting()
+            self._busy = bool(self._waiting)
+            job = self._waiting.popleft() if self._busy else None
+        if job is not None:
+            self._executor.submit(lambda: self._run(job), job.due_s)
+
+    def _run(self, job: _Job) -> None:
+        if job.future.set_running_or_notify_cancel():
+            self._ended = not _settle(job.future, job.work) or self._ended
+        self._begin_next()
+
+
+def _settle(future: Future[Any], work: Callable[[], Any]) -> bool:
+    """Do `work`; returns whether it raised nothing."""
     try:
-        result = job.work()
+        result = work()
     except BaseException as error:  # of whatever kind: it is for the one who waits, and the thread goes on
-        job.future.set_exception(error)
-    else:
-        job.future.set_result(result)
+        future.set_exception(error)
+        return False
+    future.set_result(result)
+    return True

@@ -11,7 +11,7 @@ import asyncio
 import math
 import traceback
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Protocol, TypeVar
@@ -19,7 +19,7 @@ from typing import Protocol, TypeVar
 from esr_server.config import SchedulerSettings
 from esr_server.delivery import Delivery, Dropped, DropReason, Gate, Policy, gate
 from esr_server.errors import BusyError, DrainingError, StageDiedError
-from esr_server.executor import DeadlineExecutor
+from esr_server.executor import DeadlineExecutor, Lane
 from esr_server.queues import BoundedQueue
 from esr_server.session import Account, Arrival, Result
 from esr_upscale.frame import Frame
@@ -98,6 +98,10 @@ class Scheduler:
         """Run `work` on a worker thread, in its turn; it is due at `due_s` (`time.perf_counter` seconds)."""
         return await asyncio.wrap_future(self._executor.submit(work, due_s))
 
+    def lane(self) -> Lane:
+        """Where the work of one stream is done piece by piece on the worker threads."""
+        return Lane(self._executor)
+
     async def load(self, work: Callable[[], _T]) -> _T:
         """Run what takes long and has no frame waiting for it, such as loading a model, beside the workers."""
         return await asyncio.get_running_loop().run_in_executor(self._loader, work)
@@ -150,6 +154,7 @@ class _Order:
 
 
 _END = None  # what a queue gives after its last item
+_AHEAD = 1  # frames of a stream that wait for a thread, beside the one that is worked on and the one that is handed on
 
 
 class Queues:
@@ -167,6 +172,7 @@ class Queues:
             1 if drops_ready else settings.queue_items, self._dropped_result if drops_ready else _never
         )
         self.gate = gate(delivery, lambda: len(self.inbox) > 0)
+        self.drops = delivery.policy is not Policy.LOSSLESS
         self.overtaken = 0
         """Frames that were ready, and dropped for a newer one before they could be sent."""
 
@@ -193,6 +199,11 @@ class Stream:
         self._session = session
         self._scheduler = scheduler
         self._queues = queues
+        self._lane = scheduler.lane()
+        # Frames that may be dropped are handed out one at a time: those that wait can still be.
+        self._ahead: asyncio.Queue[Future[Result]] | None = (
+            asyncio.Queue(_AHEAD) if session.answers_each and not queues.drops else None
+        )
         self._tasks: list[asyncio.Task[None]] = []
 
     async def put(self, arrival: Arrival) -> None:
@@ -211,6 +222,8 @@ class Stream:
         What `read` raises ends the stream behind the results of what it had put in.
         """
         self._tasks = [asyncio.create_task(self._feed(read)), asyncio.create_task(self._work())]
+        if self._ahead is not None:
+            self._tasks.append(asyncio.create_task(self._collect(self._ahead)))
 
     async def results(self) -> AsyncIterator[Result]:
         """Give results as they become ready; raise what the reader or a stage raised, in its place."""
@@ -231,6 +244,7 @@ class Stream:
 
     async def close(self) -> None:
         """Stop both tasks. A frame that a worker thread has begun is finished, and its result thrown away."""
+        self._lane.close()
         for task in self._tasks:
             task.cancel()
         ended = await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -253,39 +267,64 @@ class Stream:
 
     async def _work(self) -> None:
         """Drive the session; whatever happens in it, the writer is told and never left waiting."""
-        outbox = self._queues.outbox
-        try:
+        with self._telling():
             while (item := await self._queues.inbox.get()) is not _END:
                 await self._take(item)
+            await self._handed_on()
             await self._drive(self._session.flush(self._queues.gate), math.inf)
+            self._queues.outbox.append(_END)
+
+    @contextmanager
+    def _telling(self) -> Iterator[None]:
+        """Put what is raised into the outbox, behind the results that are there."""
+        try:
+            yield
         except asyncio.CancelledError:
             raise
         except Exception as error:
-            outbox.append(_Failure(error))
+            self._queues.outbox.append(_Failure(error))
         except BaseException as error:
             # SystemExit and its like would take the whole event loop along, and every other stream with it.
-            outbox.append(_Failure(StageDiedError(error)))
-        else:
-            outbox.append(_END)
+            self._queues.outbox.append(_Failure(StageDiedError(error)))
 
     async def _take(self, item: Arrival | _Order | _Failure) -> None:
+        if isinstance(item, Arrival) and not isinstance(item.item, Dropped):
+            await self._push(item)
+            return
+        await self._handed_on()
         if isinstance(item, _Failure):
             raise item.error
         if isinstance(item, _Order):
             item.run()
             return
-        results = self._session.push(item, self._queues.gate)
-        if isinstance(item.item, Dropped):  # no work for a thread
-            for result in results:
-                await self._queues.outbox.put_marker(result)
+        for result in self._session.push(item, self._queues.gate):  # no work for a thread
+            await self._queues.outbox.put_marker(result)
+
+    async def _push(self, arrival: Arrival) -> None:
+        results = self._session.push(arrival, self._queues.gate)
+        if not self._session.answers_each:
+            await self._drive(results, arrival.due_s)
             return
-        if self._session.answers_each:
-            await self._hand_on(await self._scheduler.run(lambda: next(results), item.due_s))
+        future = self._lane.submit(lambda: next(results), arrival.due_s)
+        if self._ahead is not None:
+            await self._ahead.put(future)
         else:
-            await self._drive(results, item.due_s)
+            await self._hand_on(await asyncio.wrap_future(future))
+
+    async def _collect(self, ahead: asyncio.Queue[Future[Result]]) -> None:
+        """Hand on the results of frames whose work has been handed out ahead."""
+        with self._telling():
+            while True:
+                await self._hand_on(await asyncio.wrap_future(await ahead.get()))
+                ahead.task_done()
+
+    async def _handed_on(self) -> None:
+        """Wait until all that was handed out ahead has been handed on."""
+        if self._ahead is not None:
+            await self._ahead.join()
 
     async def _drive(self, results: Iterator[Result], due_s: float) -> None:
-        while (result := await self._scheduler.run(lambda: next(results, None), due_s)) is not None:
+        while (result := await asyncio.wrap_future(self._lane.submit(lambda: next(results, None), due_s))) is not None:
             await self._hand_on(result)
 
     async def _hand_on(self, result: Result) -> None:

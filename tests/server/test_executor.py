@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from esr_server.executor import DeadlineExecutor
+from esr_server.executor import DeadlineExecutor, Lane
 
 
 @pytest.fixture
@@ -69,3 +69,42 @@ def test_closing_cancels_what_waits_and_takes_no_more(busy: tuple[DeadlineExecut
     assert waiting.cancelled()
     with pytest.raises(RuntimeError, match="closed"):
         executor.submit(lambda: 1, 0.0)
+
+
+def test_a_lane_does_one_thing_after_the_other_in_its_order() -> None:
+    executor = DeadlineExecutor(4)
+    lane, others = Lane(executor), Lane(executor)
+    ran: list[int] = []
+    at_once = [0, 0]
+
+    def work(number: int) -> int:
+        at_once[0] += 1
+        at_once[1] = max(at_once)
+        ran.append(number)
+        at_once[0] -= 1
+        return number
+
+    # Due times that would turn the order round, were there no lane.
+    futures = [lane.submit(lambda n=n: work(n), -n) for n in range(200)]  # type: ignore[misc]
+    assert others.submit(lambda: "beside", 0.0).result(10) == "beside"
+    assert [future.result(10) for future in futures] == ran == list(range(200))
+    assert at_once[1] == 1
+    executor.close()
+
+
+def test_a_lane_ends_with_what_raises(busy: tuple[DeadlineExecutor, threading.Event]) -> None:
+    executor, release = busy
+    lane, ran = Lane(executor), list[str]()
+
+    def fail() -> None:
+        raise ValueError("broken")
+
+    failed = lane.submit(fail, 0.0)
+    behind = [lane.submit(lambda: ran.append("behind"), 0.0) for _ in range(3)]
+    release.set()
+    with pytest.raises(ValueError, match="broken"):
+        failed.result(10)
+    assert Lane(executor).submit(lambda: "another", 1.0).result(10) == "another"
+    assert all(future.cancelled() for future in behind)
+    assert lane.submit(lambda: ran.append("later"), 0.0).cancelled()
+    assert not ran
