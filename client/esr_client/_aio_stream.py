@@ -31,6 +31,9 @@ async def _from_iterable(items: Iterable[ItemT]) -> AsyncIterator[ItemT]:
         yield item
 
 
+_PATIENCE_S = 0.01  # of a reader, before the server is thought to need more items for an answer
+
+
 class _Sender(Generic[ItemT]):
     """The writing half. It knows nothing of the stream object, so that dropping that one ends the call."""
 
@@ -41,6 +44,8 @@ class _Sender(Generic[ItemT]):
         self._first = first
         self._source = source
         self._room = asyncio.Event()
+        self.reader_waits = False
+        """Whether the caller waits for an answer."""
         self._call: Call | None = None
 
     async def requests(self) -> AsyncIterator[pb.UpscaleRequest]:
@@ -63,9 +68,14 @@ class _Sender(Generic[ItemT]):
             self._switches.end()
 
     async def _wait_for_room(self) -> None:
+        patience_s = _PATIENCE_S if self._body.may_need_more else None
         while not self._body.has_room:
             self._room.clear()
-            await self._room.wait()
+            try:
+                await asyncio.wait_for(self._room.wait(), patience_s)
+            except TimeoutError:
+                if self.reader_waits:
+                    self._body.widen()
 
     def attach(self, call: Call) -> None:
         """Tell the sender its call, which it ends if the source raises. Its task has not run yet."""
@@ -263,6 +273,7 @@ async def _read(call: Call, sender: _Sender[Any], statuses: _Statuses) -> pb.Ups
     The call is iterated, because its `read` gives nothing more once a write has failed: not the answers that came
     before the server ended the call, and not its status, which waits behind them.
     """
+    sender.reader_waits = True
     try:
         response = await anext(aiter(call), None)
     except grpc.RpcError as error:
@@ -272,6 +283,8 @@ async def _read(call: Call, sender: _Sender[Any], statuses: _Statuses) -> pb.Ups
         if _task_is_cancelled():
             raise
         raise sender.error or statuses.cancelled() from None
+    finally:
+        sender.reader_waits = False
     if isinstance(response, pb.UpscaleResponse):
         return response
     if sender.error is not None:

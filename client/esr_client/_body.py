@@ -99,7 +99,11 @@ class Body(Generic[ItemT]):
         self._max_send_bytes = options.max_send_bytes
         raw_in, raw_out = isinstance(config.input, RawInput), isinstance(config.output, RawOutput)
         self._answers_each = raw_in and raw_out
-        self._waits = self._answers_each and not config.delivery.drops
+        self._waits = raw_out and not config.delivery.drops
+        self.may_need_more = self._waits and not raw_in
+        """Whether the server may have to see more items than the window has before it can answer: packets of pictures
+        that come in another order, or that cannot be decoded.
+        """
         self._window = options.window + (_DEINTERLACE_DELAY if config.deinterlace else 0)
         self._dropped = dropped
         self._on_drop = on_drop
@@ -120,6 +124,10 @@ class Body(Generic[ItemT]):
     @property
     def _answered(self) -> int:
         return self._received + self._dropped.total
+
+    def widen(self) -> None:
+        """Let one more item be sent ahead of the answers."""
+        self._window += 1
 
     def opening(self) -> pb.UpscaleRequest:
         """The first request."""

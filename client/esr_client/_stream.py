@@ -29,6 +29,9 @@ Call: TypeAlias = "_CallIterator[pb.UpscaleResponse]"
 StartCall: TypeAlias = Callable[[Iterator[pb.UpscaleRequest]], Call]
 
 
+_PATIENCE_S = 0.01  # of a reader, before the server is thought to need more items for an answer
+
+
 class _Sender(Generic[ItemT]):
     """The writing half. It knows nothing of the stream object, so that dropping that one ends the call."""
 
@@ -40,6 +43,8 @@ class _Sender(Generic[ItemT]):
         self._source = source
         self._changed = threading.Condition()
         self._closed = False
+        self.reader_waits = False
+        """Whether the caller waits for an answer."""
         self._call: Call | None = None
 
     def requests(self) -> Iterator[pb.UpscaleRequest]:
@@ -65,8 +70,11 @@ class _Sender(Generic[ItemT]):
             yield item
 
     def _wait_for_room(self) -> bool:
+        patience_s = _PATIENCE_S if self._body.may_need_more else None
         with self._changed:
-            self._changed.wait_for(lambda: self._closed or self._body.has_room)
+            while not (self._closed or self._body.has_room):
+                if not self._changed.wait(patience_s) and self.reader_waits:
+                    self._body.widen()
             return not self._closed
 
     def _fail(self, error: BaseException) -> None:
@@ -199,10 +207,13 @@ class UpscaleStream(Generic[ItemT]):
         return items
 
     def _read(self, call: Call, sender: _Sender[ItemT]) -> pb.UpscaleResponse | None:
+        sender.reader_waits = True
         try:
             response: pb.UpscaleResponse | None = next(call, None)
         except grpc.RpcError as error:
             raise _cause(sender.error, error) from None
+        finally:
+            sender.reader_waits = False
         if response is None and sender.error is not None:
             raise sender.error
         return response

@@ -75,8 +75,9 @@ class DeadlineExecutor:
 
 class Lane:
     """The work of one stream: one piece after the other, each handed out by the thread that has ended the one before,
-    so that no stream waits for the event loop between two frames. It ends with a piece that raises, or when it is closed:
-    what was to come after that is cancelled.
+    so that no stream waits for the event loop between two frames.
+
+    It ends with a piece that raises, or when it is closed: what was to come after that is cancelled.
     """
 
     def __init__(self, executor: DeadlineExecutor) -> None:

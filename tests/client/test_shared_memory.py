@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import time
 from collections.abc import Iterator
 from fractions import Fraction
 from typing import Any
@@ -137,20 +138,44 @@ def test_av_frames_are_copies(client: esr_client.Client) -> None:
     assert [int(made.to_ndarray()[0, 0]) for made in out] == list(range(30))
 
 
-def test_packets_in_and_frames_out(server: Server) -> None:
-    media = encode(size=(64, 48), pts=tuple(range(40)))
+def _packets(count: int, **options: Any) -> tuple[list[esr_client.Packet], esr_client.StreamConfig]:
+    media = encode(size=(64, 48), pts=tuple(range(count)), **options)
     fmt = esr_client.VideoFormat(width=64, height=48, pixel_format="yuv420p")
-    given = esr_client.EncodedInput(
-        codec="h264", time_base=Fraction(1, 25), format=fmt, extradata=media.extradata
-    )  # fmt: skip
+    given = esr_client.EncodedInput(codec="h264", time_base=Fraction(1, 25), format=fmt, extradata=media.extradata)
     packets = [esr_client.Packet(p.data, pts=p.pts, dts=p.dts, is_keyframe=p.is_keyframe) for p in media.packets]
+    return packets, esr_client.StreamConfig(model="bicubic_x2", input=given)
+
+
+def test_packets_in_and_frames_out(server: Server) -> None:
+    packets, config = _packets(40)
     results = []
     for options in (Options(), INLINE):
         with esr_client.connect(target(server), options=options) as client:
-            stream = client.stream(packets, esr_client.StreamConfig(model="bicubic_x2", input=given))
+            stream = client.stream(packets, config)
             results.append([made for made in stream if isinstance(made, Frame)])
     assert all(_same(*pair) for pair in zip(*results, strict=True))
     assert _is_shared(results[0][0].planes[0])
+
+
+def test_a_slow_reader_of_packets_still_gets_its_frames_in_slots(client: esr_client.Client) -> None:
+    packets, config = _packets(150)
+    shared = 0
+    for made in client.stream(packets, config, timeout_s=60):
+        time.sleep(0.002)  # longer than the server takes, so that nothing but the window holds it back
+        shared += isinstance(made, Frame) and _is_shared(made.planes[0])
+        del made
+    assert shared == 150
+
+
+@pytest.mark.parametrize("count", [5, 60])
+async def test_a_window_smaller_than_what_a_decoder_holds_back(server: Server, count: int) -> None:
+    packets, config = _packets(count, bf="7", **{"x264-params": "b-adapt=0:b-pyramid=strict:ref=8"})
+    options = Options(window=1)
+    with esr_client.connect(target(server), options=options) as client:
+        assert [item.pts for item in client.stream(packets, config, timeout_s=60)] == list(range(count))
+    async with esr_client.connect_async(target(server), options=options) as aio:
+        stream = aio.stream(packets, config, timeout_s=60)
+        assert [item.pts async for item in stream] == list(range(count))
 
 
 def test_frames_in_and_packets_out(client: esr_client.Client, monkeypatch: pytest.MonkeyPatch) -> None:
