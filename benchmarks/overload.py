@@ -27,7 +27,7 @@ LADDER = ("esr_cnn_x2", "esr_tr_x2", "esr_max_x2", "bicubic_x2")
 FPS = 30
 _SETTLING_S = 1.0
 _MOST_STREAMS = 40
-_BIN_S = 0.25
+_BIN_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +35,11 @@ class Overload:
     """One run. Times are `time.perf_counter` seconds."""
 
     takes: tuple[Take, ...]
-    """The first is of the camera that came before all others and left after them."""
+    """The first is of the camera that stayed."""
     full_s: float
     """When the last camera had come."""
     ending_s: float
-    """When all but the first were told to stop."""
+    """When all but one were told to stop."""
     gone_s: float
     """When they were gone."""
 
@@ -55,7 +55,7 @@ class Overload:
 
 def overload(served: Serving, frames: Sequence[esr_client.Frame], seconds: float) -> Overload:
     """Streams with a ladder are added until half of them have left the best model; after `seconds` they go, but for
-    the first.
+    one that has left it.
     """
     longest_s = 2 * _MOST_STREAMS + seconds
     cameras = [_camera(served, frames, longest_s)]
@@ -65,14 +65,15 @@ def overload(served: Serving, frames: Sequence[esr_client.Frame], seconds: float
     full_s = time.perf_counter()
     time.sleep(seconds)
     ending_s = time.perf_counter()
-    first, *others = cameras
+    stays = min(cameras, key=_runs_best)
+    others = [camera for camera in cameras if camera is not stays]
     for camera in others:
         camera.stop()
     takes = [camera.join() for camera in others]
     gone_s = time.perf_counter()
     time.sleep(5)
-    first.stop()
-    return Overload((first.join(), *takes), full_s, ending_s, gone_s)
+    stays.stop()
+    return Overload((stays.join(), *takes), full_s, ending_s, gone_s)
 
 
 def _camera(served: Serving, frames: Sequence[esr_client.Frame], seconds: float) -> Camera:
@@ -86,11 +87,13 @@ def _runs_best(camera: Camera) -> bool:
 
 
 def _best_again_s(take: Take, gone_s: float) -> float:
-    """Seconds from the end of the load until the best model ran again and stayed; infinity if it did not."""
+    """Seconds from the end of the load until the best model ran again and stayed; infinity if it did not.
+
+    0 where it was back before the last of the others had gone.
+    """
     wrong = [at_s for at_s, model in take.models if not model.startswith(LADDER[0])]
-    if wrong and wrong[-1] == take.models[-1][0]:
-        return float("inf")
-    return max(0.0, wrong[-1] - gone_s) if wrong else 0.0
+    assert wrong, "the stream that stayed had never left the best model: there was no overload"
+    return max(0.0, wrong[-1] - gone_s) if wrong[-1] < take.models[-1][0] else float("inf")
 
 
 # ---- the picture -------------------------------------------------------------------------------------------------

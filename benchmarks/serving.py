@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +19,8 @@ class Serving:
     """Where it listens, and its process id."""
 
     target: str
+    local: str
+    """For clients on this host."""
     http: str
     pid: int
 
@@ -25,16 +29,31 @@ class Serving:
 def serving(*models: str) -> Iterator[Serving]:
     """Run `esr-serve` with these models on free loopback ports, until the block ends."""
     target, http = (f"127.0.0.1:{port}" for port in free_ports(2))
+    folder = tempfile.mkdtemp()
+    local = f"unix:{folder}/esr"
     flags = [flag for model in models for flag in ("--model", model)]
-    command = (sys.executable, "-m", "esr_server", "--listen", target, "--http", http, "--log-level", "WARNING")
+    command = (
+        sys.executable,
+        "-m",
+        "esr_server",
+        "--listen",
+        target,
+        "--listen",
+        local,
+        "--http",
+        http,
+        "--log-level",
+        "WARNING",
+    )
     process = subprocess.Popen((*command, *flags))
     try:
         with grpc.insecure_channel(target) as channel:
             grpc.channel_ready_future(channel).result(timeout=60)
-        yield Serving(target, http, process.pid)
+        yield Serving(target, local, http, process.pid)
     finally:
         process.terminate()
         process.wait(60)
+        shutil.rmtree(folder)
 
 
 def free_ports(count: int) -> list[int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from fractions import Fraction
 
 from esr_api.v1 import upscaler_pb2 as pb
@@ -145,15 +146,38 @@ def memory_offer(message: pb.SharedMemory) -> Offer:
     )
 
 
-def frame_value(message: pb.Frame, fmt: pb.VideoFormat, time_base: Fraction, memory: StreamMemory) -> tuple[Frame, int]:
+@dataclass(frozen=True, slots=True)
+class FrameFormat:
+    """What frames are, read from a message once for all that follow."""
+
+    pixel_format: PixelFormat
+    width: int
+    height: int
+    color: ColorInfo
+    sample_aspect_ratio: Fraction | None
+    rotation: int
+
+
+def frame_format(message: pb.VideoFormat) -> FrameFormat:
+    """Read a format. Raises UnsupportedFormatError for pixels that are not in the table."""
+    return FrameFormat(
+        pixel_format(message.pixel_format),
+        message.width,
+        message.height,
+        color_info(message.color),
+        ratio_or_none(message.sample_aspect_ratio),
+        message.rotation,
+    )
+
+
+def frame_value(message: pb.Frame, fmt: FrameFormat, time_base: Fraction, memory: StreamMemory) -> tuple[Frame, int]:
     """View a frame message as a frame, without a copy of its planes, and count its payload bytes.
 
     Raises:
-        FrameError: size, planes, stride, place and format do not fit; UnsupportedFormatError: a format not in the
-            table; ProtocolError: a slot that is not there.
+        FrameError: size, planes, stride, place and format do not fit; ProtocolError: a slot that is not there.
     """
-    row = pixel_format(fmt.pixel_format)
-    buffers = _slot_buffers(message, row, fmt, memory) if message.HasField("slot") else _inline_buffers(message)
+    row = fmt.pixel_format
+    buffers = _slot_buffers(message, fmt, memory) if message.HasField("slot") else _inline_buffers(message)
     frame = Frame(
         row,
         fmt.width,
@@ -162,8 +186,8 @@ def frame_value(message: pb.Frame, fmt: pb.VideoFormat, time_base: Fraction, mem
         pts=message.pts if message.HasField("pts") else None,
         duration=message.duration if message.HasField("duration") else None,
         time_base=time_base,
-        color=color_info(fmt.color),
-        sample_aspect_ratio=ratio_or_none(fmt.sample_aspect_ratio),
+        color=fmt.color,
+        sample_aspect_ratio=fmt.sample_aspect_ratio,
         rotation=fmt.rotation,
         interlaced=message.interlaced,
         corrupt=message.corrupt,
@@ -177,10 +201,8 @@ def _inline_buffers(message: pb.Frame) -> list[tuple[bytes | memoryview, int]]:
     return [(plane.data, plane.stride) for plane in message.planes]
 
 
-def _slot_buffers(
-    message: pb.Frame, row: PixelFormat, fmt: pb.VideoFormat, memory: StreamMemory
-) -> list[tuple[bytes | memoryview, int]]:
-    slot = memory.input_slot(message.slot.index)
+def _slot_buffers(message: pb.Frame, fmt: FrameFormat, memory: StreamMemory) -> list[tuple[bytes | memoryview, int]]:
+    row, slot = fmt.pixel_format, memory.input_slot(message.slot.index)
     if any(plane.data for plane in message.planes):
         raise FrameError("a frame has a slot, or data in its planes; this one has both")
     if len(message.planes) != len(row.planes):
@@ -205,8 +227,13 @@ def packet_value(message: pb.Packet) -> Packet:
     )
 
 
-def format_message(frame: Frame) -> pb.VideoFormat:
+def format_of(frame: Frame) -> FrameFormat:
     """What a frame is."""
+    return FrameFormat(frame.format, frame.width, frame.height, frame.color, frame.sample_aspect_ratio, frame.rotation)
+
+
+def format_message(frame: Frame) -> pb.VideoFormat:
+    """What a frame is, as a message."""
     color = frame.color
     return pb.VideoFormat(
         width=frame.width,
@@ -237,7 +264,7 @@ def fill_frame(message: pb.Frame, frame: Frame, result: Result) -> int:
     if frame.duration is not None:
         message.duration = frame.duration
     message.interlaced, message.corrupt = frame.interlaced, frame.corrupt
-    message.stages.CopyFrom(stages_message(result.stages))
+    _fill_stages(message.stages, result.stages)
     if result.placement is None:
         for plane in frame.planes:
             message.planes.add(data=plane.tobytes(), stride=plane.shape[1] * plane.itemsize)
@@ -272,9 +299,14 @@ def dropped_message(dropped: Dropped, sequence: int) -> pb.Dropped:
 
 def stages_message(stages: StageTimes) -> pb.StageSeconds:
     """Stage times as a message."""
-    return pb.StageSeconds(
-        decode=stages.decode, queue=stages.queue, luma=stages.luma, chroma=stages.chroma, encode=stages.encode
-    )
+    message = pb.StageSeconds()
+    _fill_stages(message, stages)
+    return message
+
+
+def _fill_stages(message: pb.StageSeconds, stages: StageTimes) -> None:
+    message.decode, message.queue, message.encode = stages.decode, stages.queue, stages.encode
+    message.luma, message.chroma = stages.luma, stages.chroma
 
 
 def statistics_message(account: Account, elapsed_s: float) -> pb.StreamStatistics:

@@ -81,7 +81,9 @@ class UpscalerService(UpscalerServiceServicer):
     def _image(self, request: pb.UpscaleImageRequest, model: ServedModel) -> pb.UpscaleImageResponse:
         limits = self._house.settings.limits
         limits.check(request.format.width, request.format.height, model.scale)
-        frame, _ = convert.frame_value(request.frame, request.format, _IMAGE_TIME_BASE, StreamMemory())
+        frame, _ = convert.frame_value(
+            request.frame, convert.frame_format(request.format), _IMAGE_TIME_BASE, StreamMemory()
+        )
         session = Session(SessionConfig(), lambda: model, limits)
         (result,) = session.push(Arrival(frame, 0, time.perf_counter()), open_gate)
         assert isinstance(result.item, Frame)

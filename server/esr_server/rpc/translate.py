@@ -22,10 +22,11 @@ class Inputs:
         self._limits = limits
         self._memory = memory
         self._scale = terms.scale
-        self._format = terms.format
+        # Packets need none, and their config need not say any.
+        self._format = convert.frame_format(terms.format) if terms.session.decoder is None else None
         self._time_base = terms.time_base
         self._pacer = terms.pacer()
-        self.pixels = self._format.width * self._format.height
+        self.pixels = terms.format.width * terms.format.height
         """Of the last frame."""
         self.resized = False
         """Whether that differs from the one before."""
@@ -39,6 +40,8 @@ class Inputs:
         if kind == "frame":
             if request.frame.HasField("format"):
                 self._take_format(request.frame.format)
+            if self._format is None:
+                raise ProtocolError("the config announced packets, and a raw frame came")
             frame, size = convert.frame_value(request.frame, self._format, self._time_base, self._memory)
             return Arrival(frame, request.frame.sequence, now_s, self._pacer.due_s(now_s)), size
         if kind == "packet":
@@ -49,7 +52,7 @@ class Inputs:
 
     def _take_format(self, said: pb.VideoFormat) -> None:
         self._limits.check(said.width, said.height, self._scale)
-        self._format = said
+        self._format = convert.frame_format(said) if self._format else None
         pixels = said.width * said.height
         self.pixels, self.resized = pixels, pixels != self.pixels
 
@@ -58,7 +61,7 @@ class Outputs:
     """Makes responses; says a frame's format where it differs from the last one said."""
 
     def __init__(self) -> None:
-        self._said: pb.VideoFormat | None = None
+        self._said: convert.FrameFormat | None = None
         self.sent = 0
         self.dropped = 0
         self.model = ""
@@ -75,8 +78,8 @@ class Outputs:
             return pb.UpscaleResponse(packet=packet), size
         response = pb.UpscaleResponse()
         size = convert.fill_frame(response.frame, result.item, result)
-        fmt = convert.format_message(result.item)
+        fmt = convert.format_of(result.item)
         if fmt != self._said:
-            response.frame.format.CopyFrom(fmt)
+            response.frame.format.CopyFrom(convert.format_message(result.item))
             self._said = fmt
         return response, size

@@ -38,7 +38,7 @@ class FusedKernel:
     def __init__(self, pipelines: list[Pipeline]) -> None:
         self._layout = pipelines[0].layout
         self._memory = ResultMemory(self._layout)
-        self._idle: queue.LifoQueue[Pipeline] = queue.LifoQueue()
+        self._idle: queue.SimpleQueue[Pipeline] = queue.SimpleQueue()
         for pipeline in pipelines:
             self._idle.put(pipeline)
 
