@@ -51,7 +51,7 @@ class BoundedQueue(Generic[ItemT]):
         self._append(item, counts=False)
 
     def append(self, item: ItemT) -> None:
-        """Append the last that comes, an error or the end, room or not."""
+        """Append what cannot wait, room or not: an error, the end, or what is counted elsewhere."""
         self._append(item, counts=False)
 
     async def get(self) -> ItemT:

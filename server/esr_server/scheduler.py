@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Protocol, TypeVar
 
+from esr_server.ahead import Ahead
 from esr_server.config import SchedulerSettings
 from esr_server.delivery import Delivery, Dropped, DropReason, Gate, Policy, gate
 from esr_server.errors import BusyError, DrainingError, StageDiedError
@@ -154,7 +155,7 @@ class _Order:
 
 
 _END = None  # what a queue gives after its last item
-_AHEAD = 1  # frames of a stream that wait for a thread, beside the one that is worked on and the one that is handed on
+_AHEAD = 3  # frames of a stream: one that is worked on, one that waits for that, and one that is on its way out
 
 
 class Queues:
@@ -201,9 +202,7 @@ class Stream:
         self._queues = queues
         self._lane = scheduler.lane()
         # Frames that may be dropped are handed out one at a time: those that wait can still be.
-        self._ahead: asyncio.Queue[Future[Result]] | None = (
-            asyncio.Queue(_AHEAD) if session.answers_each and not queues.drops else None
-        )
+        self._ahead = Ahead(self._lane, _AHEAD, self._ready) if session.answers_each and not queues.drops else None
         self._tasks: list[asyncio.Task[None]] = []
 
     async def put(self, arrival: Arrival) -> None:
@@ -222,8 +221,6 @@ class Stream:
         What `read` raises ends the stream behind the results of what it had put in.
         """
         self._tasks = [asyncio.create_task(self._feed(read)), asyncio.create_task(self._work())]
-        if self._ahead is not None:
-            self._tasks.append(asyncio.create_task(self._collect(self._ahead)))
 
     async def results(self) -> AsyncIterator[Result]:
         """Give results as they become ready; raise what the reader or a stage raised, in its place."""
@@ -233,6 +230,8 @@ class Stream:
                 return
             if isinstance(result, _Failure):
                 raise result.error
+            if self._ahead is not None:
+                self._ahead.sent()
             yield result
 
     def fail(self, error: Exception) -> None:
@@ -244,6 +243,8 @@ class Stream:
 
     async def close(self) -> None:
         """Stop both tasks. A frame that a worker thread has begun is finished, and its result thrown away."""
+        if self._ahead is not None:
+            self._ahead.close()
         self._lane.close()
         for task in self._tasks:
             task.cancel()
@@ -252,7 +253,7 @@ class Stream:
 
     def _let_go(self, errors: list[BaseException]) -> None:
         """Drop what is left, and what tracebacks hold of it: frames are large, and garbage may wait for long."""
-        self._tasks = []
+        self._tasks, self._ahead = [], None
         left = [*self._queues.inbox.clear(), *self._queues.outbox.clear()]
         for error in [*errors, *(item.error for item in left if isinstance(item, _Failure))]:
             traceback.clear_frames(error.__traceback__)
@@ -270,7 +271,7 @@ class Stream:
         with self._telling():
             while (item := await self._queues.inbox.get()) is not _END:
                 await self._take(item)
-            await self._handed_on()
+            await self._all_ended()
             await self._drive(self._session.flush(self._queues.gate), math.inf)
             self._queues.outbox.append(_END)
 
@@ -291,7 +292,7 @@ class Stream:
         if isinstance(item, Arrival) and not isinstance(item.item, Dropped):
             await self._push(item)
             return
-        await self._handed_on()
+        await self._all_ended()
         if isinstance(item, _Failure):
             raise item.error
         if isinstance(item, _Order):
@@ -305,23 +306,21 @@ class Stream:
         if not self._session.answers_each:
             await self._drive(results, arrival.due_s)
             return
-        future = self._lane.submit(lambda: next(results), arrival.due_s)
         if self._ahead is not None:
-            await self._ahead.put(future)
+            await self._ahead.submit(lambda: next(results), arrival.due_s)
         else:
+            future = self._lane.submit(lambda: next(results), arrival.due_s)
             await self._hand_on(await asyncio.wrap_future(future))
 
-    async def _collect(self, ahead: asyncio.Queue[Future[Result]]) -> None:
-        """Hand on the results of frames whose work has been handed out ahead."""
-        with self._telling():
-            while True:
-                await self._hand_on(await asyncio.wrap_future(await ahead.get()))
-                ahead.task_done()
+    def _ready(self, future: Future[Result]) -> None:
+        """Take the result of a frame whose work was handed out ahead; cancelled is what would come behind an error."""
+        if not future.cancelled():
+            with self._telling():
+                self._queues.outbox.append(future.result())
 
-    async def _handed_on(self) -> None:
-        """Wait until all that was handed out ahead has been handed on."""
+    async def _all_ended(self) -> None:
         if self._ahead is not None:
-            await self._ahead.join()
+            await self._ahead.idle()
 
     async def _drive(self, results: Iterator[Result], due_s: float) -> None:
         while (result := await asyncio.wrap_future(self._lane.submit(lambda: next(results, None), due_s))) is not None:

@@ -1,0 +1,77 @@
+"""Frames of one stream whose work is handed out before the results of those in front have been sent."""
+
+from __future__ import annotations
+
+import asyncio
+import traceback
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any, Generic, TypeVar
+
+from esr_server.executor import Lane
+
+_T = TypeVar("_T")
+
+
+class Ahead(Generic[_T]):
+    """Keeps a lane busy: at most `most` pieces of work are handed out and their results not sent yet. For one event
+    loop, and one task on it that hands out.
+
+    `ready` is called on the event loop with each piece's future, in their order.
+    """
+
+    def __init__(self, lane: Lane, most: int, ready: Callable[[Future[_T]], None]) -> None:
+        self._lane = lane
+        self._most = most
+        self._ready = ready
+        self._working = self._unsent = 0
+        self._moved = asyncio.Event()
+        self._closed = False
+
+    async def submit(self, work: Callable[[], _T], due_s: float) -> None:
+        """Hand out one piece, as soon as there are not too many."""
+        while self._unsent >= self._most:
+            await self._wait()
+        self._working += 1
+        self._unsent += 1
+        loop = asyncio.get_running_loop()
+        self._lane.submit(work, due_s).add_done_callback(lambda future: self._ended(loop, future))
+
+    def sent(self) -> None:
+        """A result is out of the way."""
+        self._unsent -= 1
+        self._moved.set()
+
+    async def idle(self) -> None:
+        """Wait until nothing that was handed out is being worked on, or waits to be."""
+        while self._working:
+            await self._wait()
+
+    def close(self) -> None:
+        """Let no result come any more."""
+        self._closed = True
+
+    def _ended(self, loop: asyncio.AbstractEventLoop, future: Future[_T]) -> None:
+        # On the worker's thread.
+        if self._closed:
+            _let_go(future)
+        else:
+            loop.call_soon_threadsafe(self._take, future)
+
+    def _take(self, future: Future[_T]) -> None:
+        self._working -= 1
+        self._moved.set()
+        if self._closed:
+            _let_go(future)
+        else:
+            self._ready(future)
+
+    async def _wait(self) -> None:
+        self._moved.clear()
+        await self._moved.wait()
+
+
+def _let_go(future: Future[Any]) -> None:
+    """Drop what the traceback of an error holds that nobody takes: a frame is large, and garbage may wait for long."""
+    if not future.cancelled() and (error := future.exception()) is not None:
+        traceback.clear_frames(error.__traceback__)
