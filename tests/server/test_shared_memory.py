@@ -7,7 +7,6 @@ import gc
 import os
 import secrets
 from collections.abc import AsyncIterator, Callable, Iterator
-from dataclasses import replace
 from typing import Any
 
 import grpc
@@ -19,23 +18,16 @@ from typer.testing import CliRunner
 from esr_api.v1 import upscaler_pb2 as pb
 from esr_server import __main__
 from esr_server.config import Limits, ServerSettings
-from esr_server.errors import ProtocolError, SharedMemoryError
+from esr_server.errors import SharedMemoryError
 from esr_server.rpc.convert import memory_offer
-from esr_server.shared_memory import MappedMemory, Placement, SlotOutput, map_offer, plane_bytes
-from esr_upscale.frame import PIXEL_FORMATS, Frame, plane_from_buffer
+from esr_server.shared_memory import map_offer
+from esr_upscale.frame import PIXEL_FORMATS
 from tests.support.calls import Stub, raw_config, raw_frame, rest, stub_of, upscale
-from tests.support.frames import noise_frame
 from tests.support.server import running
 from tests.support.shared_memory import SEALS, SLOT, Made, made, traces
 
 GRAY = PIXEL_FORMATS["gray"]
 MAX = Limits().max_shared_bytes
-BYTES = np.dtype(np.uint8)
-
-
-def _placement(mapped: MappedMemory, frame: Frame) -> Placement | None:
-    """Where the next frame lies in output."""
-    return mapped.output().finish(frame)[1]
 
 
 @pytest.fixture
@@ -323,70 +315,6 @@ async def _eventually(condition: Callable[[], bool]) -> bool:
             return True
         await asyncio.sleep(0.01)
     return False
-
-
-class TestMapped:
-    """The memory by itself."""
-
-    @pytest.fixture
-    def mapped(self, memory: Made) -> Iterator[MappedMemory]:
-        with map_offer(memory_offer(memory.offer), MAX) as mapped:
-            yield mapped
-
-    def test_low_slots_are_used_again_before_high_ones(self, mapped: MappedMemory) -> None:
-        frame = noise_frame(GRAY, 16, 12)
-        taken = [_placement(mapped, frame) for _ in range(3)]
-        assert [place and place.slot for place in taken] == [0, 1, None]
-        mapped.free([1, 0])
-        again = _placement(mapped, frame)
-        assert again is not None
-        assert again.slot == 0
-
-    def test_a_slot_is_freed_once(self, mapped: MappedMemory) -> None:
-        mapped.output()
-        with pytest.raises(ProtocolError, match="free each frame's slot once"):
-            mapped.free([0, 0])
-
-    def test_planes_made_in_a_slot_stay_where_they_are(self, mapped: MappedMemory, memory: Made) -> None:
-        output, frame = mapped.output(), noise_frame(PIXEL_FORMATS["yuv444p"], 16, 12)
-        first, second = output.take((12, 40), BYTES), output.take((12, 16), BYTES)
-        assert first is not None
-        assert second is not None
-        first[:], second[:] = 7, 9
-        same, placement = output.finish(replace(frame, planes=(first[:, :16], second, frame.planes[2])))
-        assert placement is not None
-        assert placement.planes == ((0, 40), (512, 16), (704, 16))
-        assert (same.planes[0] == 7).all()
-        slot = memory.view[2 * SLOT : 3 * SLOT]
-        assert slot[:480] == b"\7" * 480
-        assert slot[512:704] == b"\11" * 192
-        assert slot[704:896] == frame.planes[2].tobytes()
-
-    def test_a_frame_of_which_only_a_part_fits_is_copied_out_of_its_slot(self, mapped: MappedMemory) -> None:
-        output, frame = mapped.output(), noise_frame(PIXEL_FORMATS["yuv444p"], 64, 40)
-        first = output.take((40, 64), BYTES)
-        assert first is not None
-        assert output.take((40, 64), BYTES) is None
-        first[:] = 5
-        other, placement = output.finish(replace(frame, planes=(first, *frame.planes[1:])))
-        first[:] = 6
-        assert placement is None
-        assert (other.planes[0] == 5).all()
-        outputs = [mapped.output() for _ in range(3)]
-        assert [isinstance(each, SlotOutput) for each in outputs] == [True, True, False]
-
-    def test_input_cannot_be_written_to(self, mapped: MappedMemory) -> None:
-        assert mapped.input_slot(1).readonly
-
-    def test_a_plane_that_lies_there_outlives_it(self, mapped: MappedMemory, memory: Made) -> None:
-        memory.view[:3] = b"abc"
-        own = traces(os.getpid())
-        plane = plane_from_buffer(GRAY, 0, 3, 1, plane_bytes(mapped.input_slot(0), 0, 3, 1), 3)
-        mapped.close()
-        assert bytes(plane) == b"abc"
-        del plane
-        assert traces(os.getpid()) == own - 2  # the mapping, and the descriptor that Python keeps for it
-        assert _placement(mapped, noise_frame(GRAY, 16, 12)) is None
 
 
 @pytest.mark.parametrize("flags", [[], ["--no-shared-memory"]])
