@@ -22,9 +22,10 @@ class Options:
     """How a client talks to its server."""
 
     window: int = 4
-    """Raw frames that may be on their way at once: sent, and their answer not yet taken by the caller. Where packets
-    go either way flow control is the bound, because a codec may hold back any number of frames; and where frames may
-    be dropped, because a live source does not wait."""
+    """Items that may be on their way to become frames at once: sent, and their answer not yet taken by the caller. Of
+    packets there may be more, as many as the decoder has to see before it gives a picture. Where packets come back flow
+    control is the bound, because an encoder may hold back any number of frames; and where frames may be dropped,
+    because a live source does not wait."""
     max_frame_pixels: int = 4 * 3840 * 2160
     """Pixels of the largest upscaled frame: 4K made twice as large. It sets gRPC's message limits."""
     timeout_s: float | None = 30.0
