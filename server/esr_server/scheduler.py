@@ -99,10 +99,6 @@ class Scheduler:
         """Run `work` on a worker thread, in its turn; it is due at `due_s` (`time.perf_counter` seconds)."""
         return await asyncio.wrap_future(self._executor.submit(work, due_s))
 
-    def lane(self) -> Lane:
-        """Where the work of one stream is done piece by piece on the worker threads."""
-        return Lane(self._executor)
-
     async def load(self, work: Callable[[], _T]) -> _T:
         """Run what takes long and has no frame waiting for it, such as loading a model, beside the workers."""
         return await asyncio.get_running_loop().run_in_executor(self._loader, work)
@@ -113,7 +109,7 @@ class Scheduler:
 
         With `evicts` frames may be dropped while they wait: they are raw, and no stage needs them for their neighbours.
         """
-        stream = Stream(session, self, Queues(self._settings, delivery, evicts=evicts))
+        stream = Stream(session, Lane(self._executor), Queues(self._settings, delivery, evicts=evicts))
         self._streams.add(stream)
         try:
             yield stream
@@ -196,11 +192,10 @@ def _never(_item: object) -> None:
 class Stream:
     """The queues of one session, and the tasks between them. End it with `close`."""
 
-    def __init__(self, session: Stages, scheduler: Scheduler, queues: Queues) -> None:
+    def __init__(self, session: Stages, lane: Lane, queues: Queues) -> None:
         self._session = session
-        self._scheduler = scheduler
         self._queues = queues
-        self._lane = scheduler.lane()
+        self._lane = lane
         # Frames that may be dropped are handed out one at a time: those that wait can still be.
         self._ahead = Ahead(self._lane, _AHEAD, self._ready) if session.answers_each and not queues.drops else None
         self._tasks: list[asyncio.Task[None]] = []

@@ -81,19 +81,26 @@ async def _settled(server: Server, received: int) -> None:
     pytest.fail("the server did not take the frames")
 
 
+async def _burst(
+    server: Server, stub: Stub, upscaler: HeldUpscaler, config: pb.UpscaleRequest
+) -> list[tuple[str, int, int]]:
+    """The answers to six frames, of which five come while the first is being upscaled; two will be."""
+    call = stub.Upscale()
+    await call.write(config)
+    await call.write(raw_frame(0))
+    await _begun(upscaler)
+    for number in range(1, 6):
+        await call.write(raw_frame(number))
+    await _settled(server, 6)
+    for _ in range(2):
+        upscaler.let_go.release()
+    await call.done_writing()
+    return await _answers(call)
+
+
 async def test_latest_delivers_the_newest_and_answers_for_the_others() -> None:
     async with held() as (server, stub, upscaler):
-        call = stub.Upscale()
-        await call.write(raw_config(delivery=LATEST))
-        await call.write(raw_frame(0))
-        await _begun(upscaler)
-        for number in range(1, 6):
-            await call.write(raw_frame(number))
-        await _settled(server, 6)
-        for _ in range(2):
-            upscaler.let_go.release()
-        await call.done_writing()
-        answers = await _answers(call)
+        answers = await _burst(server, stub, upscaler, raw_config(delivery=LATEST))
         dropped = server.metrics.registry.get_sample_value("esr_frames_dropped_total", {"reason": "superseded"})
     assert answers == [("frame", 0, 1), *(("dropped", n, 2 * n + 1) for n in range(1, 5)), ("frame", 5, 11)]
     assert dropped == 4
@@ -203,18 +210,8 @@ async def test_frames_in_excess_that_are_dropped_tell_nothing_of_the_machine(mon
     counted: list[bool] = []
     async with held() as (server, stub, upscaler):
         monkeypatch.setattr(server.capacity, "delivered", lambda *, late: counted.append(late))
-        call = stub.Upscale()
-        config = raw_config(delivery=LATEST)
-        config.config.target_fps.num, config.config.target_fps.den = 1, 10
-        await call.write(config)
-        await call.write(raw_frame(0))
-        await _begun(upscaler)
-        for number in range(1, 6):
-            await call.write(raw_frame(number))
-        await _settled(server, 6)
-        for _ in range(2):
-            upscaler.let_go.release()
-        await call.done_writing()
-        assert [kind for kind, *_ in await _answers(call)] == ["frame", *["dropped"] * 4, "frame"]
+        config = raw_config(delivery=LATEST, target_fps=pb.Rational(num=1, den=10))
+        answers = await _burst(server, stub, upscaler, config)
+    assert [kind for kind, *_ in answers] == ["frame", *["dropped"] * 4, "frame"]
     # The first came in its time, and two a frame time or two early; the others are more than was declared.
     assert counted == [False, True, True]

@@ -20,7 +20,6 @@ from esr_upscale.filters import Siting
 from esr_upscale.kernels.interface import Memory, Weights, own_memory
 from esr_upscale.kernels.layout import sample_type
 from esr_upscale.kernels.manifest import LIBRARY, Compiled, chroma_name, digest, find, read_manifest
-from esr_upscale.kernels.memory import ResultMemory
 from esr_upscale.models import ModelSpec
 
 UNSIGNED = 1
@@ -84,7 +83,6 @@ class CompiledKernel:
 
     def __init__(self, library: CompiledKernels, entry: Compiled) -> None:
         self._library, self._entry = library, entry
-        self._memory = ResultMemory(entry.layout)
         self._dtype = np.dtype(sample_type(entry.layout.depth))
 
     def __call__(self, plane: NDArray[Any], memory: Memory = own_memory) -> NDArray[Any]:
@@ -96,7 +94,7 @@ class CompiledKernel:
         if plane.dtype != self._dtype or plane.strides[1] != plane.itemsize:
             raise EngineError(f"{self._entry.function} takes rows of {self._dtype}, not {plane.dtype} {plane.strides}")
         height, width = plane.shape
-        result = self._memory.take(height, width, memory)
+        result = self._entry.layout.allocate(height, width, memory)
         self._library.call(self._entry.function, plane, self._entry.layout.rows(result))
         return self._entry.layout.crop(result, width)
 

@@ -25,7 +25,6 @@ from esr_upscale.kernels.design import designs
 from esr_upscale.kernels.interface import Memory, Weights, own_memory
 from esr_upscale.kernels.layout import sample_type
 from esr_upscale.kernels.manifest import digest
-from esr_upscale.kernels.memory import ResultMemory
 from esr_upscale.kernels.pipeline import Format, Job, Pipeline, Vectors
 from esr_upscale.models import ModelSpec, check_weights
 
@@ -37,7 +36,6 @@ class FusedKernel:
 
     def __init__(self, pipelines: list[Pipeline]) -> None:
         self._layout = pipelines[0].layout
-        self._memory = ResultMemory(self._layout)
         self._idle: queue.SimpleQueue[Pipeline] = queue.SimpleQueue()
         for pipeline in pipelines:
             self._idle.put(pipeline)
@@ -49,7 +47,7 @@ class FusedKernel:
             EngineError: Halide gives up, e.g. for want of memory.
         """
         height, width = plane.shape
-        result = self._memory.take(height, width, memory)
+        result = self._layout.allocate(height, width, memory)
         pipeline = self._idle.get()
         try:
             pipeline.luma.set(hl.Buffer(_writable(plane)))

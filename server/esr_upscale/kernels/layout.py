@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from esr_upscale.kernels.interface import Memory, own_memory
+
 
 def sample_type(depth: int) -> type[np.uint8] | type[np.uint16]:
     """What holds code values of a depth: uint8 up to 8 bits, uint16 up to 16."""
@@ -33,9 +35,13 @@ class Layout:
             segments = tiles * -(-segments // tiles)
         return self.scale * height, self.scale * segments * self.segment_px
 
-    def allocate(self, height: int, width: int) -> NDArray[Any]:
-        """Memory for the result of a plane of this size; what the picture is of it, `crop` says."""
-        return np.empty(self.shape(height, width), sample_type(self.depth))
+    def allocate(self, height: int, width: int, memory: Memory = own_memory) -> NDArray[Any]:
+        """Memory for the result of a plane of this size, from `memory` if that gives any. What the picture is of it,
+        `crop` says.
+        """
+        shape, dtype = self.shape(height, width), np.dtype(sample_type(self.depth))
+        given = memory(shape, dtype)
+        return np.empty(shape, dtype) if given is None else given
 
     def rows(self, result: NDArray[Any]) -> NDArray[Any]:
         """`result` as a kernel writes it: (H, s, padded width), the s rows that each LR row becomes together."""
