@@ -14,6 +14,8 @@ import numpy as np
 from av.packet import Packet
 from av.stream import Disposition
 
+from esr_upscale.media.threads import ordinary_scheduling
+
 AUDIO_RATE = 48000
 _EMPTY_TEXT_BYTES = 2  # MP4's muxer writes such packets where a text ends, as often as it sees fit
 
@@ -44,6 +46,7 @@ class Clip:
     """An attached picture, after the video."""
 
 
+@ordinary_scheduling()
 def make(path: Path, clip: Clip) -> Path:
     """Write the file."""
     with av.open(str(path), "w", container_options=_container_options(path, clip)) as output:

@@ -17,6 +17,7 @@ from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 
 from esr_upscale.frame import Frame, pixel_format
+from esr_upscale.media.threads import ordinary_scheduling
 from esr_upscale.packet import Packet
 
 TIME_BASE = Fraction(1, 90000)
@@ -77,6 +78,7 @@ _DECODERS = {"av1": "libdav1d"}
 _QUIET = {"libx265": {"x265-params": "log-level=none"}}
 
 
+@ordinary_scheduling()
 def make_clip(
     encoder: str,
     codec: str,

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
@@ -17,6 +18,7 @@ from esr_upscale.media.decode import Decoder, DecoderSettings
 from esr_upscale.media.encode import EncodedFrame, Encoder, EncoderSettings
 from esr_upscale.media.encoders import ENCODERS
 from esr_upscale.packet import Packet
+from tests.support.threads import policies
 
 TIME_BASE = Fraction(1, 90000)
 VARIABLE = [-9000, -8000, 0, 10, 3600, 3601, 90000, 90001, 900000, 900900]
@@ -207,6 +209,18 @@ def test_colour_tags_are_in_the_stream(samples: SimpleNamespace, codec: str) -> 
     assert back.color == color
     if codec != "libsvtav1":  # AV1 leaves it to the container
         assert back.sample_aspect_ratio == Fraction(4, 3)
+
+
+@pytest.mark.parametrize("codec", list(FAST))
+def test_an_encoder_s_threads_have_no_more_right_to_the_processor_than_others(
+    samples: SimpleNamespace, codec: str
+) -> None:
+    """Where root runs this, SVT-AV1 takes real-time priority; elsewhere it may not, and there is nothing to undo."""
+    run(Encoder(settings_for(codec)), pictures(samples, [0, 1]))
+    encoder = Encoder(settings_for(codec))
+    encoder.push(pictures(samples, [0])[0])
+    assert policies() == {os.SCHED_OTHER}
+    encoder.flush()
 
 
 @pytest.mark.parametrize("codec", ["libx264", "libx265", "libsvtav1", "libvpx-vp9"])

@@ -11,6 +11,7 @@ import av
 import numpy as np
 
 from esr_api.v1 import upscaler_pb2 as pb
+from esr_upscale.media.threads import ordinary_scheduling
 
 ENCODERS = {
     "h264": "libx264",
@@ -47,6 +48,7 @@ class Elementary:
         return [pb.UpscaleRequest(packet=packet) for packet in self.packets]
 
 
+@ordinary_scheduling()
 def encode(
     codec: str = "h264",
     *,

@@ -21,6 +21,7 @@ from esr_client.files._copies import kept
 from esr_client.files._shown import output_error, reason
 from esr_client.files._sink import Notice, Sink
 from esr_client.files._source import Source
+from esr_client.files._threads import ordinary_scheduling
 
 
 class Writer(Protocol):
@@ -140,7 +141,8 @@ class FrameWriter:
 
     def _open_encoder(self, stream: VideoStream) -> None:
         try:
-            stream.codec_context.open()
+            with ordinary_scheduling():
+                stream.codec_context.open()
         except (av.FFmpegError, ValueError) as error:
             said = ", ".join(f"{name} {value}" for name, value in self._encoding.options.items())
             what = f"{stream.width}x{stream.height} {stream.pix_fmt} with {said}"

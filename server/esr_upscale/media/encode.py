@@ -20,6 +20,7 @@ from esr_upscale.media.clock import Clock
 from esr_upscale.media.encoders import EncoderRow, check_options, encoder_row
 from esr_upscale.media.frames import to_av
 from esr_upscale.media.layout import relayout
+from esr_upscale.media.threads import ordinary_scheduling
 from esr_upscale.packet import Packet
 
 # In which formats a frame may be encoded without changing a sample, best first.
@@ -142,7 +143,8 @@ class Encoder:
         if self._settings.global_header:
             context.flags |= Flags.global_header
         try:
-            context.open()
+            with ordinary_scheduling():
+                context.open()
         except FFmpegError as error:
             raise CodecOptionError(
                 f"{self._row.name} refuses {frame.width}x{frame.height} {fmt.name} with options "

@@ -1,0 +1,38 @@
+"""Threads of encoders get no more of the processor than the thread that opens one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+_TASKS = "/proc/self/task"
+
+
+@contextmanager
+def ordinary_scheduling() -> Iterator[None]:
+    """Have the threads that the block starts scheduled as this one is, and this one as before.
+
+    Where root runs it, SVT-AV1 takes real-time priority (SCHED_FIFO) for its own threads and for the one that opens it.
+    The private server, and whatever else runs on the machine, would wait for them.
+    """
+    if not os.path.isdir(_TASKS):  # no Linux, and nothing of the kind there
+        yield
+        return
+    policy, parameters, before = os.sched_getscheduler(0), os.sched_getparam(0), _threads()
+    try:
+        yield
+    finally:
+        for thread in {0, *_threads() - before}:
+            _schedule(thread, policy, parameters)
+
+
+def _threads() -> set[int]:
+    return {int(name) for name in os.listdir(_TASKS)}
+
+
+def _schedule(thread: int, policy: int, parameters: os.sched_param) -> None:
+    try:
+        os.sched_setscheduler(thread, policy, parameters)
+    except ProcessLookupError:
+        return  # it has ended meanwhile
