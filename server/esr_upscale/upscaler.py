@@ -46,10 +46,11 @@ class Upscaler:
         self.scale = scale
         self._kernels = kernels
 
-    def __call__(self, frame: Frame, memory: Memory = own_memory) -> Upscaled:
+    def __call__(self, frame: Frame, memory: Memory = own_memory, among: int = 1) -> Upscaled:
         """Upscale a progressive frame; the result has the same format, colour, time, SAR and rotation.
 
         `memory` is asked for that of the result's planes, one after the other, where kernels can write them in place.
+        The frame is one of `among` that are worked on at the same time, and share the engine's threads.
 
         Laying components out again (RGB, nv12) counts as chroma: it is what colour costs beyond luma.
         """
@@ -57,10 +58,10 @@ class Upscaler:
         parts = unpack(frame)
         memory = memory if is_planar(frame.format) else own_memory  # others are laid out anew
         unpacked = time.perf_counter()
-        luma = self._kernels.luma(parts.depth)(parts.luma, memory)
+        luma = self._kernels.luma(parts.depth)(parts.luma, memory, among)
         after_luma = time.perf_counter()
         siting = frame.format.siting(frame.color.chroma_location)
-        chroma = tuple(self._kernels.chroma(parts.depth, *siting)(plane, memory) for plane in parts.chroma)
+        chroma = tuple(self._kernels.chroma(parts.depth, *siting)(plane, memory, among) for plane in parts.chroma)
         width, height = frame.width * self.scale, frame.height * self.scale
         upscaled = dataclasses.replace(
             frame,

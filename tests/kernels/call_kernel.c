@@ -20,12 +20,13 @@ int main(int count, char **given) {
     int bytes = atoi(given[3]), s = atoi(given[4]), w = atoi(given[5]), h = atoi(given[6]), rw = atoi(given[7]), rh = s * h;
     void *library = dlopen(given[1], RTLD_NOW);
     if (!library) { fprintf(stderr, "%s\n", dlerror()); return 3; }
-    int (*kernel)(struct buffer *, struct buffer *) = (int (*)(struct buffer *, struct buffer *))dlsym(library, given[2]);
+    typedef int function(struct buffer *plane, int32_t tasks, struct buffer *result);
+    function *kernel = (function *)dlsym(library, given[2]);
     if (!kernel) { fprintf(stderr, "%s\n", dlerror()); return 4; }
     struct dimension in[2] = {{0, w, 1, 0}, {0, h, w, 0}}, out[3] = {{0, rw, 1, 0}, {0, s, rw, 0}, {0, h, s * rw, 0}};
     struct buffer plane = {0, 0, malloc((size_t)w * h * bytes), 0, {1, 8 * bytes, 1}, 2, in, 0};
     struct buffer result = {0, 0, malloc((size_t)rw * rh * bytes), 0, {1, 8 * bytes, 1}, 3, out, 0};
     if (fread(plane.host, bytes, (size_t)w * h, stdin) != (size_t)w * h) return 5;
-    if (kernel(&plane, &result)) return 6;
+    if (kernel(&plane, 2, &result)) return 6;
     return fwrite(result.host, bytes, (size_t)rw * rh, stdout) != (size_t)rw * rh;
 }

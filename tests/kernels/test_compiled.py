@@ -88,6 +88,7 @@ def test_threads_share_a_compiled_kernel(native: Path) -> None:
     alone = [kernel(plane).tobytes() for plane in planes]
     with ThreadPoolExecutor(4) as pool:
         assert list(pool.map(lambda plane: kernel(plane).tobytes(), planes * 10)) == alone * 10
+        assert list(pool.map(lambda plane: kernel(plane, among=2).tobytes(), planes * 10)) == alone * 10
 
 
 @on_x86
@@ -131,7 +132,7 @@ def test_a_failure_inside_the_library_is_an_error(native: Path) -> None:
     library = CompiledKernels(native, 1)
     entry = read_manifest(native).functions[0]
     with pytest.raises(EngineError, match=r"failed on a plane of \(4, 4\): .*extent"):
-        library.call(entry.function, np.zeros((4, 4), np.uint8), np.zeros((4, 3, 64), np.uint8))
+        library.call(entry.function, np.zeros((4, 4), np.uint8), 1, np.zeros((4, 3, 64), np.uint8))
 
 
 @on_x86

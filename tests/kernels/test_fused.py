@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import gc
+import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,9 +17,10 @@ from benchmarks.clip import read_frames
 from esr_upscale import kernels, nets
 from esr_upscale.errors import WeightsError
 from esr_upscale.filters import Siting
-from esr_upscale.kernels import PlaneKernel, fused
+from esr_upscale.kernels import PlaneKernel, bicubic, fused
 from esr_upscale.kernels.fused import FusedKernel
-from esr_upscale.kernels.pipeline import Pipeline
+from esr_upscale.kernels.manifest import EACH_STRIP
+from esr_upscale.kernels.pipeline import Format, Job, Pipeline, Vectors
 from esr_upscale.models import ModelSpec, list_models, load_weights, resolve
 from tests.support.pictures import mirrored, random_weights, synthetic_luma
 
@@ -153,7 +156,39 @@ def test_frames_at_the_same_time_get_the_same_bytes(threads: int) -> None:
     alone = [kernel(plane).tobytes() for plane in planes]
     with ThreadPoolExecutor(4) as pool:
         together = list(pool.map(lambda plane: kernel(plane).tobytes(), planes * 10))
-    assert together == alone * 10
+        shared = list(pool.map(lambda plane: kernel(plane, among=2).tobytes(), planes * 10))
+    assert together == shared == alone * 10
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("threads", [2, 3])
+def test_fewer_threads_change_no_byte_of_a_plane_of_any_size(shape: tuple[int, int], threads: int) -> None:
+    spec = resolve("esr_tr_x2")
+    kernel, plane = _fused(spec, load_weights(spec), 8, threads), _noise(shape, 8)
+    assert all(np.array_equal(kernel(plane, among=among), kernel(plane)) for among in (2, 3, 9))
+
+
+class Tasks:
+    """Halide's parameter, and what it was set to."""
+
+    def __init__(self, real: Any) -> None:
+        self._real = real
+        self.set_to: list[int] = []
+
+    def set(self, value: int) -> None:
+        self.set_to.append(value)
+        self._real.set(value)
+
+
+def test_frames_at_the_same_time_share_the_threads() -> None:
+    assert [kernels.share_of(threads, 2) for threads in (1, 2, 3, 8)] == [1, 1, 2, 4]
+    processors = os.cpu_count() or 1
+    pipeline = bicubic.build(2, Siting.CENTRED, Siting.CENTRED, Job(Format(8), Vectors(8, 16)))
+    tasks = Tasks(pipeline.tasks)
+    kernel = FusedKernel([replace(pipeline, tasks=tasks)], processors)
+    for among in (1, 2, processors):
+        kernel(synthetic_luma(90, 160), among=among)
+    assert tasks.set_to == [EACH_STRIP, max(1, processors // 2), 1]
 
 
 @pytest.mark.parametrize("depth", [8, 10])

@@ -12,10 +12,11 @@ from pathlib import Path
 
 from esr_upscale.filters import Siting
 from esr_upscale.kernels.compiled import CompiledKernels
-from esr_upscale.kernels.interface import Memory, Plane, PlaneKernel, Weights, own_memory
+from esr_upscale.kernels.interface import FRAMES_AT_ONCE, Memory, Plane, PlaneKernel, Weights, own_memory, share_of
 from esr_upscale.models import ModelSpec
 
 __all__ = [
+    "FRAMES_AT_ONCE",
     "CompiledKernels",
     "Memory",
     "Plane",
@@ -27,6 +28,7 @@ __all__ = [
     "plan",
     "plan_chroma",
     "serves",
+    "share_of",
 ]
 
 

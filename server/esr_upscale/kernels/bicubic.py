@@ -50,14 +50,14 @@ def build(scale: int, siting_x: Siting, siting_y: Siting, job: Job) -> Pipeline:
     phases[X, Y, P] = job.format.truncated(spread(across, P))
     out = interleave(phases, scale, job.name)
 
-    loops = schedule_output(out, scale, TUNING, job.tasks)
+    loops = schedule_output(out, scale, TUNING)
     run, pixel = hl.Var("run"), hl.Var("pixel")
     phases.compute_at(loops.out, loops.segment).bound_extent(P, scale**2)
     phases.split(X, run, pixel, RUN * job.vectors.lanes).vectorize(pixel).reorder(pixel, P, run, Y).unroll(P)
     lines.compute_at(loops.out, loops.row).reorder_storage(X, C, Y)
     lines.reorder(C, X, Y).unroll(C).vectorize(X, job.vectors.lanes)
     source.compute_at(loops.out, loops.strip).vectorize(X, job.vectors.lanes)
-    return finish(luma, out, scale, TUNING, job)
+    return finish(luma, loops, scale, TUNING, job)
 
 
 def _filtered(phase: Phase, at: Callable[[int], hl.Expr]) -> hl.Expr:

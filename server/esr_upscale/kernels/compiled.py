@@ -1,7 +1,8 @@
 """Kernels that were compiled elsewhere, called through ctypes: for devices that have no Halide.
 
-The library has functions `int f(halide_buffer_t *luma, halide_buffer_t *out)`, which any number of threads may call at
-once; ctypes lets go of the interpreter while one runs. The buffer's layout is that of Halide 21's HalideRuntime.h.
+The library has functions `int f(halide_buffer_t *luma, int32_t tasks, halide_buffer_t *out)`, which any number of
+threads may call at once; ctypes lets go of the interpreter while one runs. The buffer's layout is that of Halide 21's
+HalideRuntime.h.
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ from numpy.typing import NDArray
 
 from esr_upscale.errors import EngineError
 from esr_upscale.filters import Siting
-from esr_upscale.kernels.interface import Memory, Weights, own_memory
+from esr_upscale.kernels.interface import Memory, Weights, own_memory, share_of
 from esr_upscale.kernels.layout import sample_type
-from esr_upscale.kernels.manifest import LIBRARY, Compiled, chroma_name, digest, find, read_manifest
+from esr_upscale.kernels.manifest import EACH_STRIP, LIBRARY, Compiled, chroma_name, digest, find, read_manifest
 from esr_upscale.models import ModelSpec
 
 UNSIGNED = 1
@@ -85,7 +86,7 @@ class CompiledKernel:
         self._library, self._entry = library, entry
         self._dtype = np.dtype(sample_type(entry.layout.depth))
 
-    def __call__(self, plane: NDArray[Any], memory: Memory = own_memory) -> NDArray[Any]:
+    def __call__(self, plane: NDArray[Any], memory: Memory = own_memory, among: int = 1) -> NDArray[Any]:
         """As PlaneKernel; rows of the result are padded.
 
         Raises:
@@ -95,7 +96,7 @@ class CompiledKernel:
             raise EngineError(f"{self._entry.function} takes rows of {self._dtype}, not {plane.dtype} {plane.strides}")
         height, width = plane.shape
         result = self._entry.layout.allocate(height, width, memory)
-        self._library.call(self._entry.function, plane, self._entry.layout.rows(result))
+        self._library.call(self._entry.function, plane, among, self._entry.layout.rows(result))
         return self._entry.layout.crop(result, width)
 
 
@@ -116,6 +117,7 @@ class CompiledKernels:
             raise EngineError(f"{directory / LIBRARY} does not load here ({error}); {made_for}") from error
         self._library.halide_set_error_handler(_complaints().handler)
         self._library.halide_set_num_threads(threads)
+        self._threads = threads
 
     def plan(self, spec: ModelSpec, weights: Weights, depth: int) -> CompiledKernel | None:
         """The kernel of a model, if it was compiled at this depth.
@@ -135,8 +137,10 @@ class CompiledKernels:
         entry = find(self._manifest.functions, chroma_name(scale, siting_x, siting_y), depth)
         return CompiledKernel(self, entry) if entry else None
 
-    def call(self, function: str, plane: NDArray[Any], result: NDArray[Any]) -> None:
-        """Run a function of the library on planes of its type."""
-        code = getattr(self._library, function)(ctypes.byref(_buffer(plane)), ctypes.byref(_buffer(result)))
+    def call(self, function: str, plane: NDArray[Any], among: int, result: NDArray[Any]) -> None:
+        """Run a function of the library on planes of its type, one of `among` that share the threads."""
+        tasks = share_of(self._threads, among) if among > 1 else EACH_STRIP
+        given, made = ctypes.byref(_buffer(plane)), ctypes.byref(_buffer(result))
+        code = getattr(self._library, function)(given, ctypes.c_int32(tasks), made)
         if code:
             raise EngineError(f"{function} failed on a plane of {plane.shape}: {_complaints().last()}")

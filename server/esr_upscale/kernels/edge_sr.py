@@ -136,10 +136,10 @@ def _build_plain(spec: ModelSpec, filters: Filters, job: Job) -> Pipeline:
     made = phases_of(convolution.responses(P), _choice(spec), job.format)
     out = interleave(made, spec.scale, job.name)
 
-    loops = schedule_output(out, spec.scale, TUNING, job.tasks)
+    loops = schedule_output(out, spec.scale, TUNING)
     schedule_phases(made, loops, [convolution], phase_group(rows, phases, job.vectors), phases, job.vectors)
     source.compute_at(loops.out, loops.strip).vectorize(X, job.vectors.lanes)
-    return finish(luma, out, spec.scale, TUNING, job, *convolution.constants)
+    return finish(luma, loops, spec.scale, TUNING, job, *convolution.constants)
 
 
 def _build_mirrored(spec: ModelSpec, filters: Filters, job: Job) -> Pipeline:
@@ -152,7 +152,7 @@ def _build_mirrored(spec: ModelSpec, filters: Filters, job: Job) -> Pipeline:
     made = phases_of(convolution.responses(), _choice(spec), job.format)
     out = gather([(made, convolution.phases)], spec.scale, job.name)
 
-    loops = schedule_output(out, spec.scale, TUNING, job.tasks)
+    loops = schedule_output(out, spec.scale, TUNING)
     run = min(run_of(block), TUNING.segment_px // lanes)
     schedule_phases(
         made, loops, convolution.parts, len(convolution.folding.mirrors), len(convolution.phases), job.vectors, run
@@ -161,7 +161,7 @@ def _build_mirrored(spec: ModelSpec, filters: Filters, job: Job) -> Pipeline:
     lines.reorder(C, X, Y).unroll(C).vectorize(X, lanes)
     source.compute_at(loops.out, loops.strip).vectorize(X, lanes)
     constants = [buffer for part in convolution.parts for buffer in part.constants]
-    return finish(luma, out, spec.scale, TUNING, job, *constants)
+    return finish(luma, loops, spec.scale, TUNING, job, *constants)
 
 
 DESIGNS = tuple(Design(family, _build) for family in HEADS)

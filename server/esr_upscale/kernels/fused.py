@@ -1,7 +1,8 @@
 """Fused kernels at work: pipelines compiled for this processor, and who may use one when.
 
 A pipeline is bound to its input while it runs, so that frames which run at the same time need one each. There are as
-many as have processors to run on; whoever finds none idle waits for one.
+many as have processors to run on, or FRAMES_AT_ONCE where one frame would have all of them; whoever finds none idle
+waits for one.
 """
 
 from __future__ import annotations
@@ -22,9 +23,9 @@ from esr_upscale.errors import EngineError
 from esr_upscale.filters import Siting
 from esr_upscale.kernels import bicubic
 from esr_upscale.kernels.design import designs
-from esr_upscale.kernels.interface import Memory, Weights, own_memory
+from esr_upscale.kernels.interface import FRAMES_AT_ONCE, Memory, Weights, own_memory, share_of
 from esr_upscale.kernels.layout import sample_type
-from esr_upscale.kernels.manifest import digest
+from esr_upscale.kernels.manifest import EACH_STRIP, digest
 from esr_upscale.kernels.pipeline import Format, Job, Pipeline, Vectors
 from esr_upscale.models import ModelSpec, check_weights
 
@@ -34,13 +35,14 @@ class FusedKernel:
 
     engine = "fused"
 
-    def __init__(self, pipelines: list[Pipeline]) -> None:
+    def __init__(self, pipelines: list[Pipeline], threads: int) -> None:
         self._layout = pipelines[0].layout
+        self._threads = threads
         self._idle: queue.SimpleQueue[Pipeline] = queue.SimpleQueue()
         for pipeline in pipelines:
             self._idle.put(pipeline)
 
-    def __call__(self, plane: NDArray[Any], memory: Memory = own_memory) -> NDArray[Any]:
+    def __call__(self, plane: NDArray[Any], memory: Memory = own_memory, among: int = 1) -> NDArray[Any]:
         """As PlaneKernel; rows of the result are padded.
 
         Raises:
@@ -51,6 +53,7 @@ class FusedKernel:
         pipeline = self._idle.get()
         try:
             pipeline.luma.set(hl.Buffer(_writable(plane)))
+            pipeline.tasks.set(_tasks(share_of(self._threads, among)))
             pipeline.out.realize(hl.Buffer(self._layout.rows(result)))
         except hl.HalideError as error:
             raise EngineError(f"the fused kernel could not upscale a plane of {width}×{height}: {error}") from error
@@ -87,13 +90,21 @@ def _model_kernel(model: _Model, depth: int, threads: int) -> FusedKernel:
 
 
 def _compiled(build: Callable[[Job], Pipeline], depth: int, threads: int) -> FusedKernel:
-    processors, target = os.cpu_count() or 1, hl.get_jit_target_from_environment()
-    # Halide's threads are as many as there are processors. Fewer of them work on a plane of fewer tasks.
-    job = Job(Format(depth), Vectors.of(target), threads if threads < processors else 0)
-    pipelines = [build(job) for _ in range(max(1, processors // threads))]
+    processors, target = _processors(), hl.get_jit_target_from_environment()
+    job = Job(Format(depth), Vectors.of(target))
+    pipelines = [build(job) for _ in range(max(processors // threads, min(FRAMES_AT_ONCE, processors)))]
     with ThreadPoolExecutor(len(pipelines)) as pool:
         list(pool.map(partial(_compile, target=target), pipelines))
-    return FusedKernel(pipelines)
+    return FusedKernel(pipelines, threads)
+
+
+def _tasks(threads: int) -> int:
+    # Halide's threads are as many as there are processors. Fewer of them work on a plane of fewer tasks.
+    return threads if threads < _processors() else EACH_STRIP
+
+
+def _processors() -> int:
+    return os.cpu_count() or 1
 
 
 def _compile(pipeline: Pipeline, target: hl.Target) -> None:
@@ -101,6 +112,7 @@ def _compile(pipeline: Pipeline, target: hl.Target) -> None:
     # streams go on. `compile_jit` holds it.
     layout = pipeline.layout
     pipeline.luma.set(hl.Buffer(np.zeros((1, 1), sample_type(layout.depth))))
+    pipeline.tasks.set(1)
     pipeline.out.realize(hl.Buffer(layout.rows(layout.allocate(1, 1))), target)
 
 

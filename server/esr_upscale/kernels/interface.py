@@ -27,15 +27,27 @@ def own_memory(_shape: tuple[int, int], _dtype: np.dtype[Any]) -> None:
     """The Memory that gives none."""
 
 
+FRAMES_AT_ONCE = 2
+"""How many frames are best worked on at the same time, where there are so many: each has its share of the threads then,
+which need not meet so often, and what comes before and after the one's kernels lies beside those of the other.
+"""
+
+
+def share_of(threads: int, among: int) -> int:
+    """Threads of one of `among` that share so many; 1 at least."""
+    return -(-threads // among)
+
+
 class PlaneKernel(Protocol):
     """Upscales one plane by a fixed scale, at a fixed pixel depth. Safe to call from several threads at once."""
 
     engine: str
     """What runs it, as `esr_model_info` and `ListModels` say: `torch-cpu`, `torch-cuda`, `fused`."""
 
-    def __call__(self, plane: NDArray[Any], memory: Memory = own_memory) -> NDArray[Any]:
+    def __call__(self, plane: NDArray[Any], memory: Memory = own_memory, among: int = 1) -> NDArray[Any]:
         """Upscale `plane` (H, W), code values in 0 … 2ⁿ−1, to a (s·H, s·W) plane of the same dtype.
 
-        The new plane's rows may be padded. It lies in what `memory` gives, if the kernel asks and is given any.
+        The new plane's rows may be padded. It lies in what `memory` gives, if the kernel asks and is given any. It is
+        one of `among` that are worked on at the same time, and takes so much less of the kernel's threads.
         """
         ...

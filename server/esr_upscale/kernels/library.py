@@ -126,12 +126,13 @@ def _described(model: str, weights: Weights, pipeline: Pipeline) -> tuple[Compil
 
 def _compile(pipeline: Pipeline, path: Path, kind: Target) -> None:
     targets = [hl.Target(f"{variant}-no_runtime") for variant in kind.variants]
-    # The pipeline has one input; its function has the name of the file.
+    # The function has the name of the file.
+    inputs = [pipeline.luma, pipeline.tasks]
     if len(targets) == 1:
-        pipeline.out.compile_to_object(f"{path}.o", [pipeline.luma], path.name, targets[0])
+        pipeline.out.compile_to_object(f"{path}.o", inputs, path.name, targets[0])
         return
     suffixes = [f"_{i}" for i in range(len(targets))]
-    hl.Pipeline(pipeline.out).compile_to_multitarget_object_files(str(path), [pipeline.luma], targets, suffixes)
+    hl.Pipeline(pipeline.out).compile_to_multitarget_object_files(str(path), inputs, targets, suffixes)
 
 
 def _link(compiler: str, objects: list[Path], library: Path) -> None:

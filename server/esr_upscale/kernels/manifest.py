@@ -13,9 +13,11 @@ from esr_upscale.filters import Siting
 from esr_upscale.kernels.interface import Weights
 from esr_upscale.kernels.layout import Layout
 
-ABI = 2
-"""How functions are called: two buffers of Halide 21, luma (H, W) and result (H, s, padded s·W). Another number,
-another way."""
+ABI = 3
+"""How functions are called: a buffer of Halide 21, luma (H, W); an int32, how many tasks it is cut into at most; and a
+buffer for the result, (H, s, padded s·W). Another number, another way."""
+EACH_STRIP = 1 << 20
+"""More tasks than a plane has strips: each strip is one."""
 MANIFEST, LIBRARY = "kernels.json", "libesr_kernels.so"
 
 

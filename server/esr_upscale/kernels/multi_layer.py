@@ -284,7 +284,7 @@ def _build(spec: ModelSpec, weights: Weights, job: Job) -> Pipeline:
     made = [phases_of(end.responses(P), choose, job.format) for end in ends]
     out = gather([(func, kind.places) for kind, func in zip(kinds, made, strict=True)], spec.scale, job.name)
 
-    loops = schedule_output(out, spec.scale, TUNING, job.tasks)
+    loops = schedule_output(out, spec.scale, TUNING)
     for kind, func, end in zip(kinds, made, ends, strict=True):
         group = phase_group(rows, len(kind.places), job.vectors)
         run = min(run_of(group * rows), TUNING.segment_px // job.vectors.lanes)
@@ -294,7 +294,7 @@ def _build(spec: ModelSpec, weights: Weights, job: Job) -> Pipeline:
     _keep_lines(source, loops, _rows_for(ending.layers(spec)[0], spec.scale))
     source.vectorize(X, job.vectors.lanes)
     used = [buffer for part in (*(layer.convolution for layer in layers), *ends) for buffer in part.constants]
-    return finish(luma, out, spec.scale, TUNING, job, *used)
+    return finish(luma, loops, spec.scale, TUNING, job, *used)
 
 
 DESIGNS = tuple(Design(family, _build) for family in ENDINGS)

@@ -68,8 +68,6 @@ class Job:
 
     format: Format
     vectors: Vectors
-    tasks: int = 0
-    """How many tasks a plane is cut into at most; 0 is one for each strip."""
     name: str = "out"
     """The function's name, where it is compiled into a library."""
 
@@ -91,6 +89,7 @@ class Loops:
     """Where stages may be computed: inside a strip, a tile, a row, or a segment of the output."""
 
     out: hl.Func
+    tasks: hl.Param
     strip: hl.Var
     tile: hl.Var
     row: hl.Var
@@ -102,6 +101,8 @@ class Pipeline:
     """A scheduled pipeline: `luma` in, `out` out, which is laid out as `layout` says."""
 
     luma: hl.ImageParam
+    tasks: hl.Param
+    """How many tasks a plane is cut into at most, 1 or more; whole strips all."""
     out: hl.Func
     layout: Layout
     constants: tuple[hl.Buffer, ...]
@@ -150,17 +151,18 @@ def _table(values: Sequence[int], index: hl.Expr) -> hl.Expr:
     return index if list(values) == list(range(len(values))) else hl.mux(index, list(values))
 
 
-def finish(luma: hl.ImageParam, out: hl.Func, scale: int, tuning: Tuning, job: Job, *used: hl.Buffer) -> Pipeline:
+def finish(luma: hl.ImageParam, loops: Loops, scale: int, tuning: Tuning, job: Job, *used: hl.Buffer) -> Pipeline:
     """The pipeline of scheduled stages."""
-    return Pipeline(luma, out, Layout(scale, job.format.depth, tuning.segment_px, tuning.tile_segments), used)
+    layout = Layout(scale, job.format.depth, tuning.segment_px, tuning.tile_segments)
+    return Pipeline(luma, loops.tasks, loops.out, layout, used)
 
 
 STRIPS = 4
 """A plane has a multiple of so many strips, where it is high enough, so that 2 or 4 threads have as much to do each."""
 
 
-def schedule_output(out: hl.Func, scale: int, tuning: Tuning, tasks: int) -> Loops:
-    """Lay out the loops over the upscaled plane, in at most `tasks` tasks; 0 is one for each strip."""
+def schedule_output(out: hl.Func, scale: int, tuning: Tuning) -> Loops:
+    """Lay out the loops over the upscaled plane."""
     strip, tile, row, segment, xi, pixel, dx = (
         hl.Var(name) for name in ("strip", "tile", "row", "segment", "xi", "pixel", "dx")
     )
@@ -174,7 +176,8 @@ def schedule_output(out: hl.Func, scale: int, tuning: Tuning, tasks: int) -> Loo
     strips = STRIPS * _ceil(height, STRIPS * tuning.strip_rows)
     # The last strip is moved up to end with the plane, which makes some rows twice. A guard instead would hide from
     # Halide that each row follows the one before, and layers would make all rows that the next one looks at anew.
-    out.split(Y, strip, row, _ceil(height, strips), hl.TailStrategy.ShiftInwards)
+    rows = _ceil(height, strips)
+    out.split(Y, strip, row, rows, hl.TailStrategy.ShiftInwards)
     out.split(X, segment, xi, samples, hl.TailStrategy.RoundUp).split(xi, pixel, dx, scale)
     order = [dx, pixel, DY, segment, row, strip]
     if tuning.tile_segments:
@@ -184,12 +187,12 @@ def schedule_output(out: hl.Func, scale: int, tuning: Tuning, tasks: int) -> Loo
         order.insert(5, tile)
     out.reorder(*order).unroll(dx).unroll(DY).vectorize(pixel)
     out.never_partition([row, strip, segment])
-    if tasks != 1:
-        out.parallel(strip, _ceil(strips, tasks) if tasks else 1)
-    return Loops(out, strip, tile if tuning.tile_segments else strip, row, segment)
+    tasks = hl.Param(hl.Int(32), "tasks")
+    out.parallel(strip, _ceil(_ceil(height, rows), tasks))
+    return Loops(out, tasks, strip, tile if tuning.tile_segments else strip, row, segment)
 
 
-def _ceil(a: hl.Expr, b: hl.Expr | int) -> hl.Expr:
+def _ceil(a: hl.Expr, b: hl.Expr | hl.Param | int) -> hl.Expr:
     return (a + b - 1) // b
 
 
