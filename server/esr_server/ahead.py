@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import traceback
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, Generic, TypeVar
@@ -17,25 +18,30 @@ class Ahead(Generic[_T]):
     """Keeps a lane busy: at most `most` pieces of work are handed out and their results not sent yet. For one event
     loop, and one task on it that hands out.
 
-    `ready` is called on the event loop with each piece's future, in their order.
+    `ready` is called on the event loop with each piece's future, in the order in which they were handed out, whichever
+    ends first.
     """
 
     def __init__(self, lane: Lane, most: int, ready: Callable[[Future[_T]], None]) -> None:
         self._lane = lane
         self._most = most
         self._ready = ready
-        self._working = self._unsent = 0
+        self._working: deque[Future[_T]] = deque()
+        self._unsent = 0
         self._moved = asyncio.Event()
         self._closed = False
 
-    async def submit(self, work: Callable[[], _T], due_s: float) -> None:
-        """Hand out one piece, as soon as there are not too many."""
+    async def room(self) -> None:
+        """Wait until there are not too many."""
         while self._unsent >= self._most:
             await self._wait()
-        self._working += 1
+
+    def submit(self, work: Callable[[], _T], due_s: float) -> None:
+        """Hand out one piece."""
         self._unsent += 1
-        loop = asyncio.get_running_loop()
-        self._lane.submit(work, due_s).add_done_callback(lambda future: self._ended(loop, future))
+        loop, future = asyncio.get_running_loop(), self._lane.submit(work, due_s)
+        self._working.append(future)
+        future.add_done_callback(lambda done: self._ended(loop, done))
 
     def sent(self) -> None:
         """A result is out of the way."""
@@ -50,21 +56,21 @@ class Ahead(Generic[_T]):
     def close(self) -> None:
         """Let no result come any more."""
         self._closed = True
+        while self._working:
+            if (future := self._working.popleft()).done():
+                _let_go(future)
 
     def _ended(self, loop: asyncio.AbstractEventLoop, future: Future[_T]) -> None:
         # On the worker's thread.
         if self._closed:
             _let_go(future)
         else:
-            loop.call_soon_threadsafe(self._take, future)
+            loop.call_soon_threadsafe(self._take)
 
-    def _take(self, future: Future[_T]) -> None:
-        self._working -= 1
-        self._moved.set()
-        if self._closed:
-            _let_go(future)
-        else:
-            self._ready(future)
+    def _take(self) -> None:
+        while self._working and self._working[0].done():
+            self._ready(self._working.popleft())
+            self._moved.set()
 
     async def _wait(self) -> None:
         self._moved.clear()
@@ -72,6 +78,14 @@ class Ahead(Generic[_T]):
 
 
 def _let_go(future: Future[Any]) -> None:
-    """Drop what the traceback of an error holds that nobody takes: a frame is large, and garbage may wait for long."""
-    if not future.cancelled() and (error := future.exception()) is not None:
+    if not future.cancelled():
+        clear(future.exception())
+
+
+def clear(error: BaseException | None) -> None:
+    """Drop what tracebacks hold of an error that nobody takes, and of those behind it: a frame is large, and garbage
+    may wait for long.
+    """
+    while error is not None:
         traceback.clear_frames(error.__traceback__)
+        error = error.__context__

@@ -32,9 +32,15 @@ class DeadlineExecutor:
         self._serial = itertools.count()
         self._changed = threading.Condition()
         self._closed = False
+        self._running = 0
         self._here = threading.local()
         for index in range(workers):
             threading.Thread(target=self._run, name=f"esr-worker-{index}", daemon=True).start()
+
+    @property
+    def jobs(self) -> int:
+        """Jobs that run or wait. Any thread may ask; a job counts itself."""
+        return self._running + len(self._jobs)
 
     def submit(self, work: Callable[[], _T], due_s: float) -> Future[_T]:
         """Queue `work`, due at `due_s` (`time.perf_counter` seconds, or infinity).
@@ -66,35 +72,38 @@ class DeadlineExecutor:
             if job.future.set_running_or_notify_cancel():
                 _settle(job.future, job.work)
             del job  # what it holds, a frame as a rule, is not kept until the next one comes
+            with self._changed:
+                self._running -= 1
 
     def _next(self) -> _Job | None:
         with self._changed:
             self._changed.wait_for(lambda: self._jobs or self._closed)
-            return heapq.heappop(self._jobs) if self._jobs else None
+            if not self._jobs:
+                return None
+            self._running += 1
+            return heapq.heappop(self._jobs)
 
 
 class Lane:
-    """The work of one stream: one piece after the other, each handed out by the thread that has ended the one before,
-    so that no stream waits for the event loop between two frames.
+    """The work of one stream: begun in order, `width` pieces at a time at most, each handed out by the thread that has
+    ended one before, so that no stream waits for the event loop between two frames.
 
-    It ends with a piece that raises, or when it is closed: what was to come after that is cancelled.
+    It ends with a piece that raises, or when it is closed: what has not begun then is cancelled.
     """
 
-    def __init__(self, executor: DeadlineExecutor) -> None:
+    def __init__(self, executor: DeadlineExecutor, width: int = 1) -> None:
         self._executor = executor
+        self._free = width
         self._waiting: deque[_Job] = deque()
-        self._busy = self._ended = False
+        self._ended = False
         self._lock = threading.Lock()
 
     def submit(self, work: Callable[[], _T], due_s: float) -> Future[_T]:
-        """As of DeadlineExecutor; `work` begins when all that was submitted before has ended."""
+        """As of DeadlineExecutor; `work` begins after all that was submitted before."""
         future: Future[_T] = Future()
         with self._lock:
             self._waiting.append(_Job(due_s, 0, future, work))
-            if self._busy:
-                return future
-            self._busy = True
-        self._begin_next()
+            self._begin_next()
         return future
 
     def close(self) -> None:
@@ -108,18 +117,19 @@ class Lane:
             self._waiting.popleft().future.cancel()
 
     def _begin_next(self) -> None:
-        with self._lock:
-            if self._ended:
-                self._cancel_waiting()
-            self._busy = bool(self._waiting)
-            job = self._waiting.popleft() if self._busy else None
-        if job is not None:
+        if self._ended:
+            self._cancel_waiting()
+        if self._free and self._waiting:
+            self._free -= 1
+            job = self._waiting.popleft()
             self._executor.submit(lambda: self._run(job), job.due_s)
 
     def _run(self, job: _Job) -> None:
-        if job.future.set_running_or_notify_cancel():
-            self._ended = not _settle(job.future, job.work) or self._ended
-        self._begin_next()
+        raised = job.future.set_running_or_notify_cancel() and not _settle(job.future, job.work)
+        with self._lock:
+            self._ended = self._ended or raised
+            self._free += 1
+            self._begin_next()
 
 
 def _settle(future: Future[Any], work: Callable[[], Any]) -> bool:

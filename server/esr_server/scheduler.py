@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import math
-import traceback
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Protocol, TypeVar
 
-from esr_server.ahead import Ahead
+from esr_server.ahead import Ahead, clear
 from esr_server.config import SchedulerSettings
 from esr_server.delivery import Delivery, Dropped, DropReason, Gate, Policy, gate
 from esr_server.errors import BusyError, DrainingError, StageDiedError
@@ -24,6 +23,7 @@ from esr_server.executor import DeadlineExecutor, Lane
 from esr_server.queues import BoundedQueue
 from esr_server.session import Account, Arrival, Result
 from esr_upscale.frame import Frame
+from esr_upscale.kernels import FRAMES_AT_ONCE
 
 _T = TypeVar("_T")
 
@@ -38,6 +38,14 @@ class Stages(Protocol):
 
     def push(self, arrival: Arrival, gate: Gate) -> Iterator[Result]:
         """Take one item in; give what has become ready. `gate` says of a frame whether it is to be dropped."""
+        ...
+
+    def begin(self, arrival: Arrival, gate: Gate) -> Callable[[], Result]:
+        """Where `answers_each`: take one item in; give the work that makes its result, for any thread."""
+        ...
+
+    def settle(self, result: Result) -> None:
+        """Take what came of `begin`, in order."""
         ...
 
     def flush(self, gate: Gate) -> Iterator[Result]:
@@ -75,6 +83,11 @@ class Scheduler:
         """Whether new streams are refused for good."""
         return self._draining
 
+    @property
+    def at_once(self) -> int:
+        """How many frames are worked on at the same time now; any thread may ask."""
+        return min(self._executor.jobs, FRAMES_AT_ONCE)
+
     @contextmanager
     def admit(self) -> Iterator[None]:
         """Hold a place for one stream.
@@ -109,7 +122,7 @@ class Scheduler:
 
         With `evicts` frames may be dropped while they wait: they are raw, and no stage needs them for their neighbours.
         """
-        stream = Stream(session, Lane(self._executor), Queues(self._settings, delivery, evicts=evicts))
+        stream = Stream(session, Lane(self._executor, FRAMES_AT_ONCE), Queues(self._settings, delivery, evicts=evicts))
         self._streams.add(stream)
         try:
             yield stream
@@ -151,7 +164,7 @@ class _Order:
 
 
 _END = None  # what a queue gives after its last item
-_AHEAD = 3  # frames of a stream: one that is worked on, one that waits for that, and one that is on its way out
+_AHEAD = FRAMES_AT_ONCE + 2  # frames of a stream: worked on, waiting for that, and on its way out
 
 
 class Queues:
@@ -251,7 +264,7 @@ class Stream:
         self._tasks, self._ahead = [], None
         left = [*self._queues.inbox.clear(), *self._queues.outbox.clear()]
         for error in [*errors, *(item.error for item in left if isinstance(item, _Failure))]:
-            traceback.clear_frames(error.__traceback__)
+            clear(error)
 
     async def _feed(self, read: Callable[[], Coroutine[None, None, None]]) -> None:
         try:
@@ -264,9 +277,7 @@ class Stream:
     async def _work(self) -> None:
         """Drive the session; whatever happens in it, the writer is told and never left waiting."""
         with self._telling():
-            while (item := await self._queues.inbox.get()) is not _END:
-                await self._take(item)
-            await self._all_ended()
+            await self._take_all()
             await self._drive(self._session.flush(self._queues.gate), math.inf)
             self._queues.outbox.append(_END)
 
@@ -283,6 +294,15 @@ class Stream:
             # SystemExit and its like would take the whole event loop along, and every other stream with it.
             self._queues.outbox.append(_Failure(StageDiedError(error)))
 
+    async def _take_all(self) -> None:
+        try:
+            while (item := await self._queues.inbox.get()) is not _END:
+                await self._take(item)
+        except Exception:
+            await self._all_ended()  # an error has its place behind the results of what came before
+            raise
+        await self._all_ended()
+
     async def _take(self, item: Arrival | _Order | _Failure) -> None:
         if isinstance(item, Arrival) and not isinstance(item.item, Dropped):
             await self._push(item)
@@ -297,21 +317,24 @@ class Stream:
             await self._queues.outbox.put_marker(result)
 
     async def _push(self, arrival: Arrival) -> None:
-        results = self._session.push(arrival, self._queues.gate)
-        if not self._session.answers_each:
-            await self._drive(results, arrival.due_s)
-            return
-        if self._ahead is not None:
-            await self._ahead.submit(lambda: next(results), arrival.due_s)
+        session, gate = self._session, self._queues.gate
+        if not session.answers_each:
+            await self._drive(session.push(arrival, gate), arrival.due_s)
+        elif self._ahead is not None:
+            await self._ahead.room()
+            self._ahead.submit(session.begin(arrival, gate), arrival.due_s)
         else:
-            future = self._lane.submit(lambda: next(results), arrival.due_s)
-            await self._hand_on(await asyncio.wrap_future(future))
+            result = await asyncio.wrap_future(self._lane.submit(session.begin(arrival, gate), arrival.due_s))
+            session.settle(result)
+            await self._hand_on(result)
 
     def _ready(self, future: Future[Result]) -> None:
         """Take the result of a frame whose work was handed out ahead; cancelled is what would come behind an error."""
         if not future.cancelled():
             with self._telling():
-                self._queues.outbox.append(future.result())
+                result = future.result()
+                self._session.settle(result)
+                self._queues.outbox.append(result)
 
     async def _all_ended(self) -> None:
         if self._ahead is not None:

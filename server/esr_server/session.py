@@ -1,6 +1,7 @@
 """One stream: decode → deinterlace → upscale or drop → encode, in order, every frame accounted for.
 
-A session is a fold over stages. It does no I/O, starts no thread, and is driven by one thread at a time.
+A session is a fold over stages. It does no I/O, starts no thread, and is driven by one thread at a time, but for the
+frames of a stream without codecs: those may be upscaled side by side.
 """
 
 from __future__ import annotations
@@ -119,17 +120,23 @@ class Account:
 
 @dataclass(slots=True)
 class _Ticket:
-    """What is remembered of a frame while a stage holds it."""
+    """What is remembered of a frame while a stage before its upscaling holds it."""
 
     sequence: int
     arrived_s: float
     stages: StageTimes
     due_s: float
-    model: str = ""
+
+
+def _alone() -> int:
+    return 1
 
 
 class Session:
-    """The state of one stream. `push` and `flush` give results lazily: each is ready before the next is begun."""
+    """The state of one stream. `push` and `flush` give results lazily: each is ready before the next is begun. Where
+    each item gives one result, `begin` and `settle` do the same in two halves, with work between them that several
+    threads may share.
+    """
 
     def __init__(
         self,
@@ -137,9 +144,11 @@ class Session:
         model: Callable[[], Model],
         limits: Limits,
         output: Callable[[], Output] = Output,
+        among: Callable[[], int] = _alone,
     ) -> None:
         """Open the stages. `model` is asked before each frame; all that it gives have one scale. `output` says of
-        each raw frame that goes out where it may lie.
+        each raw frame that goes out where it may lie, `among` how many frames share the processor with it, itself
+        included. These three are asked on the thread that upscales the frame.
 
         Raises:
             CodecOptionError: a codec, an option or a deinterlacer is not on the allow-list.
@@ -149,6 +158,7 @@ class Session:
         self._ran = ""
         self._limits = limits
         self._output = Output if config.encoder else output
+        self._among = among
         self._decoder = Decoder(config.decoder) if config.decoder else None
         self._deinterlaces = bool(config.deinterlace)
         self.answers_each = config.decoder is None and config.encoder is None and not config.deinterlace
@@ -157,7 +167,7 @@ class Session:
         self._encoder = Encoder(config.encoder) if config.encoder else None
         self._arrivals: dict[int | None, Arrival] = {}
         self._waiting: deque[_Ticket] = deque()
-        self._encoding: dict[int, _Ticket] = {}
+        self._encoding: dict[int, Result] = {}
         self._encoder_frames = 0
         self._encode_s = 0.0
 
@@ -175,6 +185,27 @@ class Session:
         for frame, ticket in self._frames(arrival, queued_s):
             self._waiting.append(ticket)
             yield from self._upscaled(self._deinterlacer.push(frame), gate)
+
+    def begin(self, arrival: Arrival, gate: Gate) -> Callable[[], Result]:
+        """Take one item of a stream that `answers_each`; give the work that makes its result, for any thread, also
+        beside that of other items. `settle` takes the results, in order.
+
+        Raises:
+            ProtocolError, FrameError: as `push`. The work raises what the upscaling raises.
+        """
+        ((given, ticket),) = self._frames(arrival, 0.0)
+        (frame,) = self._deinterlacer.push(given)  # lets progressive frames pass
+
+        def work() -> Result:
+            ticket.stages = StageTimes(queue=time.perf_counter() - ticket.arrived_s)
+            return self._made(frame, ticket, gate)
+
+        return work
+
+    def settle(self, result: Result) -> None:
+        """Count what came of `begin`."""
+        self._note(result)
+        self._count(result)
 
     def flush(self, gate: Gate) -> Iterator[Result]:
         """End of the stream: give everything that stages still hold.
@@ -219,7 +250,9 @@ class Session:
         """Count a frame that was dropped while it waited for its turn."""
         self._check_number(arrival, self.account.frames_in)
         self.account.frames_in += 1
-        return self._dropped(dropped, _Ticket(arrival.sequence, arrival.at_s, StageTimes(), arrival.due_s))
+        result = Result(dropped, arrival.sequence, arrival.at_s, StageTimes(), arrival.due_s)
+        self._count(result)
+        return result
 
     @staticmethod
     def _check_number(arrival: Arrival, expected: int) -> None:
@@ -250,59 +283,70 @@ class Session:
         started = time.perf_counter()
         for frame in frames:
             ticket = self._waiting.popleft()
-            decode_s = ticket.stages.decode + (time.perf_counter() - started if self._deinterlaces else 0.0)
-            model = self._model()
-            self._limits.check(frame.width, frame.height, model.upscaler.scale)
-            reason = gate(ticket.arrived_s, model.cost.of(frame.width * frame.height))
-            if reason is not None:
-                yield self._dropped(Dropped(frame.pts, reason), ticket)
-            else:
-                self._note(model.name, ticket)
-                upscaled, placement, done = self._upscale(model, frame)
-                ticket.stages = replace(ticket.stages, decode=decode_s, luma=done.luma_s, chroma=done.chroma_s)
-                yield from self._delivered(upscaled, ticket, placement)
+            if self._deinterlaces:
+                decode_s = ticket.stages.decode + time.perf_counter() - started
+                ticket.stages = replace(ticket.stages, decode=decode_s)
+            result = self._made(frame, ticket, gate)
+            self._note(result)
+            yield from self._delivered(result)
             started = time.perf_counter()
 
-    def _upscale(self, model: Model, frame: Frame) -> tuple[Frame, Placement | None, Upscaled]:
+    def _made(self, frame: Frame, ticket: _Ticket, gate: Gate) -> Result:
+        """Upscale a frame, or drop it. Nothing of the stream's state changes here."""
+        model, among = self._model(), self._among()
+        self._limits.check(frame.width, frame.height, model.upscaler.scale)
+        reason = gate(ticket.arrived_s, among * model.cost.of(frame.width * frame.height))
+        if reason is not None:
+            dropped = Dropped(frame.pts, reason)
+            return Result(dropped, ticket.sequence, ticket.arrived_s, ticket.stages, ticket.due_s)
+        upscaled, placement, done = self._upscale(model, frame, among)
+        stages = replace(ticket.stages, luma=done.luma_s, chroma=done.chroma_s)
+        return Result(upscaled, ticket.sequence, ticket.arrived_s, stages, ticket.due_s, model.name, placement)
+
+    def _upscale(self, model: Model, frame: Frame, among: int) -> tuple[Frame, Placement | None, Upscaled]:
         output = self._output()
         try:
-            done = model.upscaler(frame, output.take)
+            done = model.upscaler(frame, output.take, among)
         except BaseException:
             output.drop()
             raise
         return *output.finish(done.frame), done
 
-    def _note(self, model: str, ticket: _Ticket) -> None:
-        """Write down which model a frame is upscaled by."""
-        self.account.model_switches += self._ran not in ("", model)
-        self._ran = ticket.model = model
+    def _note(self, result: Result) -> None:
+        """Write down by which model a frame was upscaled, if it was."""
+        if result.model:
+            self.account.model_switches += self._ran not in ("", result.model)
+            self._ran = result.model
 
-    def _delivered(self, frame: Frame, ticket: _Ticket, placement: Placement | None) -> Iterator[Result]:
-        if self._encoder is None:
-            yield self._result(frame, ticket, placement)
+    def _delivered(self, result: Result) -> Iterator[Result]:
+        if self._encoder is None or isinstance(result.item, Dropped):
+            self._count(result)
+            yield result
             return
-        self._encoding[self._encoder_frames] = ticket
+        assert isinstance(result.item, Frame)
+        encoder, frame = self._encoder, result.item
+        # Without the picture: an encoder may hold many back.
+        self._encoding[self._encoder_frames] = replace(result, item=Packet(b""))
         self._encoder_frames += 1
-        encoder = self._encoder
         yield from self._encoded(lambda: encoder.push(frame))
 
     def _encoded(self, encode: Callable[[], list[EncodedFrame]]) -> Iterator[Result]:
-        """Give each packet the ticket of its frame. Time of calls that gave no packet goes to the next ones."""
+        """Give each packet what is known of its frame. Time of calls that gave no packet goes to the next ones."""
         started = time.perf_counter()
         done = encode()
         self._encode_s += time.perf_counter() - started
         for encoded in done:
-            ticket = self._encoding.pop(encoded.index)
-            ticket.stages = replace(ticket.stages, encode=self._encode_s / len(done))
+            of = self._encoding.pop(encoded.index)
+            result = replace(of, item=encoded.packet, stages=replace(of.stages, encode=self._encode_s / len(done)))
             self.account.packets_out += 1
-            yield self._result(encoded.packet, ticket)
+            self._count(result)
+            yield result
         self._encode_s = 0.0 if done else self._encode_s
 
-    def _result(self, item: Frame | Packet, ticket: _Ticket, placement: Placement | None = None) -> Result:
-        self.account.frames_out += 1
-        self.account.stages += ticket.stages
-        return Result(item, ticket.sequence, ticket.arrived_s, ticket.stages, ticket.due_s, ticket.model, placement)
-
-    def _dropped(self, dropped: Dropped, ticket: _Ticket) -> Result:
-        self.account.frames_dropped += 1
-        return Result(dropped, ticket.sequence, ticket.arrived_s, ticket.stages, ticket.due_s)
+    def _count(self, result: Result) -> None:
+        """Enter a result into the account."""
+        if isinstance(result.item, Dropped):
+            self.account.frames_dropped += 1
+        else:
+            self.account.frames_out += 1
+            self.account.stages += result.stages

@@ -28,7 +28,8 @@ async def test_results_come_in_order_and_no_more_is_handed_out_than_was_sent(exe
 
     async def hand_out() -> None:
         for number in range(20):
-            await ahead.submit(lambda number=number: number, 0.0)  # type: ignore[misc]
+            await ahead.room()
+            ahead.submit(lambda number=number: number, 0.0)  # type: ignore[misc]
 
     task = asyncio.create_task(hand_out())
     await asyncio.sleep(0.05)
@@ -42,13 +43,36 @@ async def test_results_come_in_order_and_no_more_is_handed_out_than_was_sent(exe
     assert got == list(range(20))
 
 
+async def test_what_ends_first_waits_for_what_was_handed_out_before(executor: DeadlineExecutor) -> None:
+    got: list[int] = []
+    held, second = threading.Event(), threading.Event()
+    ahead: Ahead[int] = Ahead(Lane(executor, 2), 4, lambda future: got.append(future.result()))
+
+    def first() -> int:
+        assert held.wait(10)
+        return 1
+
+    def then() -> int:
+        second.set()
+        return 2
+
+    ahead.submit(first, 0.0)
+    ahead.submit(then, 0.0)
+    assert await asyncio.to_thread(second.wait, 10)
+    await asyncio.sleep(0.05)
+    assert got == []
+    held.set()
+    await asyncio.wait_for(ahead.idle(), 10)
+    assert got == [1, 2]
+
+
 async def test_behind_an_error_all_is_cancelled(executor: DeadlineExecutor) -> None:
     got: list[Future[int]] = []
     held = threading.Event()
     ahead: Ahead[int] = Ahead(Lane(executor), 3, got.append)
-    await ahead.submit(lambda: held.wait(10) and 1 // 0, 0.0)
+    ahead.submit(lambda: held.wait(10) and 1 // 0, 0.0)
     for _ in range(2):
-        await ahead.submit(lambda: 1, 0.0)
+        ahead.submit(lambda: 1, 0.0)
     held.set()
     await asyncio.wait_for(ahead.idle(), 10)
     assert isinstance(got[0].exception(), ZeroDivisionError)
@@ -72,7 +96,7 @@ async def test_after_the_end_nothing_comes_and_nothing_is_held(executor: Deadlin
         raise ValueError(f"with {thing} in its hands")
 
     ahead: Ahead[int] = Ahead(Lane(executor), 3, got.append)
-    await ahead.submit(fail, 0.0)
+    ahead.submit(fail, 0.0)
     assert await asyncio.to_thread(begun.wait, 10)
     gc.disable()
     try:

@@ -213,10 +213,10 @@ class DyingUpscaler:
         self.scale = real.scale
         self._real, self._dies_at_pts, self._error = real, dies_at_pts, error
 
-    def __call__(self, frame: Frame, memory: Memory = own_memory) -> Upscaled:
+    def __call__(self, frame: Frame, memory: Memory = own_memory, among: int = 1) -> Upscaled:
         if frame.pts == self._dies_at_pts:
             raise self._error
-        return self._real(frame, memory)
+        return self._real(frame, memory, among)
 
 
 @pytest.mark.parametrize("error", [RuntimeError("secret"), SystemExit(1)], ids=repr)
@@ -232,7 +232,7 @@ async def test_a_stage_that_dies_never_leaves_its_caller_waiting(error: BaseExce
     assert bad.code is grpc.StatusCode.INTERNAL
     assert "secret" not in bad.details
     assert [frame.pts for frame in bad.frames] == [1, 3, 5]
-    assert lost == 1
+    assert lost in (1, 2, 3, 4)  # the one that died, and those that were handed out beside it
     _assert_whole(neighbour)
 
 

@@ -92,6 +92,34 @@ def test_a_lane_does_one_thing_after_the_other_in_its_order() -> None:
     executor.close()
 
 
+def test_a_lane_of_two_begins_in_order_and_has_two_at_work() -> None:
+    executor = DeadlineExecutor(4)
+    lane, begun = Lane(executor, 2), list[int]()
+    held = [threading.Event() for _ in range(4)]
+    started = threading.Semaphore(0)
+
+    def work(number: int) -> int:
+        begun.append(number)
+        started.release()
+        held[number].wait(10)
+        return number
+
+    assert executor.jobs == 0
+    futures = [lane.submit(lambda n=n: work(n), -n) for n in range(4)]  # type: ignore[misc]
+    for _ in range(2):
+        assert started.acquire(timeout=10)
+    assert (sorted(begun), executor.jobs) == ([0, 1], 2)
+    held[1].set()
+    assert futures[1].result(10) == 1
+    assert started.acquire(timeout=10)
+    assert begun[2] == 2
+    assert not futures[0].done()
+    for event in held:
+        event.set()
+    assert [future.result(10) for future in futures] == [0, 1, 2, 3]
+    executor.close()
+
+
 def test_a_lane_ends_with_what_raises(busy: tuple[DeadlineExecutor, threading.Event]) -> None:
     executor, release = busy
     lane, ran = Lane(executor), list[str]()

@@ -11,7 +11,7 @@ import pytest
 
 from esr_server.config import SchedulerSettings
 from esr_server.delivery import Gate
-from esr_server.errors import BusyError, DrainingError, StageDiedError
+from esr_server.errors import BusyError, DrainingError, ProtocolError, StageDiedError
 from esr_server.scheduler import Scheduler, Stream
 from esr_server.session import Account, Arrival, Result, StageTimes
 from esr_upscale.packet import Packet
@@ -30,6 +30,12 @@ class Echo:
     def push(self, arrival: Arrival, gate: Gate) -> Iterator[Result]:
         yield Result(arrival.item, arrival.sequence, 0.0, StageTimes())
 
+    def begin(self, arrival: Arrival, gate: Gate) -> Callable[[], Result]:
+        return lambda: next(self.push(arrival, gate))
+
+    def settle(self, result: Result) -> None:
+        """Nothing to count."""
+
     def flush(self, gate: Gate) -> Iterator[Result]:
         yield Result(Packet(b"last"), -1, 0.0, StageTimes())
 
@@ -44,6 +50,29 @@ class Broken(Echo):
         yield from super().push(arrival, gate)
         if arrival.sequence == 2:
             raise self._error
+
+
+class Pairs(Echo):
+    """Answers each item at once: its work ends only when that of a neighbour has begun."""
+
+    answers_each = True
+
+    def __init__(self) -> None:
+        self.settled: list[int] = []
+        self._meeting = threading.Barrier(2)
+
+    def begin(self, arrival: Arrival, gate: Gate) -> Callable[[], Result]:
+        if arrival.sequence == 6:
+            raise ProtocolError("six is not a number")
+
+        def work() -> Result:
+            self._meeting.wait(10)
+            return Result(arrival.item, arrival.sequence, 0.0, StageTimes())
+
+        return work
+
+    def settle(self, result: Result) -> None:
+        self.settled.append(result.sequence)
 
 
 @contextmanager
@@ -89,6 +118,18 @@ async def test_a_stage_that_dies_ends_the_stream_behind_its_good_results(
             await asyncio.wait_for(_collect(stream, got), 5)
         await stream.close()
     assert got == [0, 1, 2]
+
+
+async def test_frames_that_stand_alone_are_worked_on_two_at_a_time_and_answered_in_order() -> None:
+    got: list[int] = []
+    session = Pairs()
+    with _scheduler(workers=2) as scheduler, scheduler.stream(session) as stream:
+        assert scheduler.at_once == 0
+        stream.start(lambda: _feed(stream, 20))
+        with pytest.raises(ProtocolError):
+            await asyncio.wait_for(_collect(stream, got), 10)
+        await stream.close()
+    assert got == session.settled == [0, 1, 2, 3, 4, 5]
 
 
 async def test_a_reader_that_fails_ends_the_stream_behind_what_it_read() -> None:

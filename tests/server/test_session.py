@@ -12,7 +12,7 @@ import pytest
 
 from esr_server.config import Limits
 from esr_server.costs import Cost
-from esr_server.delivery import open_gate
+from esr_server.delivery import DropReason, open_gate
 from esr_server.errors import AccountError, ProtocolError
 from esr_server.session import Arrival, Result, Session, SessionConfig, StageTimes
 from esr_upscale.engine import EngineSettings, LoadedModel
@@ -68,6 +68,38 @@ def test_raw_frames_pass_two_stages(model: OneModel) -> None:
     assert all(r.stages.luma > 0 and r.stages.chroma > 0 and r.stages.queue > 0 for r in results)
     assert all(r.stages.decode == 0 and r.stages.encode == 0 for r in results)
     assert (session.account.frames_in, session.account.frames_out) == (3, 3)
+
+
+def test_frames_side_by_side_make_the_same_account(model: OneModel) -> None:
+    session = Session(SessionConfig(), model, Limits())
+    works = [session.begin(Arrival(_frame(i), i, time.perf_counter()), open_gate) for i in range(3)]
+    results = [work() for work in reversed(works)][::-1]
+    assert (session.account.frames_in, session.account.frames_out) == (3, 0)
+    for result in results:
+        session.settle(result)
+    assert [r.sequence for r in results] == [0, 1, 2]
+    assert session.account.frames_out == 3
+    assert session.account.stages == sum((r.stages for r in results), StageTimes())
+    assert list(session.flush(open_gate)) == []
+    with pytest.raises(ProtocolError, match="3 was next, not 7"):
+        session.begin(Arrival(_frame(7), 7, 0.0), open_gate)
+
+
+def test_a_frame_that_shares_the_processor_is_expected_to_take_longer(model: OneModel) -> None:
+    asked: list[float] = []
+
+    def gate(_arrived_s: float, cost_s: float) -> DropReason:
+        asked.append(cost_s)
+        return DropReason.LATE
+
+    sharers = iter([1, 2])
+    session = Session(SessionConfig(), model, Limits(), among=lambda: next(sharers))
+    works = [session.begin(Arrival(_frame(i), i, 0.0), gate) for i in range(2)]
+    results = [work() for work in works]
+    assert asked == [model.cost.of(64 * 48), 2 * model.cost.of(64 * 48)]
+    for result in results:
+        session.settle(result)
+    assert session.account.frames_dropped == 2
 
 
 def test_the_sum_of_stages_is_that_of_the_frames(model: OneModel) -> None:

@@ -61,7 +61,13 @@ class UpscaleCall:
         terms = agree(config, models, house.settings.limits)
         with share_of(house.capacity, terms) as share, await self._memory(config) as memory:
             session = await house.scheduler.run(
-                lambda: Session(terms.session, lambda: share.rung, house.settings.limits, memory.output)
+                lambda: Session(
+                    terms.session,
+                    lambda: share.rung,
+                    house.settings.limits,
+                    memory.output,
+                    lambda: house.scheduler.at_once,
+                )
             )
             await self._context.write(pb.UpscaleResponse(negotiated=terms.echo(share, memory)))
             with house.metrics.paced(terms.fps) as paced:
