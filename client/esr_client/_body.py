@@ -119,7 +119,7 @@ class Body(Generic[ItemT]):
     @property
     def has_room(self) -> bool:
         """Whether one more item may be sent before an answer has been taken."""
-        return not self._waits or self._sent - self._answered < self._window
+        return self._memory.open_to_frames and not (self._waits and self._sent - self._answered >= self._window)
 
     @property
     def _answered(self) -> int:

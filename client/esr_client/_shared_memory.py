@@ -75,6 +75,8 @@ class InlineMemory:
     def __init__(self, refusal: str = "") -> None:
         self.refusal = refusal
         """Why there is none, where it is not the server that says so."""
+        self.open_to_frames = True
+        """Whether it is known where frames go. Before the server's echo has come, they could only go inline."""
 
     def settle(self, accepted: bool) -> None:
         """The server's echo has come: it shares the memory, or it does not.
@@ -127,6 +129,7 @@ class SharedMemory(InlineMemory):
             raise
         self._layout = layout
         self._accepted = False
+        self.open_to_frames = not layout.input_slots
         self._idle_inputs = list(range(layout.input_slots))
         self._inputs: dict[int, int] = {}
         self._held: set[int] = set()
@@ -135,7 +138,7 @@ class SharedMemory(InlineMemory):
 
     def settle(self, accepted: bool) -> None:
         """As InlineMemory."""
-        self._accepted = accepted
+        self._accepted, self.open_to_frames = accepted, True
         self._file.close()
         if not accepted:
             self.close()

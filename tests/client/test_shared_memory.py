@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 import esr_client
 from esr_client import Frame, Options, _calls
 from esr_client._frame import PIXEL_FORMATS
-from esr_client._shared_memory import SharedMemory
+from esr_client._shared_memory import Placed, SharedMemory
 from esr_server.__main__ import Server
 from tests.client.pictures import array, eventually, frame
 from tests.client.scripted import Script
@@ -77,20 +77,26 @@ def test_the_pixels_are_those_of_messages(server: Server, client: esr_client.Cli
     assert not any(_is_shared(plane) for f in inline for plane in f.planes)
 
 
-def test_input_goes_through_slots_too(client: esr_client.Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    placed = []
+@pytest.fixture
+def placed(monkeypatch: pytest.MonkeyPatch) -> list[Placed | None]:
+    """Where each frame that is sent was put; None where it goes inline."""
+    places: list[Placed | None] = []
     put = SharedMemory.put
 
-    def spied(self: SharedMemory, sequence: int, planes: Any) -> Any:
-        placed.append(put(self, sequence, planes))
-        return placed[-1]
+    def spied(self: SharedMemory, sequence: int, planes: Any) -> Placed | None:
+        places.append(put(self, sequence, planes))
+        return places[-1]
 
     monkeypatch.setattr(SharedMemory, "put", spied)
+    return places
+
+
+def test_input_goes_through_slots_too(client: esr_client.Client, placed: list[Placed | None]) -> None:
+    """From the first frame on: none is sent before the echo has come."""
     for _ in client.upscale([frame(i) for i in range(40)], model="bicubic_x2"):
         pass
-    # Those before the echo cannot; afterwards there is a slot for each frame of the window.
     assert len(placed) == 40
-    assert all(placed[4:])
+    assert all(placed)
 
 
 def test_frames_that_are_kept_never_change(client: esr_client.Client) -> None:
@@ -178,10 +184,7 @@ async def test_a_window_smaller_than_what_a_decoder_holds_back(server: Server, c
         assert [item.pts async for item in stream] == list(range(count))
 
 
-def test_frames_in_and_packets_out(client: esr_client.Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    placed = []
-    put = SharedMemory.put
-    monkeypatch.setattr(SharedMemory, "put", lambda *a: placed.append(put(*a)) or placed[-1])  # type: ignore[func-returns-value]
+def test_frames_in_and_packets_out(client: esr_client.Client, placed: list[Placed | None]) -> None:
     fmt = esr_client.VideoFormat(width=32, height=24, pixel_format="yuv420p")
     config = esr_client.StreamConfig(
         model="bicubic_x2",
@@ -204,7 +207,7 @@ def test_a_frame_larger_than_its_slot_goes_inline(server: Server, client: esr_cl
 
 
 @pytest.mark.parametrize("offers", [True, False])
-async def test_asyncio(offers: bool) -> None:
+async def test_asyncio(offers: bool, placed: list[Placed | None]) -> None:
     async with running() as server:
         async with esr_client.connect_async(target(server), options=Options(shared_memory=offers)) as client:
             stream = client.upscale([array(i) for i in range(50)], model="bicubic_x2")
@@ -213,6 +216,7 @@ async def test_asyncio(offers: bool) -> None:
         assert echo is not None
         assert echo.shared_memory is offers
         assert out == [(i, offers) for i in range(50)]
+        assert [place is not None for place in placed] == [True] * 50 * offers
     assert traces(os.getpid()) == 0
 
 

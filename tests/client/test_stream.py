@@ -275,6 +275,11 @@ def _twice(response: pb.UpscaleResponse) -> list[pb.UpscaleResponse]:
     return [response, response]
 
 
+def _statistics_for_the_echo(response: pb.UpscaleResponse) -> list[pb.UpscaleResponse]:
+    is_echo = response.WhichOneof("payload") == "negotiated"
+    return [pb.UpscaleResponse(statistics=pb.StreamStatistics()) if is_echo else response]
+
+
 def _nothing(response: pb.UpscaleResponse) -> list[pb.UpscaleResponse]:
     return [pb.UpscaleResponse()]
 
@@ -285,7 +290,7 @@ def _nothing(response: pb.UpscaleResponse) -> list[pb.UpscaleResponse]:
         (_lose("frame", 2), "frame 3 where frame 2 comes"),
         (_lose("frame", 4), "frames received: 4 by this client's count, 5"),
         (_lose("statistics", 0), "without its statistics"),
-        (_lose("negotiated", 0), "where its echo of the config comes"),
+        (_statistics_for_the_echo, "where its echo of the config comes"),
         (_change("statistics", "frames_in", 6), "frames sent: 5 by this client's count, 6"),
         (_change("statistics", "frames_failed", 1), "frames accounted for"),
         (_change("frame", "sequence", 0), "frame 0 where frame 1 comes"),
