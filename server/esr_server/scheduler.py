@@ -237,7 +237,10 @@ class Stream:
             if result is _END:
                 return
             if isinstance(result, _Failure):
-                raise result.error
+                try:
+                    raise result.error
+                finally:
+                    del result  # an error whose traceback holds the error is garbage, and so is what lies beside it
             if self._ahead is not None:
                 self._ahead.sent()
             yield result
@@ -256,8 +259,11 @@ class Stream:
         self._lane.close()
         for task in self._tasks:
             task.cancel()
-        ended = await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._let_go([error for error in ended if error is not None])
+        ended: list[BaseException | None] = []
+        try:
+            ended = await asyncio.gather(*self._tasks, return_exceptions=True)
+        finally:  # its user may be cancelled meanwhile
+            self._let_go([error for error in ended if error is not None])
 
     def _let_go(self, errors: list[BaseException]) -> None:
         """Drop what is left, and what tracebacks hold of it: frames are large, and garbage may wait for long."""
