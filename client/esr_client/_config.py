@@ -21,7 +21,7 @@ _ENVELOPE_BYTES = 64 * 1024  # tags, times, row padding of the widest frames
 class Options:
     """How a client talks to its server."""
 
-    window: int = 6
+    window: int = 8
     """Items that may be on their way to become frames at once: sent, and their answer not yet taken by the caller. Of
     packets there may be more, as many as the decoder has to see before it gives a picture. Where packets come back flow
     control is the bound, because an encoder may hold back any number of frames; and where frames may be dropped,

@@ -296,7 +296,7 @@ class TestServersThatBreakTheContract:
     @pytest.mark.parametrize(
         ("slot", "offset", "says"),
         [
-            (99, 0, "slot 99 of 8"),
+            (99, 0, "slot 99 of 12"),
             (0, 1 << 40, "does not fit its format"),
             (0, 16_000, "does not fit its format"),
             (0, 2**64 - 1, "does not fit its format"),
