@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Iterable, Mapping
 from types import TracebackType
 from typing import Any, Generic, Self, TypeAlias, TypeVar
@@ -154,7 +155,7 @@ class AsyncUpscaleStream(Generic[ItemT]):
         self._call: Call | None = None
         self._statuses: _Statuses | None = None
         self._switches = Switches()
-        self._ready: list[ItemT] = []
+        self._ready: deque[ItemT] = deque()
         self._ended = False
 
     @property
@@ -200,9 +201,11 @@ class AsyncUpscaleStream(Generic[ItemT]):
     async def __anext__(self) -> ItemT:
         while not self._ready and not self._ended:
             self._ready += await self._step()
-        if not self._ready:
+        if not self._ready or self._body is None or self._sender is None:
             raise StopAsyncIteration
-        return self._ready.pop()
+        self._body.took()
+        self._sender.answered()
+        return self._ready.popleft()
 
     async def _step(self) -> list[ItemT]:
         try:

@@ -112,14 +112,22 @@ class Body(Generic[ItemT]):
         self._memory = memory_for(config, options, self._window)
         self._said_in = config.input.format
         self._said_out = config.input.format
-        self._sent = self._received = 0
+        self._sent = self._received = self._taken = 0
 
     # -- towards the server
 
     @property
     def has_room(self) -> bool:
         """Whether one more item may be sent before an answer has been taken."""
-        return self._memory.open_to_frames and not (self._waits and self._sent - self._answered >= self._window)
+        return self._memory.open_to_frames and not (self._waits and self._under_way >= self._window)
+
+    @property
+    def _under_way(self) -> int:
+        return self._sent - self._taken - self._dropped.total
+
+    def took(self) -> None:
+        """The caller has taken one item of those that `pull` gave."""
+        self._taken += 1
 
     @property
     def _answered(self) -> int:
@@ -174,7 +182,7 @@ class Body(Generic[ItemT]):
     # -- from the server
 
     def pull(self, response: pb.UpscaleResponse) -> list[ItemT]:
-        """The items of one response: none or one.
+        """The items of one response, in order: none, one, or several frames.
 
         Raises:
             ContractError: it is not the response that should come next.
@@ -197,7 +205,9 @@ class Body(Generic[ItemT]):
         return []
 
     def _pull_frame(self, response: pb.UpscaleResponse) -> list[ItemT]:
-        message = response.frame
+        return [self._pulled(message) for message in (response.frame, *response.more_frames)]
+
+    def _pulled(self, message: pb.Frame) -> ItemT:
         kind = self._asker("sent", message.sequence)
         if message.HasField("format"):
             self._said_out = _convert.format_from(message.format)
@@ -205,7 +215,8 @@ class Body(Generic[ItemT]):
         frame = _convert.frame_from(message, self._said_out, self._time_base(), slot)
         self._memory.answered(message.sequence)
         self._received += 1
-        return [kind.from_frame(frame)]
+        made: ItemT = kind.from_frame(frame)
+        return made
 
     def _asker(self, did: str, sequence: int) -> Kind:
         """The kind of the frame that is answered now, if this is the answer that comes next."""

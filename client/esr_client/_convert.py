@@ -27,6 +27,7 @@ from esr_client._results import ModelInfo, Negotiated, StreamStatistics
 from esr_client._shared_memory import Offer, Placed
 
 _INT32_MAX = 2**31 - 1
+_FRAMES_PER_RESPONSE = 4
 
 # ---- values -----------------------------------------------------------------------------------------------------
 
@@ -163,6 +164,7 @@ def config_request(config: StreamConfig, offer: Offer | None = None) -> pb.Upsca
     request = pb.UpscaleRequest(config=message)
     if offer is not None:
         request.config.shared_memory.CopyFrom(_offer_to(offer))
+        request.config.frames_per_response = _FRAMES_PER_RESPONSE
     return request
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Generic, Self, TypeAlias, TypeVar
@@ -122,7 +123,7 @@ class UpscaleStream(Generic[ItemT]):
         self._sender: _Sender[ItemT] | None = None
         self._call: Call | None = None
         self._switches = Switches()
-        self._ready: list[ItemT] = []
+        self._ready: deque[ItemT] = deque()
         self._ended = False
 
     @property
@@ -168,9 +169,11 @@ class UpscaleStream(Generic[ItemT]):
     def __next__(self) -> ItemT:
         while not self._ready and not self._ended:
             self._ready += self._step()
-        if not self._ready:
+        if not self._ready or self._body is None or self._sender is None:
             raise StopIteration
-        return self._ready.pop()
+        self._body.took()
+        self._sender.answered()
+        return self._ready.popleft()
 
     def _step(self) -> list[ItemT]:
         try:

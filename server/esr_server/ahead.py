@@ -43,6 +43,11 @@ class Ahead(Generic[_T]):
         self._working.append(future)
         future.add_done_callback(lambda done: self._ended(loop, done))
 
+    @property
+    def working(self) -> bool:
+        """Whether a result is still to come."""
+        return bool(self._working)
+
     def sent(self) -> None:
         """A result is out of the way."""
         self._unsent -= 1

@@ -38,6 +38,11 @@ class BoundedQueue(Generic[ItemT]):
     def __len__(self) -> int:
         return self._counted
 
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to get, neither item nor marker."""
+        return not self._places
+
     async def put(self, item: ItemT) -> None:
         """Append an item as soon as there is room, which there is at once where something may be dropped."""
         while len(self) >= self._depth and not self._drop_oldest():

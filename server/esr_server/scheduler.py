@@ -230,20 +230,35 @@ class Stream:
         """
         self._tasks = [asyncio.create_task(self._feed(read)), asyncio.create_task(self._work())]
 
-    async def results(self) -> AsyncIterator[Result]:
-        """Give results as they become ready; raise what the reader or a stage raised, in its place."""
+    async def results(self, together: Callable[[], int] = lambda: 1) -> AsyncIterator[list[Result]]:
+        """Give results as they become ready; raise what the reader or a stage raised, in its place.
+
+        Those that lie in shared memory come up to `together()` at a time. They wait for each other only as long as
+        another one is being made.
+        """
+        ready: list[Result] = []
         while True:
-            result = await self._queues.outbox.get()
-            if result is _END:
+            item = await self._queues.outbox.get()
+            if isinstance(item, Result):
+                ready.append(item)
+                if self._more_comes() and item.placement and len(ready) < together():
+                    continue
+            if ready:
+                yield ready
+                ready = []
+            if item is _END:
                 return
-            if isinstance(result, _Failure):
+            if isinstance(item, _Failure):
                 try:
-                    raise result.error
+                    raise item.error
                 finally:
-                    del result  # an error whose traceback holds the error is garbage, and so is what lies beside it
-            if self._ahead is not None:
-                self._ahead.sent()
-            yield result
+                    del item  # an error whose traceback holds the error is garbage, and so is what lies beside it
+
+    def _more_comes(self) -> bool:
+        if self._ahead is None:
+            return False
+        self._ahead.sent()
+        return self._ahead.working or not self._queues.outbox.empty
 
     def fail(self, error: Exception) -> None:
         """End the stream with `error`, ahead of the results that still wait."""

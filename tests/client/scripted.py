@@ -95,6 +95,23 @@ class Script:
         return pb.ModelInfo(model=name, engine="scripted", loaded=method == "LoadModel", seconds_per_frame=0.5)
 
 
+def in_pairs() -> Tamper:
+    """Two frames in each response."""
+    waiting: list[pb.UpscaleResponse] = []
+
+    def tamper(response: pb.UpscaleResponse) -> list[pb.UpscaleResponse]:
+        if response.WhichOneof("payload") == "frame" and not waiting:
+            waiting.append(response)
+            return []
+        if response.WhichOneof("payload") == "frame":
+            first = waiting.pop()
+            first.more_frames.append(response.frame)
+            return [first]
+        return [response]
+
+    return tamper
+
+
 class Call:
     """One call that follows a script."""
 

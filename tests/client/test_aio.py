@@ -13,7 +13,7 @@ import pytest
 import esr_client
 from esr_client import AsyncClient, Options
 from tests.client.pictures import array, frame
-from tests.client.scripted import Script, serving_aio
+from tests.client.scripted import Script, in_pairs, serving_aio
 
 
 @pytest.fixture
@@ -40,6 +40,12 @@ async def test_frames_in_order(client: AsyncClient) -> None:
     assert [f.pts async for f in stream] == [10 * i for i in range(20)]
     assert stream.statistics is not None
     assert stream.statistics.frames_out == 20
+
+
+async def test_several_frames_in_one_response_come_in_order(client: AsyncClient, script: Script) -> None:
+    script.tamper = in_pairs()
+    frames = [int(a[0, 0]) async for a in client.upscale([array(i) for i in range(50)], model="m")]
+    assert frames == list(range(50))
 
 
 async def test_an_iterable_that_is_not_asynchronous(client: AsyncClient) -> None:

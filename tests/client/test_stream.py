@@ -18,7 +18,7 @@ import esr_client
 from esr_api.v1 import upscaler_pb2 as pb
 from esr_client import Client, Options
 from tests.client.pictures import array, eventually, frame
-from tests.client.scripted import Script
+from tests.client.scripted import Script, Tamper, in_pairs
 
 
 def test_arrays_come_back_as_arrays_in_order(client: Client) -> None:
@@ -126,7 +126,17 @@ def test_no_more_than_the_window_is_under_way(target: str, script: Script) -> No
     assert eventually(lambda: script.ended == ["broken"])
 
 
-def test_a_slow_consumer_holds_the_source_back(target: str) -> None:
+def test_several_frames_in_one_response_come_in_order(client: Client, script: Script) -> None:
+    script.tamper = in_pairs()
+    stream = client.upscale([array(i) for i in range(50)], model="m")
+    assert [int(a[0, 0]) for a in stream] == list(range(50))
+    assert stream.statistics is not None
+    assert stream.statistics.frames_out == 50
+
+
+@pytest.mark.parametrize("tamper", [None, in_pairs()], ids=["one by one", "in pairs"])
+def test_a_slow_consumer_holds_the_source_back(target: str, script: Script, tamper: Tamper | None) -> None:
+    script.tamper = tamper or script.tamper
     taken = 0
 
     def frames() -> Iterator[esr_client.Frame]:

@@ -85,8 +85,8 @@ def _scheduler(**settings: int) -> Iterator[Scheduler]:
 
 
 async def _collect(stream: Stream, into: list[int]) -> None:
-    async for result in stream.results():
-        into.append(result.sequence)
+    async for results in stream.results():
+        into += [result.sequence for result in results]
 
 
 async def _feed(stream: Stream, count: int) -> None:

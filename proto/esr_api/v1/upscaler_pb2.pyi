@@ -248,7 +248,7 @@ class SharedMemory(_message.Message):
     def __init__(self, pid: _Optional[int] = ..., fd: _Optional[int] = ..., name: _Optional[str] = ..., input_slots: _Optional[int] = ..., input_slot_bytes: _Optional[int] = ..., output_slots: _Optional[int] = ..., output_slot_bytes: _Optional[int] = ...) -> None: ...
 
 class UpscaleConfig(_message.Message):
-    __slots__ = ("model", "raw_input", "encoded_input", "raw_output", "encoded_output", "deinterlace", "delivery", "ladder", "target_fps", "shared_memory")
+    __slots__ = ("model", "raw_input", "encoded_input", "raw_output", "encoded_output", "deinterlace", "delivery", "ladder", "target_fps", "shared_memory", "frames_per_response")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     RAW_INPUT_FIELD_NUMBER: _ClassVar[int]
     ENCODED_INPUT_FIELD_NUMBER: _ClassVar[int]
@@ -259,6 +259,7 @@ class UpscaleConfig(_message.Message):
     LADDER_FIELD_NUMBER: _ClassVar[int]
     TARGET_FPS_FIELD_NUMBER: _ClassVar[int]
     SHARED_MEMORY_FIELD_NUMBER: _ClassVar[int]
+    FRAMES_PER_RESPONSE_FIELD_NUMBER: _ClassVar[int]
     model: str
     raw_input: RawInput
     encoded_input: EncodedInput
@@ -269,7 +270,8 @@ class UpscaleConfig(_message.Message):
     ladder: _containers.RepeatedScalarFieldContainer[str]
     target_fps: Rational
     shared_memory: SharedMemory
-    def __init__(self, model: _Optional[str] = ..., raw_input: _Optional[_Union[RawInput, _Mapping]] = ..., encoded_input: _Optional[_Union[EncodedInput, _Mapping]] = ..., raw_output: _Optional[_Union[RawOutput, _Mapping]] = ..., encoded_output: _Optional[_Union[EncodedOutput, _Mapping]] = ..., deinterlace: _Optional[str] = ..., delivery: _Optional[_Union[Delivery, _Mapping]] = ..., ladder: _Optional[_Iterable[str]] = ..., target_fps: _Optional[_Union[Rational, _Mapping]] = ..., shared_memory: _Optional[_Union[SharedMemory, _Mapping]] = ...) -> None: ...
+    frames_per_response: int
+    def __init__(self, model: _Optional[str] = ..., raw_input: _Optional[_Union[RawInput, _Mapping]] = ..., encoded_input: _Optional[_Union[EncodedInput, _Mapping]] = ..., raw_output: _Optional[_Union[RawOutput, _Mapping]] = ..., encoded_output: _Optional[_Union[EncodedOutput, _Mapping]] = ..., deinterlace: _Optional[str] = ..., delivery: _Optional[_Union[Delivery, _Mapping]] = ..., ladder: _Optional[_Iterable[str]] = ..., target_fps: _Optional[_Union[Rational, _Mapping]] = ..., shared_memory: _Optional[_Union[SharedMemory, _Mapping]] = ..., frames_per_response: _Optional[int] = ...) -> None: ...
 
 class SwitchModel(_message.Message):
     __slots__ = ("model",)
@@ -340,18 +342,20 @@ class StreamStatistics(_message.Message):
     def __init__(self, frames_in: _Optional[int] = ..., frames_out: _Optional[int] = ..., frames_failed: _Optional[int] = ..., packets_in: _Optional[int] = ..., packets_out: _Optional[int] = ..., packets_skipped: _Optional[int] = ..., elapsed_s: _Optional[float] = ..., stages: _Optional[_Union[StageSeconds, _Mapping]] = ..., frames_dropped: _Optional[int] = ..., model_switches: _Optional[int] = ...) -> None: ...
 
 class UpscaleResponse(_message.Message):
-    __slots__ = ("negotiated", "frame", "packet", "statistics", "dropped")
+    __slots__ = ("negotiated", "frame", "packet", "statistics", "dropped", "more_frames")
     NEGOTIATED_FIELD_NUMBER: _ClassVar[int]
     FRAME_FIELD_NUMBER: _ClassVar[int]
     PACKET_FIELD_NUMBER: _ClassVar[int]
     STATISTICS_FIELD_NUMBER: _ClassVar[int]
     DROPPED_FIELD_NUMBER: _ClassVar[int]
+    MORE_FRAMES_FIELD_NUMBER: _ClassVar[int]
     negotiated: Negotiated
     frame: Frame
     packet: Packet
     statistics: StreamStatistics
     dropped: Dropped
-    def __init__(self, negotiated: _Optional[_Union[Negotiated, _Mapping]] = ..., frame: _Optional[_Union[Frame, _Mapping]] = ..., packet: _Optional[_Union[Packet, _Mapping]] = ..., statistics: _Optional[_Union[StreamStatistics, _Mapping]] = ..., dropped: _Optional[_Union[Dropped, _Mapping]] = ...) -> None: ...
+    more_frames: _containers.RepeatedCompositeFieldContainer[Frame]
+    def __init__(self, negotiated: _Optional[_Union[Negotiated, _Mapping]] = ..., frame: _Optional[_Union[Frame, _Mapping]] = ..., packet: _Optional[_Union[Packet, _Mapping]] = ..., statistics: _Optional[_Union[StreamStatistics, _Mapping]] = ..., dropped: _Optional[_Union[Dropped, _Mapping]] = ..., more_frames: _Optional[_Iterable[_Union[Frame, _Mapping]]] = ...) -> None: ...
 
 class UpscaleImageRequest(_message.Message):
     __slots__ = ("model", "format", "frame")

@@ -25,6 +25,8 @@ from esr_server.scheduler import Scheduler, Stream
 from esr_server.session import Result, Session
 from esr_server.shared_memory import StreamMemory, map_offer
 
+_HELD_S = 0.005  # that a result may wait for those behind it, to share a message with them
+
 Requests: TypeAlias = AsyncIterator[pb.UpscaleRequest]
 Context: TypeAlias = "grpc.aio.ServicerContext[pb.UpscaleRequest, pb.UpscaleResponse]"
 
@@ -135,8 +137,8 @@ class _Conversation:
         with self._house.scheduler.stream(self._session, terms.delivery, evicts=terms.evicts) as stream:
             stream.start(lambda: self._read(stream, requests))
             try:
-                async for result in stream.results():
-                    await self._send(result)
+                async for results in stream.results(self._together):
+                    await self._send(results)
             finally:
                 await stream.close()
                 lost = account.frames_in - outputs.sent - outputs.dropped
@@ -169,17 +171,26 @@ class _Conversation:
         capacity, share = self._house.capacity, self._share
         await stream.order(lambda: capacity.change(share, replace(share.demand, pixels=pixels)))
 
-    async def _send(self, result: Result) -> None:
-        response, size = self._outputs.response(result)
+    def _together(self) -> int:
+        """How many results may go in one response now: as many as are made in _HELD_S."""
+        most = self._terms.frames_per_response
+        return min(most, int(_HELD_S / self._share.rung.cost.of(self._inputs.pixels))) if most > 1 else 1
+
+    async def _send(self, results: list[Result]) -> None:
+        response, size = self._outputs.response(results)
         before_s = time.perf_counter()
         await self._context.write(response)
         after_s = time.perf_counter()
+        self._house.metrics.sent(size)
+        for result in results:
+            self._note_sent(result, before_s, after_s)
+
+    def _note_sent(self, result: Result, before_s: float, after_s: float) -> None:
         if isinstance(result.item, Dropped):
             if result.placement:  # it was upscaled, and overtaken before it could be sent
                 self._memory.free([result.placement.slot])
             self._house.metrics.frame_dropped(self._share.rung.name, result.item.reason)
         else:
-            self._house.metrics.sent(size)
             self._house.metrics.frame_sent(result.model, result.stages, after_s - before_s, after_s - result.arrived_s)
             self._note_model(result.model)
         if self._terms.fps:

@@ -11,13 +11,16 @@ from fractions import Fraction
 from esr_api.v1 import upscaler_pb2 as pb
 from esr_server.capacity import Capacity, Demand, Share
 from esr_server.config import Limits
-from esr_server.delivery import Delivery, Pacer
+from esr_server.delivery import Delivery, Pacer, Policy
 from esr_server.errors import ConfigError
 from esr_server.models import ServedModel
 from esr_server.rpc import convert
 from esr_server.session import SessionConfig
 from esr_server.shared_memory import StreamMemory
 from esr_upscale.frame import pixel_format
+
+MOST_FRAMES = 8
+"""In one message."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,12 @@ class Terms:
     def evicts(self) -> bool:
         """Whether a frame that waits can be dropped: not where a later one needs it, for decoding or deinterlacing."""
         return self.session.decoder is None and not self.session.deinterlace
+
+    @property
+    def frames_per_response(self) -> int:
+        """How many of its frames may go together: more than one where no time was promised."""
+        promised = self.fps is not None or self.delivery.policy is not Policy.LOSSLESS
+        return 1 if promised else min(self.config.frames_per_response, MOST_FRAMES)
 
     def pacer(self) -> Pacer:
         """Says when its frames are due."""

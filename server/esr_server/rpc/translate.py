@@ -67,19 +67,25 @@ class Outputs:
         self.model = ""
         """That made the last frame."""
 
-    def response(self, result: Result) -> tuple[pb.UpscaleResponse, int]:
-        """One result as a response, and its payload bytes."""
-        if isinstance(result.item, Dropped):
+    def response(self, results: list[Result]) -> tuple[pb.UpscaleResponse, int]:
+        """One result, or several frames, as a response, and its payload bytes."""
+        first, item = results[0], results[0].item
+        if isinstance(item, Dropped):
             self.dropped += 1
-            return pb.UpscaleResponse(dropped=convert.dropped_message(result.item, result.sequence)), 0
-        self.sent += 1
-        if not isinstance(result.item, Frame):
-            packet, size = convert.packet_message(result.item, result)
+            return pb.UpscaleResponse(dropped=convert.dropped_message(item, first.sequence)), 0
+        self.sent += len(results)
+        if not isinstance(item, Frame):
+            packet, size = convert.packet_message(item, first)
             return pb.UpscaleResponse(packet=packet), size
         response = pb.UpscaleResponse()
-        size = convert.fill_frame(response.frame, result.item, result)
+        size = self._fill(response.frame, first)
+        return response, size + sum(self._fill(response.more_frames.add(), result) for result in results[1:])
+
+    def _fill(self, message: pb.Frame, result: Result) -> int:
+        assert isinstance(result.item, Frame)
+        size = convert.fill_frame(message, result.item, result)
         fmt = convert.format_of(result.item)
         if fmt != self._said:
-            response.frame.format.CopyFrom(convert.format_message(result.item))
+            message.format.CopyFrom(convert.format_message(result.item))
             self._said = fmt
-        return response, size
+        return size
