@@ -15,7 +15,7 @@ from typing import Annotated
 
 import typer
 
-from esr_server import status
+from esr_server import heap, status
 from esr_server.capacity import Capacity, CapacitySettings, Demand
 from esr_server.config import Limits, SchedulerSettings, ServerSettings
 from esr_server.http import HttpServer, Page
@@ -49,7 +49,7 @@ class Server:
         """
         self.settings = settings
         self.metrics = Metrics()
-        self.scheduler = Scheduler(settings.scheduler)
+        self.scheduler = Scheduler(settings.scheduler, at_rest=heap.give_back)
         self.models = ModelPool(settings.engine, settings.models[0], self.metrics)
         for name in settings.models:
             self.models.get(name)
@@ -102,6 +102,7 @@ class Server:
 async def serve(settings: ServerSettings, *, until_stdin_closes: bool = False) -> None:
     """Serve until SIGTERM, SIGINT or, if asked, the end of standard input; then drain and return."""
     sys.setswitchinterval(_SWITCH_S)
+    heap.keep_freed_pages()
     server = Server(settings)
     await server.start()
     stop = asyncio.Event()

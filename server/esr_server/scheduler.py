@@ -61,8 +61,11 @@ class Scheduler:
     What is due at no time, the work of streams without a declared rate, is done in the order in which it came.
     """
 
-    def __init__(self, settings: SchedulerSettings) -> None:
+    def __init__(self, settings: SchedulerSettings, at_rest: Callable[[], object] = lambda: None) -> None:
+        """Start the threads. `at_rest` is called on one of them when no stream has run for some seconds."""
         self._settings = settings
+        self._at_rest = at_rest
+        self._resting: asyncio.TimerHandle | None = None
         self._executor = DeadlineExecutor(settings.workers)
         # Loading a model takes a second or more; on a worker's thread it would make frames wait. A thread for each
         # stream, made when needed: who asks for a model that is there does not wait for one that is being loaded.
@@ -101,12 +104,15 @@ class Scheduler:
             raise BusyError(f"all {self._settings.max_streams} streams of this server are taken; try again later")
         self._active += 1
         self._idle.clear()
+        self._stop_resting()
         try:
             yield
         finally:
             self._active -= 1
             if not self._active:
                 self._idle.set()
+                later = asyncio.get_running_loop().call_later
+                self._resting = later(_REST_S, lambda: self._loader.submit(self._at_rest))
 
     async def run(self, work: Callable[[], _T], due_s: float = math.inf) -> _T:
         """Run `work` on a worker thread, in its turn; it is due at `due_s` (`time.perf_counter` seconds)."""
@@ -145,8 +151,16 @@ class Scheduler:
 
     def close(self) -> None:
         """Let the worker threads end. Call it when no stream runs."""
+        self._stop_resting()
         self._executor.close()
         self._loader.shutdown(wait=False, cancel_futures=True)
+
+    def _stop_resting(self) -> None:
+        if self._resting is not None:
+            self._resting.cancel()
+
+
+_REST_S = 5.0
 
 
 class _Failure:

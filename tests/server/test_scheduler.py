@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from esr_server import scheduler as scheduler_module
 from esr_server.config import SchedulerSettings
 from esr_server.delivery import Gate
 from esr_server.errors import BusyError, DrainingError, ProtocolError, StageDiedError
@@ -187,6 +188,21 @@ async def test_no_more_streams_than_places() -> None:
             pytest.fail("admitted")
         with scheduler.admit():
             assert scheduler.active == 2
+
+
+async def test_when_no_stream_has_run_for_a_while_it_is_said_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scheduler_module, "_REST_S", 0.1)
+    said = threading.Semaphore(0)
+    scheduler = Scheduler(SchedulerSettings(), at_rest=said.release)
+    for _ in range(3):
+        with scheduler.admit():
+            await asyncio.sleep(0.01)
+    with scheduler.admit():
+        await asyncio.sleep(0.2)
+    assert not said.acquire(blocking=False)
+    assert await asyncio.to_thread(said.acquire, timeout=5)
+    assert not await asyncio.to_thread(said.acquire, timeout=0.2)
+    scheduler.close()
 
 
 async def test_draining_refuses_new_streams_and_waits_for_the_running_ones() -> None:
