@@ -225,11 +225,23 @@ def is_length_prefixed(path: Path) -> bool:
         return (stream.codec_context.extradata or b"")[:1] == b"\1" and all(_lengths_fit(data) for data in whole)
 
 
+def slices(path: Path) -> set[int]:
+    """How many slices (units of type 1 and 5) the pictures of H.264 in an MP4 or Matroska file have."""
+    with av.open(str(path)) as opened:
+        whole = [bytes(packet) for packet in opened.demux(opened.streams.video[0]) if packet.size]
+    return {sum(data[at + 4] & 31 in (1, 5) for at in _units(data)[:-1]) for data in whole}
+
+
 def _lengths_fit(data: bytes) -> bool:
-    at = 0
-    while at < len(data):
-        at += 4 + int.from_bytes(data[at : at + 4], "big")
-    return at == len(data)
+    return _units(data)[-1] == len(data)
+
+
+def _units(data: bytes) -> list[int]:
+    """Where units begin, by the lengths before them, and where the last one ends."""
+    at = [0]
+    while at[-1] < len(data):
+        at.append(at[-1] + 4 + int.from_bytes(data[at[-1] : at[-1] + 4], "big"))
+    return at
 
 
 def _base(chapter: Any) -> Fraction:

@@ -149,6 +149,14 @@ def test_every_codec_comes_out(
 
 
 @pytest.mark.parametrize("encode", list(Encode))
+def test_pictures_of_a_file_are_not_cut_up(client: esr_client.Client, tmp_path: Path, encode: Encode) -> None:
+    """x264 would make a slice for each thread of PyAV's choice: slower, and with more bits."""
+    source = make(tmp_path / "in.mp4", Clip(size=(320, 240), pts=range(4), time_base=Fraction(1, 25)))
+    upscale(client, source, tmp_path / "out.mp4", preset="ultrafast", encode=encode)
+    assert clips.slices(tmp_path / "out.mp4") == {1}
+
+
+@pytest.mark.parametrize("encode", list(Encode))
 @pytest.mark.parametrize("name", ["yuv420p10le", "yuv422p10le", "yuv444p10le", "yuv422p", "yuv444p"])
 def test_depth_and_subsampling_stay(client: esr_client.Client, tmp_path: Path, name: str, encode: Encode) -> None:
     source = make(tmp_path / "in.mkv", Clip(pixel_format=name, time_base=Fraction(1, 1000), pts=range(0, 400, 40)))

@@ -211,6 +211,22 @@ def test_colour_tags_are_in_the_stream(samples: SimpleNamespace, codec: str) -> 
         assert back.sample_aspect_ratio == Fraction(4, 3)
 
 
+def _slices(packet: Packet) -> int:
+    """How many slices a picture of H.264 has, in Annex B: units of type 1 and 5 behind their start codes."""
+    return sum(unit[0] & 31 in (1, 5) for unit in packet.data.split(b"\0\0\1")[1:])
+
+
+@pytest.mark.parametrize(("options", "slices", "held_back"), [({}, 1, True), ({"tune": "zerolatency"}, 3, False)])
+def test_x264_cuts_pictures_up_only_where_it_must_not_wait(
+    samples: SimpleNamespace, options: dict[str, str], slices: int, held_back: bool
+) -> None:
+    settings = EncoderSettings("libx264", {"preset": "ultrafast", "threads": "3", **options})
+    encoder, frames = Encoder(settings), pictures(samples, list(range(8)), (320, 240))
+    at_once = [made for frame in frames for made in encoder.push(frame)]
+    assert (len(at_once) < 8) is held_back
+    assert {_slices(made.packet) for made in [*at_once, *encoder.flush()]} == {slices}
+
+
 @pytest.mark.parametrize("codec", list(FAST))
 def test_an_encoder_s_threads_have_no_more_right_to_the_processor_than_others(
     samples: SimpleNamespace, codec: str

@@ -8,6 +8,7 @@ from fractions import Fraction
 from typing import Any, Protocol
 
 import av
+from av.codec.context import ThreadType
 from av.container import InputContainer, OutputContainer
 from av.packet import Packet as AvPacket
 from av.video.stream import VideoStream
@@ -135,6 +136,7 @@ class FrameWriter:
         stream: VideoStream = made
         stream.width, stream.height, stream.pix_fmt = frame.width, frame.height, name
         stream.codec_context.time_base = stream.time_base = self._source.time_base
+        stream.codec_context.thread_type = ThreadType.AUTO  # as FFmpeg has it; PyAV's choice would cut pictures up
         _tag(stream, _color(frame), frame.sample_aspect_ratio, self._source)
         self._open_encoder(stream)
         return stream
