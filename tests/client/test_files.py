@@ -150,7 +150,7 @@ def test_every_codec_comes_out(
 
 @pytest.mark.parametrize("encode", list(Encode))
 def test_pictures_of_a_file_are_not_cut_up(client: esr_client.Client, tmp_path: Path, encode: Encode) -> None:
-    """x264 would make a slice for each thread of PyAV's choice: slower, and with more bits."""
+    """By PyAV's choice x264 would make a slice for each thread, which is slower."""
     source = make(tmp_path / "in.mp4", Clip(size=(320, 240), pts=range(4), time_base=Fraction(1, 25)))
     upscale(client, source, tmp_path / "out.mp4", preset="ultrafast", encode=encode)
     assert clips.slices(tmp_path / "out.mp4") == {1}

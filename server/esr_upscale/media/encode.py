@@ -140,8 +140,8 @@ class Encoder:
         _set_tags(context, frame)
         context.options = self._options(frame)
         context.thread_count = self._threads()
-        # PyAV has x264 cut each picture into slices, one for each thread. Threads on whole pictures, FFmpeg's default,
-        # keep more of them busy and take fewer bits, but hold pictures back.
+        # PyAV has x264 cut each picture into slices, one for each thread. Threads on whole pictures, as FFmpeg has it,
+        # wait less for each other, but hold pictures back.
         context.thread_type = "SLICE" if self._settings.options.get("tune") == "zerolatency" else "AUTO"
         if self._settings.global_header:
             context.flags |= Flags.global_header
