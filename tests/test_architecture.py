@@ -47,6 +47,7 @@ FORBIDDEN = {
     "esr_server.shared_memory": ("esr_server.session", "esr_server.scheduler", "esr_server.rpc", "esr_server.metrics"),
     "esr_server.session": ("esr_server.scheduler", "esr_server.rpc", "esr_server.metrics", "esr_server.http"),
     "esr_server.scheduler": ("esr_server.rpc", "esr_server.metrics", "esr_server.http"),
+    "esr_server.stream": ("esr_server.scheduler", "esr_server.rpc", "esr_server.metrics", "esr_server.http"),
     "esr_server.metrics": ("esr_server.rpc", "esr_server.scheduler", "esr_server.http"),
     "esr_server.http": ("esr_server.rpc", "esr_server.scheduler", "esr_server.session", "esr_server.metrics"),
     "esr_server.rpc": ("esr_server.http", "esr_server.__main__"),

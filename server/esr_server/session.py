@@ -128,10 +128,6 @@ class _Ticket:
     due_s: float
 
 
-def _alone() -> int:
-    return 1
-
-
 class Session:
     """The state of one stream. `push` and `flush` give results lazily: each is ready before the next is begun. Where
     each item gives one result, `begin` and `settle` do the same in two halves, with work between them that several
@@ -144,7 +140,7 @@ class Session:
         model: Callable[[], Model],
         limits: Limits,
         output: Callable[[], Output] = Output,
-        among: Callable[[], int] = _alone,
+        among: Callable[[], int] = lambda: 1,
     ) -> None:
         """Open the stages. `model` is asked before each frame; all that it gives have one scale. `output` says of
         each raw frame that goes out where it may lie, `among` how many frames share the processor with it, itself

@@ -13,8 +13,9 @@ from esr_server import scheduler as scheduler_module
 from esr_server.config import SchedulerSettings
 from esr_server.delivery import Gate
 from esr_server.errors import BusyError, DrainingError, ProtocolError, StageDiedError
-from esr_server.scheduler import Scheduler, Stream
+from esr_server.scheduler import Scheduler
 from esr_server.session import Account, Arrival, Result, StageTimes
+from esr_server.stream import Stream
 from esr_upscale.packet import Packet
 
 

@@ -21,9 +21,10 @@ from esr_server.realtime import Paced
 from esr_server.rpc import convert
 from esr_server.rpc.terms import Terms, agree, share_of
 from esr_server.rpc.translate import Inputs, Outputs
-from esr_server.scheduler import Scheduler, Stream
+from esr_server.scheduler import Scheduler
 from esr_server.session import Result, Session
 from esr_server.shared_memory import StreamMemory, map_offer
+from esr_server.stream import Stream
 
 _HELD_S = 0.005  # that a result may wait for those behind it, to share a message with them
 
