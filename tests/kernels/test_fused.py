@@ -186,9 +186,10 @@ def test_frames_at_the_same_time_share_the_threads() -> None:
     pipeline = bicubic.build(2, Siting.CENTRED, Siting.CENTRED, Job(Format(8), Vectors(8, 16)))
     tasks = Tasks(pipeline.tasks)
     kernel = FusedKernel([replace(pipeline, tasks=tasks)], processors)
-    for among in (1, 2, processors):
+    for among in (1, 2, 99):
         kernel(synthetic_luma(90, 160), among=among)
-    assert tasks.set_to == [EACH_STRIP, max(1, processors // 2), 1]
+    half = -(-processors // 2)
+    assert tasks.set_to == ([EACH_STRIP, half, 1] if processors > 1 else [EACH_STRIP] * 3)
 
 
 @pytest.mark.parametrize("depth", [8, 10])
