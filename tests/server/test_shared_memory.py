@@ -6,9 +6,7 @@ import asyncio
 import gc
 import os
 import secrets
-import threading
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
 from typing import Any
 
 import grpc
@@ -21,12 +19,9 @@ from esr_api.v1 import upscaler_pb2 as pb
 from esr_server import __main__
 from esr_server.config import Limits, ServerSettings
 from esr_server.errors import SharedMemoryError
-from esr_server.rpc import call as rpc_call
 from esr_server.rpc.convert import memory_offer
 from esr_server.shared_memory import map_offer
-from esr_upscale.frame import PIXEL_FORMATS, Frame
-from esr_upscale.kernels import Memory, own_memory
-from esr_upscale.upscaler import Upscaled, Upscaler
+from esr_upscale.frame import PIXEL_FORMATS
 from tests.support.calls import Stub, raw_config, raw_frame, rest, stub_of, upscale
 from tests.support.server import running
 from tests.support.shared_memory import SEALS, SLOT, Made, made, traces
@@ -94,79 +89,6 @@ async def test_slots_that_run_out_make_frames_inline_until_they_are_freed(stub: 
     assert slots == [0, 1, None, None, 1, None]
     assert outcome.statistics is not None
     assert outcome.statistics.frames_out == 6
-
-
-class TurnedUpscaler:
-    """A test double for a model that takes its time: the real upscaler, which ends a frame when its turn is called."""
-
-    def __init__(self, real: Upscaler) -> None:
-        self.scale = real.scale
-        self._real = real
-        self.turns = [threading.Event() for _ in range(8)]
-
-    def __call__(self, frame: Frame, memory: Memory = own_memory, among: int = 1) -> Upscaled:
-        assert frame.pts is not None
-        assert self.turns[frame.pts].wait(20)
-        return self._real(frame, memory, among)
-
-
-@asynccontextmanager
-async def _turned(memory: Made, **config: Any) -> AsyncIterator[tuple[list[threading.Event], Callable[[], Any]]]:
-    """Four frames on their way to a model, whose turns the test calls, and what reads a response's numbers."""
-    async with running() as server, stub_of(server) as stub:
-        model = server.models.get("bicubic_x2").model
-        upscaler = TurnedUpscaler(model.upscaler)
-        model.upscaler = upscaler  # type: ignore[assignment]
-        call = stub.Upscale()
-        await call.write(raw_config(16, 12, pixel_format="gray", shared_memory=memory.offer, **config))
-        assert (await call.read()).negotiated.shared_memory
-        for i in range(4):
-            request = _in_slot(i, i)
-            request.frame.pts = i
-            await call.write(request)
-
-        async def numbers() -> list[int]:
-            response = await call.read()
-            return [frame.sequence for frame in (response.frame, *response.more_frames)]
-
-        yield upscaler.turns, numbers
-        for turn in upscaler.turns:
-            turn.set()
-        await call.done_writing()
-        assert (await rest(call)).code is grpc.StatusCode.OK
-
-
-async def test_frames_go_together_while_others_are_being_made() -> None:
-    with made((4, 4)) as memory:
-        async with _turned(memory, frames_per_response=3) as (turns, numbers):
-            reading = asyncio.create_task(numbers())
-            for turn in turns[:2]:
-                turn.set()
-                assert not (await asyncio.wait([reading], timeout=0.1))[0]
-            turns[2].set()
-            assert await asyncio.wait_for(reading, 10) == [0, 1, 2]
-            turns[3].set()
-            assert await asyncio.wait_for(numbers(), 10) == [3]
-
-
-@pytest.mark.parametrize(
-    ("config", "held_s"),
-    [
-        ({}, 9.0),
-        ({"frames_per_response": 3, "target_fps": pb.Rational(num=25, den=1)}, 9.0),
-        ({"frames_per_response": 3, "delivery": pb.Delivery(policy=pb.DELIVERY_POLICY_LATEST)}, 9.0),
-        ({"frames_per_response": 3}, 0.0),
-    ],
-    ids=["not asked for", "rate", "latest", "slow model"],
-)
-async def test_a_frame_goes_alone_where_it_must_not_wait(
-    config: dict[str, Any], held_s: float, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(rpc_call, "_HELD_S", held_s)
-    with made((4, 4)) as memory:
-        async with _turned(memory, **config) as (turns, numbers):
-            turns[0].set()
-            assert await asyncio.wait_for(numbers(), 10) == [0]
 
 
 async def test_a_frame_larger_than_the_slot_comes_inline(stub: Stub) -> None:

@@ -33,6 +33,7 @@ def _threads() -> set[int]:
 
 def _schedule(thread: int, policy: int, parameters: os.sched_param) -> None:
     try:
-        os.sched_setscheduler(thread, policy, parameters)
+        if os.sched_getscheduler(thread) != policy:
+            os.sched_setscheduler(thread, policy, parameters)
     except ProcessLookupError:
         return  # it has ended meanwhile

@@ -13,9 +13,8 @@ _TASKS = "/proc/self/task"
 def ordinary_scheduling() -> Iterator[None]:
     """Have the threads that the block starts scheduled as this one is, and this one as before.
 
-    SVT-AV1, where root runs it, gives real-time priority (SCHED_FIFO) to its
-    threads and to the one that opens it, for good. All other threads of the machine, those of other streams too, would
-    wait until those rest.
+    SVT-AV1, where root runs it, gives real-time priority (SCHED_FIFO) to its threads and to the one that opens it, for
+    good. All other threads of the machine, those of other streams too, would wait until those rest.
     """
     if not os.path.isdir(_TASKS):  # no Linux, and nothing of the kind there
         yield
@@ -34,6 +33,7 @@ def _threads() -> set[int]:
 
 def _schedule(thread: int, policy: int, parameters: os.sched_param) -> None:
     try:
-        os.sched_setscheduler(thread, policy, parameters)
+        if os.sched_getscheduler(thread) != policy:
+            os.sched_setscheduler(thread, policy, parameters)
     except ProcessLookupError:
         return  # it has ended meanwhile
