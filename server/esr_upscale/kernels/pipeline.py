@@ -3,7 +3,8 @@
 A pipeline is one pass over the picture. Strips of rows run in parallel; a strip is worked through tile by tile, a tile
 row by row, a row in segments. What a network makes of a segment lies in registers and in a few lines of cache:
 
-    for strip (parallel) · for tile · for row · for segment: phases of `segment` LR pixels → s rows of s·segment samples
+    for task (parallel) · for strip · for tile · for row · for segment: phases of `segment` LR pixels → s rows of
+    s·segment samples
 
 J. Ragan-Kelley et al., "Halide: A Language and Compiler for Optimizing Parallelism, Locality, and Recomputation in
 Image Processing Pipelines", PLDI 2013. Here the algorithm and its schedule stand in functions of their own.
@@ -163,8 +164,8 @@ STRIPS = 4
 
 def schedule_output(out: hl.Func, scale: int, tuning: Tuning) -> Loops:
     """Lay out the loops over the upscaled plane."""
-    strip, tile, row, segment, xi, pixel, dx = (
-        hl.Var(name) for name in ("strip", "tile", "row", "segment", "xi", "pixel", "dx")
+    task, strip, tile, row, segment, xi, pixel, dx = (
+        hl.Var(name) for name in ("task", "strip", "tile", "row", "segment", "xi", "pixel", "dx")
     )
     samples = scale * tuning.segment_px
     buffer = out.output_buffer()
@@ -176,19 +177,18 @@ def schedule_output(out: hl.Func, scale: int, tuning: Tuning) -> Loops:
     strips = STRIPS * _ceil(height, STRIPS * tuning.strip_rows)
     # The last strip is moved up to end with the plane, which makes some rows twice. A guard instead would hide from
     # Halide that each row follows the one before, and layers would make all rows that the next one looks at anew.
-    rows = _ceil(height, strips)
+    rows, tasks = _ceil(height, strips), hl.Param(hl.Int(32), "tasks")
     out.split(Y, strip, row, rows, hl.TailStrategy.ShiftInwards)
+    out.split(strip, task, strip, _ceil(_ceil(height, rows), tasks), hl.TailStrategy.ShiftInwards)
     out.split(X, segment, xi, samples, hl.TailStrategy.RoundUp).split(xi, pixel, dx, scale)
-    order = [dx, pixel, DY, segment, row, strip]
+    order = [dx, pixel, DY, segment, row, strip, task]
     if tuning.tile_segments:
         segments = width // samples
         tiles = _ceil(segments, tuning.tile_segments)
         out.split(segment, tile, segment, _ceil(segments, tiles), hl.TailStrategy.RoundUp)
         order.insert(5, tile)
-    out.reorder(*order).unroll(dx).unroll(DY).vectorize(pixel)
-    out.never_partition([row, strip, segment])
-    tasks = hl.Param(hl.Int(32), "tasks")
-    out.parallel(strip, _ceil(_ceil(height, rows), tasks))
+    out.reorder(*order).unroll(dx).unroll(DY).vectorize(pixel).parallel(task)
+    out.never_partition([row, strip, segment, task])
     return Loops(out, tasks, strip, tile if tuning.tile_segments else strip, row, segment)
 
 
