@@ -18,7 +18,7 @@ from esr_upscale.kernels import FRAMES_AT_ONCE
 
 _T = TypeVar("_T")
 _LOSSLESS = Delivery()
-_REST_S = 5.0
+_REST_S = 5.0  # without a stream, before what is kept for the next one is given back
 
 
 class Scheduler:
@@ -53,7 +53,9 @@ class Scheduler:
 
     @property
     def at_once(self) -> int:
-        """How many frames are worked on at the same time now; any thread may ask."""
+        """How many frames share the processor: those that are worked on and those that wait, FRAMES_AT_ONCE at most.
+        Any thread may ask; the frame that it works on is one.
+        """
         return min(self._executor.jobs, FRAMES_AT_ONCE)
 
     @contextmanager
