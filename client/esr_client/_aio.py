@@ -45,10 +45,11 @@ class AsyncClient:
     """A connection to one server, for one event loop. Several streams may run at once."""
 
     def __init__(self, target: str, options: Options, admin_token: str | None = None) -> None:
-        self._options = _calls.options_for(target, options)
+        address = _calls.server_address(target)
+        self._options = _calls.options_for(address, options)
         self._admin = _calls.admin_metadata(admin_token)
         self._closed = False
-        self._channel = grpc.aio.insecure_channel(_calls.grpc_target(target), options=options.channel_arguments())
+        self._channel = grpc.aio.insecure_channel(address.target, options=options.channel_arguments())
         # The stub for both kinds of channel is one class; only its types are two.
         self._stub = cast("UpscalerServiceAsyncStub", UpscalerServiceStub(self._channel))
         self._health = health_pb2_grpc.HealthStub(self._channel)
@@ -151,11 +152,11 @@ class AsyncClient:
 
 
 def connect_async(target: str, *, options: Options | None = None, admin_token: str | None = None) -> AsyncClient:
-    """A client of the server at `host:port` or `unix:PATH`, for the running event loop.
+    """Make a client for the running event loop; addresses are as `connect`'s.
 
     Nothing is sent before the first call. Use it as `async with`, or await `close()`. `admin_token` is as `connect`'s.
 
     Raises:
-        ValueError: the target is neither, or the token cannot be sent.
+        ValueError: the target is no address, or the token cannot be sent.
     """
     return AsyncClient(target, options or Options(), admin_token)

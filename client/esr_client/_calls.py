@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from grpc_health.v1 import health_pb2
 
+from esr_api.address import Address, parse_address
 from esr_api.v1 import upscaler_pb2 as pb
 from esr_client import _convert
 from esr_client._config import Options
@@ -18,33 +18,21 @@ SERVICES = ("esr_api.v1.UpscalerService",)
 """The services whose health `status` asks for, beside the whole server's."""
 
 
-def grpc_target(target: str) -> str:
-    """The target as gRPC takes it.
+def server_address(target: str) -> Address:
+    """The address of a server.
 
     Raises:
-        ValueError: it is neither `host:port` nor `unix:PATH`.
+        ValueError: it is none that a client can connect to; the message says what would be right.
     """
-    if target.startswith("unix:") and len(target) > len("unix:"):
-        return target
-    host, colon, port = target.rpartition(":")
-    if host and colon and port.isdigit():
-        return target
-    raise ValueError(f"a server is host:port or unix:PATH, not {target!r}")
+    address = parse_address(target)
+    if not address.path and not address.port:
+        raise ValueError(f"a client connects to a port from 1 to 65535, and {target!r} has port 0")
+    return address
 
 
-def options_for(target: str, options: Options) -> Options:
-    """The options for a target: shared memory is for servers on this host only."""
-    return options if _is_local(target) else replace(options, shared_memory=False)
-
-
-def _is_local(target: str) -> bool:
-    if target.startswith("unix:"):
-        return True
-    host = target.rpartition(":")[0].removeprefix("[").removesuffix("]")
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:  # some other name
-        return False
+def options_for(address: Address, options: Options) -> Options:
+    """The options for a server: shared memory is for those on this host only."""
+    return options if address.is_local else replace(options, shared_memory=False)
 
 
 def image_request(

@@ -41,10 +41,11 @@ class Client:
     """A connection to one server. Any thread may use it, and several streams may run at once."""
 
     def __init__(self, target: str, options: Options, admin_token: str | None = None) -> None:
-        self._options = _calls.options_for(target, options)
+        address = _calls.server_address(target)
+        self._options = _calls.options_for(address, options)
         self._admin = _calls.admin_metadata(admin_token)
         self._closed = False
-        self._channel = grpc.insecure_channel(_calls.grpc_target(target), options=options.channel_arguments())
+        self._channel = grpc.insecure_channel(address.target, options=options.channel_arguments())
         self._stub = UpscalerServiceStub(self._channel)
         self._health = health_pb2_grpc.HealthStub(self._channel)
 
@@ -182,12 +183,13 @@ class Client:
 
 
 def connect(target: str, *, options: Options | None = None, admin_token: str | None = None) -> Client:
-    """A client of the server at `host:port` or `unix:PATH`. Nothing is sent before the first call.
+    """Make a client of the server at HOST, HOST:PORT, [IPV6]:PORT or unix:PATH; a missing port is 50051.
 
+    Nothing is sent before the first call.
     `admin_token` goes along with `load_model` and `unload_model` only, and not encrypted: keep to a Unix socket, this
     host, or a tunnel.
 
     Raises:
-        ValueError: the target is neither, or the token cannot be sent.
+        ValueError: the target is no address, or the token cannot be sent.
     """
     return Client(target, options or Options(), admin_token)

@@ -34,11 +34,11 @@ _TIMED_SIZE = (960, 540)  # made into 1080p at ×2
 ServerOption = Annotated[
     str | None,
     typer.Option(
-        "--server", envvar="ESR_SERVER", help="HOST:PORT or unix:PATH. Without it, a private server is started."
+        "--server", envvar="ESR_SERVER", help="HOST[:PORT] or unix:PATH. Without it, a private server is started."
     ),
 ]
 
-RunningServerOption = Annotated[str, typer.Option("--server", envvar="ESR_SERVER", help="HOST:PORT or unix:PATH.")]
+RunningServerOption = Annotated[str, typer.Option("--server", envvar="ESR_SERVER", help="HOST[:PORT] or unix:PATH.")]
 
 app = typer.Typer(
     help="Upscale video with a server of edge-sr.",

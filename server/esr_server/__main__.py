@@ -15,6 +15,7 @@ from typing import Annotated
 
 import typer
 
+from esr_api.address import HTTP_PORT, parse_address
 from esr_server import heap, status
 from esr_server.capacity import Capacity, CapacitySettings, Demand
 from esr_server.config import Limits, SchedulerSettings, ServerSettings
@@ -84,7 +85,7 @@ class Server:
 
     def _status(self, _accept: str) -> Page:
         state = "draining" if self.scheduler.draining else "serving"
-        shown = status.Status(state, self.scheduler.active, self.settings.listen)
+        shown = status.Status(state, self.scheduler.active, tuple(map(str, self.settings.listen)))
         return Page(status.render(shown, self.models.entries()), "text/html; charset=utf-8")
 
     def _metrics(self, accept: str) -> Page:
@@ -111,7 +112,7 @@ async def serve(settings: ServerSettings, *, until_stdin_closes: bool = False) -
         loop.add_signal_handler(number, stop.set)
     if until_stdin_closes:
         _watch_stdin(lambda: loop.call_soon_threadsafe(stop.set))
-    _log.info("serving %s on %s", ", ".join(settings.models), ", ".join(settings.listen))
+    _log.info("serving %s on %s", ", ".join(settings.models), ", ".join(map(str, settings.listen)))
     await stop.wait()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.remove_signal_handler(number)  # a second one ends the process at once
@@ -136,9 +137,9 @@ def esr_serve(
         list[str] | None, typer.Option(help="Load at start; the first is the default. [default: esr_tr_x2]")
     ] = None,
     listen: Annotated[
-        list[str] | None, typer.Option(help="HOST:PORT or unix:PATH, any number of them. [default: 127.0.0.1:50051]")
+        list[str] | None, typer.Option(help="HOST[:PORT] or unix:PATH; may be repeated. [default: 127.0.0.1:50051]")
     ] = None,
-    http: Annotated[str, typer.Option(help="HOST:PORT of /metrics, /healthz, /readyz.")] = "127.0.0.1:9109",
+    http: Annotated[str, typer.Option(help="HOST[:PORT] of /metrics, /healthz, /readyz.")] = "127.0.0.1:9109",
     no_http: Annotated[bool, typer.Option("--no-http", help="Serve no HTTP.")] = False,
     engine: Annotated[str, typer.Option(help=f"One of {', '.join(ENGINES)}.")] = "auto",
     device: Annotated[str, typer.Option(help=f"One of {', '.join(DEVICES)}.")] = "cpu",
@@ -170,8 +171,8 @@ def esr_serve(
     defaults = ServerSettings()
     try:
         settings = ServerSettings(
-            listen=tuple(listen or defaults.listen),
-            http=None if no_http else http,
+            listen=tuple(map(parse_address, listen)) if listen else defaults.listen,
+            http=None if no_http else parse_address(http, HTTP_PORT),
             models=tuple(model or defaults.models),
             engine=EngineSettings(engine=engine, device=device, threads=threads, kernels=kernels),
             limits=Limits(max_pixels=max_pixels, max_output_pixels=max_output_pixels),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 
+from esr_api.address import GRPC_PORT, HTTP_PORT, Address
 from esr_server.capacity import CapacitySettings
 from esr_upscale.engine import EngineSettings
 from esr_upscale.errors import FrameError, LimitError
@@ -13,6 +14,8 @@ from esr_upscale.frame import PIXEL_FORMATS
 _MESSAGE_OVERHEAD_BYTES = 64 * 1024
 _STRIDE_SLACK = 1.1  # decoders pad rows; a tenth covers 64-byte alignment from a width of 640 on
 _GRPC_MAX_MESSAGE_BYTES = 2**31 - 1
+_GRPC = Address("127.0.0.1", GRPC_PORT)
+_HTTP = Address("127.0.0.1", HTTP_PORT)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,10 +88,10 @@ class SchedulerSettings:
 class ServerSettings:
     """Everything `esr-serve` can be told."""
 
-    listen: tuple[str, ...] = ("127.0.0.1:50051",)
-    """`HOST:PORT` or `unix:PATH`."""
-    http: str | None = "127.0.0.1:9109"
-    """`HOST:PORT` of /metrics, /healthz, /readyz and the status page; None for none."""
+    listen: tuple[Address, ...] = (_GRPC,)
+    """Where gRPC is served."""
+    http: Address | None = _HTTP
+    """Where /metrics, /healthz, /readyz and the status page are served, over TCP; None for nowhere."""
     models: tuple[str, ...] = ("esr_tr_x2",)
     """Loaded at start; the first is the default. Others are loaded when first asked for."""
     engine: EngineSettings = field(default_factory=EngineSettings)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import logging
+import socket
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from socketserver import TCPServer
+
+from esr_api.address import Address
 
 _log = logging.getLogger(__name__)
 _POLL_S = 0.05  # how long `close` may take to be noticed
@@ -29,17 +33,23 @@ Route = Callable[[str], Page]
 class HttpServer:
     """Serves GET and HEAD for a table of routes. It binds at once and serves from `start` to `close`."""
 
-    def __init__(self, address: str, routes: Mapping[str, Route]) -> None:
-        """Bind `address`, "HOST:PORT" (port 0: any free one).
+    def __init__(self, address: Address, routes: Mapping[str, Route]) -> None:
+        """Bind `address`.
 
         Raises:
-            OSError: the address cannot be bound; ValueError: it is not HOST:PORT.
+            OSError: the address cannot be bound; ValueError: it is a Unix socket.
         """
-        host, _, port = address.rpartition(":")
-        if not host or not port.isdigit():
-            raise ValueError(f"an HTTP address is HOST:PORT, not {address!r}")
-        self._server = ThreadingHTTPServer((host.strip("[]"), int(port)), _handler(routes))
-        self._server.daemon_threads = True
+        if address.path:
+            raise ValueError(f"HTTP is served on HOST:PORT, not on {str(address)!r}; Unix sockets are for gRPC")
+        try:
+            found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
+            # A name such as localhost may stand for both families; IPv4 is what a browser or a probe tries for sure.
+            family, *_, place = min(found, key=lambda each: each[0] != socket.AF_INET)
+            self._server = _server_class(family)((str(place[0]), int(place[1])), _handler(routes))
+        except OSError as error:
+            raise OSError(
+                f"cannot serve HTTP on {address}: {error.strerror}; free the port or choose another"
+            ) from error
         self._thread = threading.Thread(
             target=self._server.serve_forever, args=(_POLL_S,), name="esr-http", daemon=True
         )
@@ -58,6 +68,19 @@ class HttpServer:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
+
+
+def _server_class(family: int) -> type[ThreadingHTTPServer]:
+    """Return the server class for IPv4 or IPv6."""
+
+    class Server(ThreadingHTTPServer):
+        address_family = family
+        daemon_threads = True
+
+        def server_bind(self) -> None:
+            TCPServer.server_bind(self)  # HTTPServer's own also asks DNS for a name, which may take seconds
+
+    return Server
 
 
 def _handler(routes: Mapping[str, Route]) -> type[BaseHTTPRequestHandler]:

@@ -86,7 +86,7 @@ def test_remarks_are_shown(server: str, tmp_path: Path) -> None:
         (("nothing.mp4", "out.mp4"), 1, "cannot open nothing.mp4: No such file or directory"),
         (("in.mp4", "out.mp4", "--model", "bicubic_x9"), 1, "no model is named 'bicubic_x9'"),
         (("in.mp4", "out.mp4", "--server", "127.0.0.1:1"), 1, "failed to connect"),
-        (("in.mp4", "out.mp4", "--server", "nowhere"), 1, "host:port or unix:PATH"),
+        (("in.mp4", "out.mp4", "--server", "http://nowhere"), 1, "write 'nowhere'"),
         (("in.mp4", "out.mp4", "--encode", "nobody"), 2, "nobody"),
         (("in.mp4", "out.mp4", "--codec", "theora"), 1, "no encoder of this client"),
     ],

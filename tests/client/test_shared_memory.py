@@ -15,6 +15,7 @@ import pytest
 from numpy.typing import NDArray
 
 import esr_client
+from esr_api.address import parse_address
 from esr_client import Frame, Options, _calls
 from esr_client._frame import PIXEL_FORMATS
 from esr_client._shared_memory import Placed, SharedMemory
@@ -281,8 +282,8 @@ def test_a_stream_that_never_begins_leaves_nothing(server: Server) -> None:
     ],
 )
 def test_only_a_server_on_this_host_is_offered_memory(where: str, local: bool) -> None:
-    assert _calls.options_for(where, Options()).shared_memory is local
-    assert not _calls.options_for(where, INLINE).shared_memory
+    assert _calls.options_for(parse_address(where), Options()).shared_memory is local
+    assert not _calls.options_for(parse_address(where), INLINE).shared_memory
 
 
 class TestServersThatBreakTheContract:

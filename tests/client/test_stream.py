@@ -358,7 +358,16 @@ def test_models_and_status(client: Client) -> None:
     assert dict(status.services) == {"esr_api.v1.UpscalerService": "UNKNOWN"}
 
 
-@pytest.mark.parametrize("target", ["", "somewhere", "unix:", ":50051", "host:port"])
-def test_a_target_that_is_none(target: str) -> None:
-    with pytest.raises(ValueError, match="host:port or unix:PATH"):
-        esr_client.connect(target)
+@pytest.mark.parametrize(
+    ("target", "says"),
+    [
+        ("", "this one is empty"),
+        ("http://localhost:50051", "write 'localhost:50051'"),
+        ("host:port", "a port is a number"),
+        ("host:0", "a port from 1 to 65535"),
+    ],
+)
+def test_a_wrong_target_is_refused_at_once(target: str, says: str) -> None:
+    for connect in (esr_client.connect, esr_client.connect_async):
+        with pytest.raises(ValueError, match=says):
+            connect(target)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from esr_api.address import Address
 from esr_server.http import HttpServer, Page
 from tests.support.calls import raw_config, raw_frame, stub_of, upscale
 from tests.support.server import running
@@ -29,7 +30,7 @@ def _broken(_accept: str) -> Page:
 
 @pytest.fixture
 def port() -> Iterator[int]:
-    server = HttpServer("127.0.0.1:0", {"/": lambda accept: Page(accept.encode()), "/broken": _broken})
+    server = HttpServer(Address("127.0.0.1"), {"/": lambda accept: Page(accept.encode()), "/broken": _broken})
     server.start()
     yield server.port
     server.close()
@@ -59,10 +60,24 @@ def test_another_method_is_refused(port: int) -> None:
     assert _get(port, "/", "POST")[0] == 501
 
 
-@pytest.mark.parametrize("address", ["9109", "host", ":9109", "127.0.0.1:x"])
-def test_an_address_that_is_none(address: str) -> None:
-    with pytest.raises(ValueError, match="HOST:PORT"):
-        HttpServer(address, {})
+def test_http_on_ipv6() -> None:
+    server = HttpServer(Address("::1"), {"/": lambda _: Page(b"six")})
+    server.start()
+    connection = http.client.HTTPConnection("::1", server.port, timeout=10)
+    connection.request("GET", "/")
+    assert connection.getresponse().read() == b"six"
+    connection.close()
+    server.close()
+
+
+def test_http_refuses_a_unix_socket() -> None:
+    with pytest.raises(ValueError, match="Unix sockets are for gRPC"):
+        HttpServer(Address(path="/run/esr"), {})
+
+
+def test_http_names_a_busy_address(port: int) -> None:
+    with pytest.raises(OSError, match=rf"cannot serve HTTP on 127\.0\.0\.1:{port}: Address already in use"):
+        HttpServer(Address("127.0.0.1", port), {})
 
 
 async def test_the_service_shows_itself() -> None:

@@ -103,7 +103,8 @@ async def test_a_private_server_goes_with_its_parents_pipe() -> None:
     ("flags", "says"),
     [
         (("--model", "esr_tr_x9"), "no model is named 'esr_tr_x9'; did you mean"),
-        (("--listen", "nowhere"), "cannot listen on 'nowhere'"),
+        (("--listen", "http://localhost"), "write 'localhost'"),
+        (("--listen", "localhost:grpc"), "a port is a number"),
         (("--engine", "magic"), "there are auto, fused, torch"),
         (("--kernels", "/nowhere"), "is no manifest of kernels"),
     ],

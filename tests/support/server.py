@@ -9,13 +9,14 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
+from esr_api.address import Address
 from esr_server.__main__ import Server
 from esr_server.config import ServerSettings
 from esr_upscale.engine import EngineSettings
 
 QUICK = ServerSettings(
-    listen=("127.0.0.1:0",),
-    http="127.0.0.1:0",
+    listen=(Address("127.0.0.1"),),
+    http=Address("127.0.0.1"),
     models=("bicubic_x2",),
     engine=EngineSettings(threads=1),
     grace_s=5.0,

@@ -9,6 +9,7 @@ from grpc_health.v1.health import aio as health_aio
 from grpc_health.v1.health_pb2_grpc import add_HealthServicer_to_server
 from grpc_reflection.v1alpha import reflection
 
+from esr_api.address import Address
 from esr_api.v1.upscaler_pb2_grpc import add_UpscalerServiceServicer_to_server
 from esr_server.config import ServerSettings
 from esr_server.rpc.call import House
@@ -62,11 +63,11 @@ def _options(settings: ServerSettings) -> list[tuple[str, int]]:
     ]
 
 
-def _bind(server: grpc.aio.Server, address: str) -> int:
+def _bind(server: grpc.aio.Server, address: Address) -> int:
     try:
-        port = server.add_insecure_port(address)
+        port = server.add_insecure_port(address.target)
     except RuntimeError as error:
-        raise OSError(f"cannot listen on {address!r}: {error}") from error
+        raise OSError(f"cannot listen on {address}: {error}") from error
     if port == 0:
-        raise OSError(f"cannot listen on {address!r}: it is HOST:PORT or unix:PATH, and must be free")
+        raise OSError(f"cannot listen on {address}: free the address or choose another")
     return port
