@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import grpc
+from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
+from grpc_health.v1.health_pb2_grpc import HealthStub
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,8 @@ def serving(*models: str) -> Iterator[Serving]:
     process = subprocess.Popen((*command, *flags))
     try:
         with grpc.insecure_channel(target) as channel:
-            grpc.channel_ready_future(channel).result(timeout=60)
+            watch = HealthStub(channel).Watch(HealthCheckRequest(), wait_for_ready=True, timeout=60)
+            next(answer for answer in watch if answer.status == HealthCheckResponse.SERVING)
         yield Serving(target, local, http, process.pid)
     finally:
         process.terminate()

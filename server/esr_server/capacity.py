@@ -8,13 +8,14 @@ left.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Generic, Protocol, TypeVar
 
 from esr_server.costs import Cost
-from esr_server.errors import OverloadedError
+from esr_server.errors import ConfigError, OverloadedError
 
 
 class Rung(Protocol):
@@ -74,6 +75,10 @@ class CapacitySettings:
     """Frames are counted as late or in time over so many seconds before anything follows from them."""
     late_share: float = 0.02
     """Of the frames in a window: with more, the machine is slower than it was measured to be."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.max_load < math.inf:
+            raise ConfigError(f"max_load is a share of the machine above 0, such as 0.9, not {self.max_load}")
 
 
 class Share(Generic[RungT]):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass, field
 
 from esr_api.address import GRPC_PORT, HTTP_PORT, Address
 from esr_server.capacity import CapacitySettings
+from esr_server.errors import ConfigError
 from esr_upscale.engine import EngineSettings
 from esr_upscale.errors import FrameError, LimitError
 from esr_upscale.frame import PIXEL_FORMATS
@@ -106,3 +108,7 @@ class ServerSettings:
     """How long a stream may take to say its config."""
     grace_s: float = 30.0
     """How long running streams may take to finish after SIGTERM."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.grace_s < math.inf:
+            raise ConfigError(f"grace is a number of seconds from 0, such as 30, not {self.grace_s}")

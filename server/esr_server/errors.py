@@ -6,6 +6,7 @@ ServiceError
 ├── SharedMemoryError memory that a client offers and this server does not take; the stream goes on without
 ├── AccountError      a stream that ends with a frame not accounted for
 ├── RefusedError      a stream that is not taken in
+│   ├── StartingError   the server still loads its models
 │   ├── DrainingError   the server shuts down; another one will take the stream
 │   ├── BusyError       as many streams run as the server was configured for
 │   └── OverloadedError the machine's time is promised to others
@@ -40,6 +41,10 @@ class AccountError(ServiceError):
 
 class RefusedError(ServiceError):
     """A stream that is not taken in."""
+
+
+class StartingError(RefusedError):
+    """The server still loads its models, and takes streams when it has."""
 
 
 class DrainingError(RefusedError):

@@ -108,6 +108,10 @@ class ModelPool:
                 self._loaded = {**self._loaded, spec: self._load(spec)}
             return self._loaded[spec]
 
+    def check(self, name: str) -> None:
+        """Raise UnknownModelError where there is no such model. Loads nothing."""
+        resolve(name or self._default, list_models())
+
     def choose(self, name: str, ladder: Sequence[str]) -> tuple[ServedModel, ...]:
         """The models that a stream may run, best first: those of its ladder, or of "auto", or the one of `name`.
 

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from esr_server.config import SchedulerSettings
 from esr_server.delivery import Delivery
-from esr_server.errors import BusyError, DrainingError
+from esr_server.errors import BusyError, DrainingError, StartingError
 from esr_server.executor import DeadlineExecutor, Lane
 from esr_server.stream import Queues, Stages, Stream
 from esr_upscale.kernels import FRAMES_AT_ONCE
@@ -26,8 +26,13 @@ class Scheduler:
     What is due at no time, the work of streams without a declared rate, is done in the order in which it came.
     """
 
-    def __init__(self, settings: SchedulerSettings, at_rest: Callable[[], object] = lambda: None) -> None:
-        """Start the threads. `at_rest` is called on one of them when no stream has run for some seconds."""
+    def __init__(
+        self, settings: SchedulerSettings, at_rest: Callable[[], object] = lambda: None, *, starting: bool = False
+    ) -> None:
+        """Start the threads. `at_rest` is called on one of them when no stream has run for some seconds.
+
+        With `starting` streams are refused until `open` is called.
+        """
         self._settings = settings
         self._at_rest = at_rest
         self._resting: asyncio.TimerHandle | None = None
@@ -37,6 +42,7 @@ class Scheduler:
         self._loader = ThreadPoolExecutor(settings.max_streams, thread_name_prefix="esr-loader")
         self._active = 0
         self._streams: set[Stream] = set()
+        self._starting = starting
         self._draining = False
         self._idle = asyncio.Event()
         self._idle.set()
@@ -45,6 +51,20 @@ class Scheduler:
     def active(self) -> int:
         """Streams that run now."""
         return self._active
+
+    @property
+    def state(self) -> str:
+        """`starting`, `serving` or `draining`."""
+        return "draining" if self._draining else "starting" if self._starting else "serving"
+
+    def open(self) -> None:
+        """Take streams from now on."""
+        self._starting = False
+
+    def check_started(self) -> None:
+        """Raise StartingError while models are being loaded."""
+        if self._starting:
+            raise StartingError("the server is starting and still loads its models; try again in a few seconds")
 
     @property
     def draining(self) -> bool:
@@ -63,8 +83,10 @@ class Scheduler:
         """Hold a place for one stream.
 
         Raises:
-            DrainingError: the server shuts down; BusyError: all places are taken.
+            StartingError: models are still being loaded; DrainingError: the server shuts down.
+            BusyError: all places are taken.
         """
+        self.check_started()
         if self._draining:
             raise DrainingError("the server is draining and takes no new stream; try again, or another server")
         if self._active >= self._settings.max_streams:

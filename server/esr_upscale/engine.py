@@ -57,6 +57,18 @@ class EngineSettings:
         return self.engine != "torch" and self.device == "cpu"
 
 
+def check_installed(settings: EngineSettings) -> None:
+    """Find out, importing and compiling nothing, whether what the settings name is there.
+
+    Raises:
+        EngineError: torch is not installed, or the directory of kernels cannot be used.
+    """
+    if settings.kernels is not None:
+        kernels.load(settings.kernels, settings.threads_of_frame)
+    if not settings.fuses:
+        _check_torch()
+
+
 def engine_name(spec: ModelSpec, weights: Weights, settings: EngineSettings) -> str:
     """What `LoadedModel.engine` would be, without loading the model; nothing is compiled to find out."""
     return "fused" if settings.fuses and _obstacle(spec, weights, settings) is None else f"torch-{settings.device}"
@@ -160,8 +172,12 @@ def _there(kernel: PlaneKernel | None, what: str) -> PlaneKernel:
     return kernel
 
 
-def _import_nets() -> ModuleType:
-    # torch takes seconds to import, and a server on fused kernels need not have it.
+def _check_torch() -> None:
     if importlib.util.find_spec("torch") is None:
         raise EngineError('the torch engine needs torch, which is not installed: pip install "edge-sr[torch]"')
+
+
+def _import_nets() -> ModuleType:
+    # torch takes seconds to import, and a server on fused kernels need not have it.
+    _check_torch()
     return importlib.import_module("esr_upscale.nets")

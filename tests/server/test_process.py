@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import http.client
+import re
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -18,6 +21,7 @@ import pytest
 from grpc_health.v1 import health_pb2
 from grpc_health.v1.health_pb2_grpc import HealthStub
 
+from esr_api.v1 import upscaler_pb2 as pb
 from esr_api.v1.upscaler_pb2_grpc import UpscalerServiceStub
 from esr_server.rpc.service import NAME
 from tests.support.calls import Stub, raw_config, raw_frame, rest, upscale
@@ -46,9 +50,7 @@ async def _process(
 
 
 async def _ready(channel: grpc.aio.Channel) -> None:
-    request = health_pb2.HealthCheckRequest(service=NAME)
-    response = await HealthStub(channel).Check(request, wait_for_ready=True, timeout=60)
-    assert response.status == health_pb2.HealthCheckResponse.SERVING
+    await _until(channel, health_pb2.HealthCheckResponse.SERVING)
 
 
 async def test_sigterm_finishes_the_running_stream_and_refuses_a_new_one() -> None:
@@ -72,11 +74,16 @@ async def test_sigterm_finishes_the_running_stream_and_refuses_a_new_one() -> No
 
 
 async def _not_serving(channel: grpc.aio.Channel) -> None:
-    watch = HealthStub(channel).Watch(health_pb2.HealthCheckRequest(service=NAME), timeout=20)
-    async for response in watch:
-        if response.status == health_pb2.HealthCheckResponse.NOT_SERVING:
+    await _until(channel, health_pb2.HealthCheckResponse.NOT_SERVING)
+
+
+async def _until(channel: grpc.aio.Channel, status: int) -> None:
+    """Wait until health says `status`."""
+    request = health_pb2.HealthCheckRequest(service=NAME)
+    async for response in HealthStub(channel).Watch(request, wait_for_ready=True, timeout=60):
+        if response.status == status:
             return
-    pytest.fail("health never said NOT_SERVING")
+    pytest.fail(f"health never said {status}")
 
 
 async def test_a_stream_that_does_not_finish_in_time_ends_with_unavailable() -> None:
@@ -106,15 +113,48 @@ async def test_a_private_server_goes_with_its_parents_pipe() -> None:
         (("--listen", "http://localhost"), "write 'localhost'"),
         (("--listen", "localhost:grpc"), "a port is a number"),
         (("--engine", "magic"), "there are auto, fused, torch"),
+        (("--device", "tpu"), "there are cpu, cuda"),
         (("--kernels", "/nowhere"), "is no manifest of kernels"),
+        (("--listen", "unix:/nowhere/socket"), "there is no folder /nowhere"),
+        (("--listen", "unix:/etc/passwd"), "a file is there that is no socket"),
+        (("--listen", "192.0.2.1:1"), "cannot listen on 192.0.2.1:1: Cannot assign requested address"),
+        (("--listen", "host.invalid"), "cannot listen on host.invalid:50051"),
+        (("--listen", "127.0.0.1:0", "--http", "unix:/run/x"), "Unix sockets are for gRPC"),
+        (("--max-load", "nan"), "max_load is a share of the machine above 0, such as 0.9, not nan"),
+        (("--max-load", "0"), "max_load is a share of the machine above 0"),
+        (("--grace", "nan"), "grace is a number of seconds"),
+        (("--grace", "inf"), "grace is a number of seconds"),
+        (("--grace", "-1"), "grace is a number of seconds"),
+        (("--log-level", "loud"), "'warning', 'error'"),
+        (("--threads", "-1"), "greater than or equal to 0"),
+        (("--threads", "100000"), "less than or equal to 1024"),
+        (("--workers", "100000"), "less than or equal to 1024"),
+        (("--max-pixels", "9" * 30), "less than or equal to"),
     ],
 )
 def test_flags_that_cannot_be(flags: tuple[str, ...], says: str) -> None:
-    command = (sys.executable, "-m", "esr_server", "--no-http", "--model", "bicubic_x2", *flags)
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = _refused(*flags)
     assert done.returncode == 2
-    assert says in done.stderr
+    assert says in _plain(done.stderr)
     assert "Traceback" not in done.stderr
+
+
+def _refused(*flags: str) -> subprocess.CompletedProcess[str]:
+    """Run a server that is to end before it imports what loads models."""
+    code = (
+        "import atexit, sys; from esr_server.__main__ import main;"
+        "atexit.register(lambda: print({'halide', 'torch'} & set(sys.modules)));"
+        "sys.argv = ['esr-serve', *sys.argv[1:]]; main()"
+    )
+    command = (sys.executable, "-c", code, *flags)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout == "set()\n", "models were loaded before everything was checked"
+    return done
+
+
+def _plain(text: str) -> str:
+    """Without the frames of the usage errors, and their line breaks."""
+    return " ".join(text.replace("│", " ").split())
 
 
 def test_cuda_where_there_is_none() -> None:
@@ -125,12 +165,97 @@ def test_cuda_where_there_is_none() -> None:
 
 
 def test_a_taken_port_is_an_error() -> None:
-    import socket
-
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        command = (*COMMAND, "--listen", f"127.0.0.1:{taken.getsockname()[1]}")
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode == 2
-    assert "cannot listen" in done.stderr
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        by_flag = {
+            "--listen": _refused("--listen", address),
+            "--http": _refused("--listen", "127.0.0.1:0", "--http", address),
+        }
+    assert f"cannot listen on {address}: Address already in use" in by_flag["--listen"].stderr
+    assert f"cannot serve HTTP on {address}: Address already in use" in by_flag["--http"].stderr
+    assert {done.returncode for done in by_flag.values()} == {2}
+
+
+def test_a_unix_socket_in_use(tmp_path: Path) -> None:
+    """A socket that a server listens on is not taken away from it; one that a killed server left is replaced."""
+    path = tmp_path / "socket"
+    with socket.socket(socket.AF_UNIX) as other:
+        other.bind(str(path))
+        other.listen()
+        assert f"cannot listen on unix:{path}: another server does" in _refused("--listen", f"unix:{path}").stderr
+    assert path.exists()
+    # The stale socket is taken; what is refused is the address after it.
+    done = _refused("--listen", f"unix:{path}", "--listen", f"unix:{path}")
+    assert f"cannot listen on unix:{path}: another server does" in done.stderr
+
+
+SLOW = ("--model", "espcn_x4", "--model", "fsrcnn_x4", "--model", "esr_cnn_x4")
+"""Models that together take many seconds to load."""
+
+
+@asynccontextmanager
+async def _starting(**pipes: Any) -> AsyncIterator[tuple[asyncio.subprocess.Process, str, str]]:
+    """A server that loads models, its gRPC target and its HTTP address."""
+    flags = ("--listen", "127.0.0.1:0", "--http", "127.0.0.1:0")
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "esr_server", *flags, *SLOW, stderr=subprocess.PIPE, **pipes
+    )
+    try:
+        assert process.stderr is not None
+        line = (await process.stderr.readline()).decode()
+        found = re.search(r"edge-sr \S+ loads espcn_x4, .*; gRPC on (\S+), HTTP on http://(\S+)", line)
+        assert found, line
+        yield process, found[1], found[2]
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.communicate()
+
+
+async def test_starting_refuses_streams_and_is_not_ready() -> None:
+    async with _starting() as (_, target, address), grpc.aio.insecure_channel(target) as channel:
+        stub = Stub(target, UpscalerServiceStub(channel))
+        health = await HealthStub(channel).Check(health_pb2.HealthCheckRequest(), wait_for_ready=True)
+        ready = await asyncio.to_thread(_get, address, "/readyz")
+        alive = await asyncio.to_thread(_get, address, "/healthz")
+        refused = await upscale(stub, [raw_config()])
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await stub.UpscaleImage(pb.UpscaleImageRequest(model="espcn_x4"))
+    assert health.status == health_pb2.HealthCheckResponse.NOT_SERVING
+    assert ready == (503, "starting\n")
+    assert alive == (200, "ok\n")
+    for code, details in ((refused.code, refused.details), (caught.value.code(), str(caught.value.details()))):
+        assert code is grpc.StatusCode.UNAVAILABLE
+        assert "still loads its models" in details
+
+
+def _get(address: str, path: str) -> tuple[int, str]:
+    connection = http.client.HTTPConnection(address, timeout=10)
+    try:
+        connection.request("GET", path)
+        response = connection.getresponse()
+        return response.status, response.read().decode()
+    finally:
+        connection.close()
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+async def test_a_signal_ends_a_starting_server(number: signal.Signals, code: int) -> None:
+    async with _starting() as (process, *_):
+        process.send_signal(number)
+        _, log = await asyncio.wait_for(process.communicate(), 5)
+    assert process.returncode == code
+    assert b"ended while loading models" in log
+    assert b"Traceback" not in log
+
+
+async def test_sighup_is_logged_and_ignored() -> None:
+    async with _process() as (process, _, stub):
+        process.send_signal(signal.SIGHUP)
+        assert process.stderr is not None
+        while b"SIGHUP is ignored" not in (line := await asyncio.wait_for(process.stderr.readline(), 20)):
+            assert line, "the server ended"
+        outcome = await upscale(stub, [raw_config(), raw_frame(0)])
+    assert outcome.code is grpc.StatusCode.OK

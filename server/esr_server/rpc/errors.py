@@ -22,6 +22,7 @@ _CODES: tuple[tuple[type[Exception], StatusCode], ...] = (
     (engine.WeightsError, StatusCode.FAILED_PRECONDITION),
     (engine.EngineError, StatusCode.FAILED_PRECONDITION),
     (service.ProtocolError, StatusCode.FAILED_PRECONDITION),
+    (service.StartingError, StatusCode.UNAVAILABLE),
     (service.DrainingError, StatusCode.UNAVAILABLE),
     (service.BusyError, StatusCode.RESOURCE_EXHAUSTED),
     (service.OverloadedError, StatusCode.RESOURCE_EXHAUSTED),

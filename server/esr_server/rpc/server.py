@@ -9,10 +9,10 @@ from grpc_health.v1.health import aio as health_aio
 from grpc_health.v1.health_pb2_grpc import add_HealthServicer_to_server
 from grpc_reflection.v1alpha import reflection
 
-from esr_api.address import Address
 from esr_api.v1.upscaler_pb2_grpc import add_UpscalerServiceServicer_to_server
 from esr_server.config import ServerSettings
 from esr_server.rpc.call import House
+from esr_server.rpc.listening import bind
 from esr_server.rpc.service import NAME, UpscalerService
 
 _LAST_WORDS_S = 1.0  # for statuses that are on their way when no stream runs any more
@@ -33,11 +33,15 @@ class GrpcServer:
         add_UpscalerServiceServicer_to_server(UpscalerService(house), self._server)
         add_HealthServicer_to_server(self._health, self._server)
         reflection.enable_server_reflection((NAME, HEALTH, reflection.SERVICE_NAME), self._server)
-        self.ports = tuple(_bind(self._server, address) for address in house.settings.listen)
+        self.ports = bind(self._server, house.settings.listen)
 
     async def start(self) -> None:
-        """Serve, and say SERVING."""
+        """Answer calls from now on, and say NOT_SERVING."""
+        await self._set_health(health_pb2.HealthCheckResponse.NOT_SERVING)
         await self._server.start()
+
+    async def say_serving(self) -> None:
+        """Say SERVING from now on."""
         await self._set_health(health_pb2.HealthCheckResponse.SERVING)
 
     async def stop(self, grace_s: float) -> bool:
@@ -61,13 +65,3 @@ def _options(settings: ServerSettings) -> list[tuple[str, int]]:
         ("grpc.max_send_message_length", settings.limits.max_send_bytes),
         ("grpc.so_reuseport", 0),  # a second server on the same port is an error, not half of the streams
     ]
-
-
-def _bind(server: grpc.aio.Server, address: Address) -> int:
-    try:
-        port = server.add_insecure_port(address.target)
-    except RuntimeError as error:
-        raise OSError(f"cannot listen on {address}: {error}") from error
-    if port == 0:
-        raise OSError(f"cannot listen on {address}: free the address or choose another")
-    return port

@@ -47,6 +47,7 @@ class UpscalerService(UpscalerServiceServicer):
     ) -> pb.UpscaleImageResponse:
         """Upscale one frame."""
         async with _status(context):
+            self._house.scheduler.check_started()
             model = await self._house.scheduler.load(lambda: self._house.models.get(request.model))
             return await self._house.scheduler.run(lambda: self._image(request, model))
 
@@ -64,6 +65,7 @@ class UpscalerService(UpscalerServiceServicer):
         """Load a model, for an administrator."""
         async with _status(context):
             check_administrator(self._house.settings.admin_token, context)
+            self._house.scheduler.check_started()
             models = self._house.models
             entry = await self._house.scheduler.load(lambda: models.entry(models.get(request.model).model.spec))
             return pb.LoadModelResponse(model=convert.model_message(entry))
@@ -74,6 +76,7 @@ class UpscalerService(UpscalerServiceServicer):
         """Forget a model, for an administrator."""
         async with _status(context):
             check_administrator(self._house.settings.admin_token, context)
+            self._house.scheduler.check_started()
             entry = await self._house.scheduler.load(lambda: self._house.models.unload(request.model))
             self._house.capacity.withdraw(entry.spec.canonical_id)
             return pb.UnloadModelResponse(model=convert.model_message(entry))
