@@ -29,7 +29,9 @@ class Limits:
     max_output_pixels: int = 7680 * 4320
     """Pixels of one output picture."""
     max_packet_bytes: int = 32 * 1024 * 1024
-    """Bytes of one compressed packet."""
+    """Bytes of one compressed packet, where the size of its picture does not say less."""
+    max_packet_units: int = 4096
+    """NAL units in one packet of H.264 or HEVC; a decoder takes some 4 kB for each, however short it is."""
     max_shared_bytes: int = 8 * 1024**3
     """Bytes of shared memory that a client may offer for one stream. Only those that frames touch cost anything."""
 

@@ -40,6 +40,8 @@ class Scheduler:
         # Loading a model takes a second or more; on a worker's thread it would make frames wait. A thread for each
         # stream, made when needed: who asks for a model that is there does not wait for one that is being loaded.
         self._loader = ThreadPoolExecutor(settings.max_streams, thread_name_prefix="esr-loader")
+        # An encoder may take a second for one picture, and no worker's thread is kept that long.
+        self._encoders = ThreadPoolExecutor(settings.max_streams, thread_name_prefix="esr-encoder")
         self._active = 0
         self._streams: set[Stream] = set()
         self._starting = starting
@@ -117,7 +119,8 @@ class Scheduler:
 
         With `evicts` frames may be dropped while they wait: they are raw, and no stage needs them for their neighbours.
         """
-        stream = Stream(session, Lane(self._executor, FRAMES_AT_ONCE), Queues(self._settings, delivery, evicts=evicts))
+        lane = Lane(self._executor, FRAMES_AT_ONCE)
+        stream = Stream(session, lane, self._encoders, Queues(self._settings, delivery, evicts=evicts))
         self._streams.add(stream)
         try:
             yield stream
@@ -143,6 +146,7 @@ class Scheduler:
         self._stop_resting()
         self._executor.close()
         self._loader.shutdown(wait=False, cancel_futures=True)
+        self._encoders.shutdown(wait=False)
 
     def _stop_resting(self) -> None:
         if self._resting is not None:

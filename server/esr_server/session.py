@@ -104,6 +104,13 @@ class Result:
     """Where in shared memory the frame's planes lie too; None where they do not."""
 
 
+@dataclass(frozen=True, slots=True)
+class Encoding:
+    """Work of an encoder, which may take long. The caller runs it, on any thread, before it drives on."""
+
+    run: Callable[[], list[Result]]
+
+
 @dataclass(slots=True)
 class Account:
     """What a stream has done so far."""
@@ -167,8 +174,8 @@ class Session:
         self._encoder_frames = 0
         self._encode_s = 0.0
 
-    def push(self, arrival: Arrival, gate: Gate) -> Iterator[Result]:
-        """Take one item in; give what has become ready. `gate` is asked before a frame is upscaled.
+    def push(self, arrival: Arrival, gate: Gate) -> Iterator[Result | Encoding]:
+        """Take one item in; give what has become ready, or work that will. `gate` is asked before a frame is upscaled.
 
         Raises:
             UpscaleError: whatever a stage raises; results given before it stand.
@@ -203,7 +210,7 @@ class Session:
         self._note(result)
         self._count(result)
 
-    def flush(self, gate: Gate) -> Iterator[Result]:
+    def flush(self, gate: Gate) -> Iterator[Result | Encoding]:
         """End of the stream: give everything that stages still hold.
 
         Raises:
@@ -216,14 +223,20 @@ class Session:
                 self._waiting.append(ticket)
                 yield from self._upscaled(self._deinterlacer.push(frame), gate)
         yield from self._upscaled(self._deinterlacer.flush(), gate)
-        if self._encoder:
-            yield from self._encoded(self._encoder.flush)
+        if encoder := self._encoder:
+            yield Encoding(lambda: self._encoded(encoder.flush))
         account = self.account
         if account.frames_in != account.frames_out + account.frames_dropped:
             raise AccountError(
                 f"{account.frames_in} frames went in, {account.frames_out} came out and {account.frames_dropped} were "
                 f"dropped"
             )
+
+    def close(self) -> None:
+        """Release decoder and encoder, and their threads. Call it when no thread drives the session any more."""
+        for codec in (self._decoder, self._encoder):
+            if codec is not None:
+                codec.close()
 
     def _frames(self, arrival: Arrival, queued_s: float) -> Iterator[tuple[Frame, _Ticket]]:
         item = arrival.item
@@ -274,7 +287,7 @@ class Session:
             started = time.perf_counter()
         self.account.packets_skipped = self._decoder.packets_skipped
 
-    def _upscaled(self, frames: Iterable[Frame], gate: Gate) -> Iterator[Result]:
+    def _upscaled(self, frames: Iterable[Frame], gate: Gate) -> Iterator[Result | Encoding]:
         """Upscale what comes out of the deinterlacer, whose time counts as decoding: both make frames of fields."""
         started = time.perf_counter()
         for frame in frames:
@@ -314,7 +327,7 @@ class Session:
             self.account.model_switches += self._ran not in ("", result.model)
             self._ran = result.model
 
-    def _delivered(self, result: Result) -> Iterator[Result]:
+    def _delivered(self, result: Result) -> Iterator[Result | Encoding]:
         if self._encoder is None or isinstance(result.item, Dropped):
             self._count(result)
             yield result
@@ -324,20 +337,22 @@ class Session:
         # Without the picture: an encoder may hold many back.
         self._encoding[self._encoder_frames] = replace(result, item=Packet(b""))
         self._encoder_frames += 1
-        yield from self._encoded(lambda: encoder.push(frame))
+        yield Encoding(lambda: self._encoded(lambda: encoder.push(frame)))
 
-    def _encoded(self, encode: Callable[[], list[EncodedFrame]]) -> Iterator[Result]:
+    def _encoded(self, encode: Callable[[], list[EncodedFrame]]) -> list[Result]:
         """Give each packet what is known of its frame. Time of calls that gave no packet goes to the next ones."""
         started = time.perf_counter()
         done = encode()
         self._encode_s += time.perf_counter() - started
+        results: list[Result] = []
         for encoded in done:
             of = self._encoding.pop(encoded.index)
             result = replace(of, item=encoded.packet, stages=replace(of.stages, encode=self._encode_s / len(done)))
             self.account.packets_out += 1
             self._count(result)
-            yield result
+            results.append(result)
         self._encode_s = 0.0 if done else self._encode_s
+        return results
 
     def _count(self, result: Result) -> None:
         """Enter a result into the account."""

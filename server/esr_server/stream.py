@@ -10,10 +10,10 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from concurrent.futures import Future
+from concurrent.futures import Executor, Future
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 
 from esr_server.ahead import Ahead, clear
 from esr_server.config import SchedulerSettings
@@ -21,9 +21,11 @@ from esr_server.delivery import Delivery, Dropped, DropReason, Gate, Policy, gat
 from esr_server.errors import StageDiedError
 from esr_server.executor import Lane
 from esr_server.queues import BoundedQueue
-from esr_server.session import Account, Arrival, Result
+from esr_server.session import Account, Arrival, Encoding, Result
 from esr_upscale.frame import Frame
 from esr_upscale.kernels import FRAMES_AT_ONCE
+
+_T = TypeVar("_T")
 
 
 class Stages(Protocol):
@@ -34,8 +36,9 @@ class Stages(Protocol):
     answers_each: bool
     """Whether each item that is pushed gives one result at once."""
 
-    def push(self, arrival: Arrival, gate: Gate) -> Iterator[Result]:
-        """Take one item in; give what has become ready. `gate` says of a frame whether it is to be dropped."""
+    def push(self, arrival: Arrival, gate: Gate) -> Iterator[Result | Encoding]:
+        """Take one item in; give what has become ready, or work of the encoder that makes it. `gate` says of a frame
+        whether it is to be dropped."""
         ...
 
     def begin(self, arrival: Arrival, gate: Gate) -> Callable[[], Result]:
@@ -46,8 +49,12 @@ class Stages(Protocol):
         """Take what came of `begin`, in order."""
         ...
 
-    def flush(self, gate: Gate) -> Iterator[Result]:
+    def flush(self, gate: Gate) -> Iterator[Result | Encoding]:
         """Give what is still held."""
+        ...
+
+    def close(self) -> None:
+        """Release what the stages hold; nothing drives them any more."""
         ...
 
 
@@ -107,10 +114,13 @@ def _never(_item: object) -> None:
 class Stream:
     """The queues of one session, and the tasks between them. End it with `close`."""
 
-    def __init__(self, session: Stages, lane: Lane, queues: Queues) -> None:
+    def __init__(self, session: Stages, lane: Lane, encoders: Executor, queues: Queues) -> None:
+        """`encoders` has a thread for each stream that encodes, so that a slow encoder keeps no frame waiting."""
         self._session = session
         self._queues = queues
         self._lane = lane
+        self._encoders = encoders
+        self._step: Future[Any] | None = None
         # Frames that may be dropped are handed out one at a time: those that wait can still be.
         self._ahead = Ahead(self._lane, _AHEAD, self._ready) if session.answers_each and not queues.drops else None
         self._tasks: list[asyncio.Task[None]] = []
@@ -180,7 +190,15 @@ class Stream:
         try:
             ended = await asyncio.gather(*self._tasks, return_exceptions=True)
         finally:  # its user may be cancelled meanwhile
+            self._close_session()
             self._let_go([error for error in ended if error is not None])
+
+    def _close_session(self) -> None:
+        """Release codecs, away from the event loop, as soon as the step that has begun has ended."""
+        if self._step is None or self._step.done():
+            self._encoders.submit(self._session.close)
+        else:
+            self._step.add_done_callback(lambda _: self._session.close())
 
     def _let_go(self, errors: list[BaseException]) -> None:
         """Drop what is left, and what tracebacks hold of it: frames are large, and garbage may wait for long."""
@@ -237,6 +255,7 @@ class Stream:
             item.run()
             return
         for result in self._session.push(item, self._queues.gate):  # no work for a thread
+            assert isinstance(result, Result)
             await self._queues.outbox.put_marker(result)
 
     async def _push(self, arrival: Arrival) -> None:
@@ -263,9 +282,18 @@ class Stream:
         if self._ahead is not None:
             await self._ahead.idle()
 
-    async def _drive(self, results: Iterator[Result], due_s: float) -> None:
-        while (result := await asyncio.wrap_future(self._lane.submit(lambda: next(results, None), due_s))) is not None:
-            await self._hand_on(result)
+    async def _drive(self, results: Iterator[Result | Encoding], due_s: float) -> None:
+        while (result := await self._ended(self._lane.submit(lambda: next(results, None), due_s))) is not None:
+            if isinstance(result, Encoding):
+                for encoded in await self._ended(self._encoders.submit(result.run)):
+                    await self._hand_on(encoded)
+            else:
+                await self._hand_on(result)
+
+    async def _ended(self, step: Future[_T]) -> _T:
+        """Wait for a step of the session."""
+        self._step = step
+        return await asyncio.wrap_future(step)
 
     async def _hand_on(self, result: Result) -> None:
         if isinstance(result.item, Dropped):

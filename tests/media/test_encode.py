@@ -331,7 +331,9 @@ def test_options_outside_the_allow_list(codec: str, option: str) -> None:
         ("libx264", "preset", "warp", "one of ultrafast"),
         ("libx264", "b", "4M;stats=1", "bits per second"),
         ("libx265", "g", "2.5", "a whole number"),
-        ("libsvtav1", "preset", "14", "from -1 to 13"),
+        ("libsvtav1", "preset", "14", "from 2 to 13"),
+        ("libsvtav1", "preset", "1", "from 2 to 13"),
+        ("libsvtav1", "preset", "-1", "from 2 to 13"),
         ("libvpx-vp9", "deadline", "", "best, good, realtime"),
     ],
 )

@@ -41,6 +41,9 @@ class Echo:
     def flush(self, gate: Gate) -> Iterator[Result]:
         yield Result(Packet(b"last"), -1, 0.0, StageTimes())
 
+    def close(self) -> None:
+        """Nothing to release."""
+
 
 class Broken(Echo):
     """Fails at item 2, after a first result of it."""

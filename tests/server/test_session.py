@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -14,7 +14,7 @@ from esr_server.config import Limits
 from esr_server.costs import Cost
 from esr_server.delivery import DropReason, open_gate
 from esr_server.errors import AccountError, ProtocolError
-from esr_server.session import Arrival, Result, Session, SessionConfig, StageTimes
+from esr_server.session import Arrival, Encoding, Result, Session, SessionConfig, StageTimes
 from esr_upscale.engine import EngineSettings, LoadedModel
 from esr_upscale.errors import LimitError
 from esr_upscale.frame import Frame, pixel_format
@@ -53,8 +53,14 @@ def _frame(index: int, *, interlaced: bool = False) -> Frame:
 
 def _all(session: Session, items: Sequence[Frame | Packet]) -> list[Result]:
     arrivals = (Arrival(item, i, time.perf_counter()) for i, item in enumerate(items))
-    results = itertools.chain.from_iterable(session.push(arrival, open_gate) for arrival in arrivals)
-    return [*results, *session.flush(open_gate)]
+    ready = itertools.chain.from_iterable(session.push(arrival, open_gate) for arrival in arrivals)
+    return list(_results(itertools.chain(ready, session.flush(open_gate))))
+
+
+def _results(ready: Iterable[Result | Encoding]) -> Iterator[Result]:
+    """Run the encoder's work where it comes."""
+    for each in ready:
+        yield from each.run() if isinstance(each, Encoding) else (each,)
 
 
 def _packets(media: Elementary) -> list[Packet]:
@@ -127,10 +133,8 @@ def test_a_frame_has_the_arrival_of_the_packet_with_its_pts(model: OneModel) -> 
     session = Session(_decoding(media), model, Limits())
     arrived = {p.pts: float(i) for i, p in enumerate(packets)}
     given = [Arrival(p, i, float(i)) for i, p in enumerate(packets)]
-    results = [
-        *itertools.chain.from_iterable(session.push(each, open_gate) for each in given),
-        *session.flush(open_gate),
-    ]
+    ready = itertools.chain.from_iterable(session.push(each, open_gate) for each in given)
+    results = list(_results(itertools.chain(ready, session.flush(open_gate))))
     frames = [r.item for r in results if isinstance(r.item, Frame)]
     assert [f.pts for f in frames] == list(range(10))
     assert [r.arrived_s for r in results] == [arrived[f.pts] for f in frames]

@@ -95,7 +95,9 @@ def _decoder(config: pb.UpscaleConfig, limits: Limits) -> DecoderSettings | None
         color=color_info(given.format.color),
         sample_aspect_ratio=ratio_or_none(given.format.sample_aspect_ratio),
         rotation=given.format.rotation,
+        pixels=given.format.width * given.format.height,
         max_pixels=limits.max_pixels,
+        max_packet_units=limits.max_packet_units,
         skip_undecodable=given.skip_undecodable,
     )
 

@@ -88,7 +88,7 @@ class UpscalerService(UpscalerServiceServicer):
             request.frame, convert.frame_format(request.format), _IMAGE_TIME_BASE, StreamMemory()
         )
         session = Session(SessionConfig(), lambda: model, limits)
-        (result,) = session.push(Arrival(frame, 0, time.perf_counter()), open_gate)
+        result = session.begin(Arrival(frame, 0, time.perf_counter()), open_gate)()
         assert isinstance(result.item, Frame)
         response = pb.UpscaleImageResponse(
             model=model.name, engine=model.engine, format=convert.format_message(result.item)

@@ -18,11 +18,18 @@ from av.video.frame import VideoFrame
 from esr_upscale.errors import CodecOptionError, LimitError, MediaDataError
 from esr_upscale.frame import ChromaLocation, ColorInfo, Frame
 from esr_upscale.media.frames import FrameTags, from_av
+from esr_upscale.media.nal import count_nal_units
 from esr_upscale.packet import Packet
 
 # FFmpeg measures a picture after it rounded its sides up to 64 samples. This is what that adds to sides up to 16384, so
 # that a picture just within the limit is not refused; the exact size is checked on every frame.
 _ALIGNMENT_PIXELS = 63 * 2 * 16384
+
+
+# Uncompressed samples, as lossless H.264 may have them, take 6 bytes at most. The least is for streams whose
+# pictures grow.
+_PACKET_BYTES_PER_PIXEL = 8
+_MIN_PACKET_BYTES = 4 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +39,12 @@ class _Codec:
     decoder: str
     chroma_location: ChromaLocation = ChromaLocation.UNSPECIFIED
     flags: int = 0
+    has_nal_units: bool = False
 
 
 _CODECS = {
-    "h264": _Codec("h264"),
-    "hevc": _Codec("hevc"),
+    "h264": _Codec("h264", has_nal_units=True),
+    "hevc": _Codec("hevc", has_nal_units=True),
     "vp8": _Codec("vp8"),
     "vp9": _Codec("vp9"),
     # dav1d holds frames back to decode several at once unless it is told not to. (For h264 the flag would mean
@@ -56,7 +64,9 @@ class DecoderSettings:
     """What a decoder must know before the first packet.
 
     `extradata` are the codec headers as the container has them. Tags in `color`, `sample_aspect_ratio` and `rotation`
-    (degrees counter-clockwise) that are set win over the bitstream's. `max_pixels` is the largest width × height.
+    (degrees counter-clockwise) that are set win over the bitstream's. `max_pixels` is the largest width × height,
+    `max_packet_units` the most NAL units in one packet of H.264 or HEVC, or in the extradata. `pixels` is the announced
+    width × height, or 0; a packet may have 8 bytes for each pixel of that or of the last picture, and always 4 MiB.
     `threads` work on parts of one picture; 0 is one for each CPU.
     """
 
@@ -66,7 +76,9 @@ class DecoderSettings:
     color: ColorInfo | None = None
     sample_aspect_ratio: Fraction | None = None
     rotation: int = 0
+    pixels: int = 0
     max_pixels: int = 8192 * 4320
+    max_packet_units: int = 4096
     skip_undecodable: bool = False
     threads: int = 1
 
@@ -79,6 +91,7 @@ class Decoder:
 
     Raises:
         CodecOptionError: the codec is not on the allow-list.
+        LimitError: the extradata is too large.
         MediaDataError: the decoder cannot be opened with this extradata.
     """
 
@@ -88,6 +101,7 @@ class Decoder:
         self._settings = settings
         self._codec = _CODECS[settings.codec]
         self._extradata = settings.extradata
+        self._pixels = settings.pixels
         self._number = 0
         self._skipped = 0
         self._context: VideoCodecContext | None = self._open()
@@ -104,7 +118,7 @@ class Decoder:
 
         Raises:
             MediaDataError: the packet cannot be decoded. Not raised with `skip_undecodable`.
-            LimitError: the picture is larger than `max_pixels`.
+            LimitError: the picture is larger than `max_pixels`, or the packet than a picture can need.
             UnsupportedFormatError: the picture's pixel format is not in the table.
         """
         number, self._number = self._number, self._number + 1
@@ -135,7 +149,12 @@ class Decoder:
                 raise
             self._skipped += 1
 
+    def close(self) -> None:
+        """Release the codec and its threads; frames that it holds are lost."""
+        self._context = None
+
     def _open(self) -> VideoCodecContext:
+        self._check_size(self._extradata, "the extradata", _MIN_PACKET_BYTES)
         context = cast(VideoCodecContext, CodecContext.create(self._codec.decoder, "r"))
         context.extradata = self._extradata or None
         context.flags |= self._codec.flags
@@ -157,6 +176,8 @@ class Decoder:
         # Without data, FFmpeg would take it for the end of the stream.
         if not packet.data:
             raise MediaDataError(f"packet {number} is empty")
+        most = max(_MIN_PACKET_BYTES, _PACKET_BYTES_PER_PIXEL * (self._pixels or self._settings.max_pixels))
+        self._check_size(packet.data, f"packet {number}", most)
         self._context = context = self._context or self._open()
         try:
             frames = context.decode(self._av_packet(packet))
@@ -167,6 +188,15 @@ class Decoder:
                 f"{error.strerror}"
             ) from error
         return (self._frame(frame, context) for frame in frames)
+
+    def _check_size(self, data: bytes, what: str, most_bytes: int) -> None:
+        """Refuse what would cost much memory. FFmpeg keeps some 4 kB for each NAL unit, however short."""
+        if len(data) > most_bytes:
+            raise LimitError(f"{what} has {len(data)} bytes; for pictures of this size it has at most {most_bytes}")
+        most = self._settings.max_packet_units
+        codec = self._settings.codec
+        if self._codec.has_nal_units and count_nal_units(codec, data, self._extradata, most) > most:
+            raise LimitError(f"{what} has more than {most} NAL units; cut the pictures into fewer slices")
 
     def _av_packet(self, packet: Packet) -> AvPacket[Stream]:
         # Made from bytes, it would be a view of them, without the padding that FFmpeg's decoders read into.
@@ -205,6 +235,7 @@ class Decoder:
         settings = self._settings
         if source.width * source.height > settings.max_pixels:
             raise _too_large("a decoded", source.width, source.height, settings.max_pixels)
+        self._pixels = max(settings.pixels, source.width * source.height)
         tags = FrameTags(
             time_base=settings.time_base,
             color=settings.color,

@@ -131,6 +131,10 @@ class Encoder:
             raise EngineError(f"{self._row.name} failed at the end of the stream: {error.strerror}") from error
         return [self._encoded(packet) for packet in packets]
 
+    def close(self) -> None:
+        """Release the codec and its threads; packets that it holds are lost. Nothing to do after `flush`."""
+        self._context = None
+
     def _open(self, frame: Frame) -> tuple[VideoCodecContext, PixelFormat]:
         fmt = _encoded_format(self._row, frame)
         _check_size(self._row, fmt, frame)

@@ -37,6 +37,8 @@ class EncoderRow:
     min_side: int = 1
     fixed: Mapping[str, str] = field(default_factory=dict)
     max_frame_rate: int = 1000
+    default_g: int | None = None
+    """Largest distance of keyframes without `g`, where `keyint_min` may not be above it; None where it may."""
 
 
 def _number(low: float, high: float) -> Values:
@@ -108,7 +110,8 @@ _SVT_AV1 = {
     **_RATE,
     "crf": _integer(0, 63),
     "qp": _integer(1, 63),
-    "preset": _integer(-1, 13),
+    # A picture of 1080p takes half a second or more at presets 1, 0 and −1.
+    "preset": _integer(2, 13),
 }
 _VP9 = {
     **_RATE,
@@ -138,7 +141,13 @@ _ROWS = (
     EncoderRow("libx264", _X264, even=True, reorders=True),
     # x265 writes to stderr past FFmpeg's log, unless this option says not to.
     EncoderRow(
-        "libx265", _X265, even=True, reorders=True, min_side=_SAFE_SIDE, fixed={"x265-params": "log-level=none"}
+        "libx265",
+        _X265,
+        even=True,
+        reorders=True,
+        min_side=_SAFE_SIDE,
+        fixed={"x265-params": "log-level=none"},
+        default_g=250,
     ),
     EncoderRow("libsvtav1", _SVT_AV1, even=False, reorders=False, min_side=_SAFE_SIDE, max_frame_rate=240),
     EncoderRow("libvpx-vp9", _VP9, even=False, reorders=False),
@@ -163,10 +172,19 @@ def check_options(row: EncoderRow, options: Mapping[str, str]) -> None:
     """Check the names and values of options.
 
     Raises:
-        CodecOptionError: a name is not on the encoder's list, or a value is not one that the option takes.
+        CodecOptionError: a name is not on the encoder's list, a value is not one that the option takes, or two do not
+            go together.
     """
     for name, value in options.items():
         if name not in row.options:
             raise CodecOptionError(f"{row.name} has no option {name!r} here; it has: {', '.join(sorted(row.options))}")
         if not row.options[name].accepts(value):
             raise CodecOptionError(f"option {name!r} of {row.name} is {row.options[name].says}, not {value!r}")
+    if row.default_g is not None and "keyint_min" in options:
+        # x265 4 reads past the end of its lookahead, and takes the process with it.
+        most = int(options.get("g", row.default_g))
+        if int(options["keyint_min"]) > most:
+            raise CodecOptionError(
+                f"option 'keyint_min' of {row.name} is at most 'g', the largest distance of keyframes, {most} here, "
+                f"not {options['keyint_min']}"
+            )
