@@ -12,6 +12,8 @@ from esr_client._frame import Color
 
 __all__ = ["EncodedInput", "EncodedOutput", "Options", "RawInput", "RawOutput", "StreamConfig", "VideoFormat"]
 
+_LONGEST_KEEPALIVE_S = 86400.0
+_RECONNECT_MS = 1000
 _LARGEST_PIXEL_BYTES = 6  # yuv444p10le
 _SMALLEST_SCALE = 2
 _ENVELOPE_BYTES = 64 * 1024  # tags, times, row padding of the widest frames
@@ -30,6 +32,9 @@ class Options:
     """Pixels of the largest upscaled frame: 4K made twice as large. It sets gRPC's message limits."""
     timeout_s: float | None = 30.0
     """For the calls that are not streams. A stream has its own `timeout_s`, and no default."""
+    keepalive_s: float | None = 10.0
+    """Seconds of silence, from 1, after which the server is asked for a sign of life. If none comes in as much time
+    again, running calls end with `UnavailableError`. None: never ask."""
     shared_memory: bool = True
     """Offer a server on this host memory for raw frames, so that they need not go through messages. Linux only; a
     server that cannot map it says why, and frames go inline."""
@@ -42,6 +47,8 @@ class Options:
             raise ValueError(f"window is at least 1, not {self.window}")
         if self.max_frame_pixels < 1:
             raise ValueError(f"max_frame_pixels is at least 1, not {self.max_frame_pixels}")
+        if self.keepalive_s is not None and not 1 <= self.keepalive_s <= _LONGEST_KEEPALIVE_S:
+            raise ValueError(f"keepalive_s is from 1 to {_LONGEST_KEEPALIVE_S:g}, or None, not {self.keepalive_s}")
         if self.max_scale < 1:
             raise ValueError(f"max_scale is at least 1, not {self.max_scale}")
 
@@ -57,8 +64,16 @@ class Options:
         return min(pixels * _LARGEST_PIXEL_BYTES + _ENVELOPE_BYTES, 2**31 - 1)
 
     def channel_arguments(self) -> list[tuple[str, int]]:
-        """Arguments of the gRPC channel."""
+        """Return the arguments of the gRPC channel."""
+        keepalive_ms = 2**31 - 1 if self.keepalive_s is None else int(1000 * self.keepalive_s)
         return [
+            ("grpc.keepalive_time_ms", keepalive_ms),
+            ("grpc.keepalive_timeout_ms", keepalive_ms),
+            ("grpc.http2.ping_timeout_ms", keepalive_ms),  # else a minute, whatever the timeout is
+            ("grpc.http2.max_pings_without_data", 0),
+            # A server that was started again is found within a second. gRPC's own 1 s grows to minutes.
+            ("grpc.initial_reconnect_backoff_ms", 200),
+            ("grpc.max_reconnect_backoff_ms", _RECONNECT_MS),
             ("grpc.max_receive_message_length", self.max_receive_bytes),
             ("grpc.max_send_message_length", self.max_send_bytes),
         ]

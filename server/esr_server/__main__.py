@@ -58,7 +58,7 @@ class Server:
         """
         self.settings = settings
         self.metrics = Metrics()
-        self.scheduler = Scheduler(settings.scheduler, at_rest=heap.give_back, starting=True)
+        self.scheduler = Scheduler(settings.scheduler, at_rest=self._at_rest, starting=True)
         self.models = ModelPool(settings.engine, settings.models[0], self.metrics)
         for name in settings.models:
             self.models.check(name)
@@ -81,6 +81,10 @@ class Server:
         await self.scheduler.load(self._load_models)
         self.scheduler.open()
         await self.grpc.say_serving()
+
+    def _at_rest(self) -> bool:
+        heap.give_back()
+        return self.models.measure_again(lambda: not self.scheduler.active)
 
     def _load_models(self) -> None:
         for name in self.settings.models:
@@ -240,6 +244,9 @@ def esr_serve(
     no_shared_memory: Annotated[
         bool, typer.Option("--no-shared-memory", help="Take frames of clients on this host in messages only.")
     ] = False,
+    keepalive: Annotated[
+        float, typer.Option(help="Seconds of silence after which a client is asked for a sign of life.")
+    ] = ServerSettings().keepalive_s,
     grace: Annotated[float, typer.Option(help="Seconds that running streams get after SIGTERM.")] = 30.0,
     exit_with_stdin: Annotated[
         bool, typer.Option("--exit-with-stdin", help="Drain when standard input ends, as a private server does.")
@@ -266,6 +273,7 @@ def esr_serve(
             capacity=CapacitySettings(max_load=max_load),
             admin_token=os.environ.get(_TOKEN) or None,
             shared_memory=not no_shared_memory,
+            keepalive_s=keepalive,
             grace_s=grace,
         )
         asyncio.run(serve(settings, until_stdin_closes=exit_with_stdin))

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Generic, Protocol, TypeVar
 
 from esr_server.costs import Cost
-from esr_server.errors import ConfigError, OverloadedError
+from esr_server.errors import ConfigError, OverloadedError, TooDemandingError
 
 
 class Rung(Protocol):
@@ -179,8 +179,10 @@ class Capacity(Generic[RungT]):
         """Give a stream its share, which makes others go down where it has to.
 
         Raises:
-            OverloadedError: not even the cheapest of its models fits beside the others with the cheapest of theirs.
+            TooDemandingError: not even the cheapest of its models would fit if no other stream ran.
+            OverloadedError: it does not fit beside the others with the cheapest of theirs.
         """
+        self._check_ever_fits(demand)
         if demand.fps and not self.fits(demand):
             raise OverloadedError(
                 f"this stream asks for {self._part(demand, demand.lowest):.0%} of the machine, of which "
@@ -197,8 +199,9 @@ class Capacity(Generic[RungT]):
         """Ask for something else for a running stream.
 
         Raises:
-            OverloadedError: as `admit`; the stream then keeps the share that it has.
+            TooDemandingError, OverloadedError: as `admit`; the stream then keeps the share that it has.
         """
+        self._check_ever_fits(demand)
         place, before = self._shares.index(share), share.demand
         self._shares.remove(share)
         fits = not demand.fps or self.fits(demand)
@@ -233,6 +236,16 @@ class Capacity(Generic[RungT]):
         if self._pressure.count(late, self._clock()):
             self._plan()
         self._move()
+
+    def _check_ever_fits(self, demand: Demand[RungT]) -> None:
+        part, most = demand.load(demand.lowest) / self._frames_at_once, self._settings.max_load
+        if demand.fps and part > most:
+            rung = demand.rungs[demand.lowest]
+            raise TooDemandingError(
+                f"this machine never keeps {demand.fps:.4g} fps with {rung.name} at {demand.pixels} pixels, also if no "
+                f"other stream runs: it takes {part:.0%} of it, and streams get {most:.0%}; ask for at most "
+                f"{demand.fps * most / part:.3g} fps, a cheaper model or a smaller picture, or leave out target_fps"
+            )
 
     @property
     def _free(self) -> float:

@@ -16,6 +16,7 @@ from esr_upscale.frame import PIXEL_FORMATS
 _MESSAGE_OVERHEAD_BYTES = 64 * 1024
 _STRIDE_SLACK = 1.1  # decoders pad rows; a tenth covers 64-byte alignment from a width of 640 on
 _GRPC_MAX_MESSAGE_BYTES = 2**31 - 1
+_LONGEST_KEEPALIVE_S = 86400.0
 _GRPC = Address("127.0.0.1", GRPC_PORT)
 _HTTP = Address("127.0.0.1", HTTP_PORT)
 
@@ -108,9 +109,15 @@ class ServerSettings:
     """Whether clients on this host may hand frames over in memory that they made."""
     config_timeout_s: float = 10.0
     """How long a stream may take to say its config."""
+    keepalive_s: float = 20.0
+    """Seconds without a sign of life from a client after which it is asked for one; as many later its call ends."""
     grace_s: float = 30.0
     """How long running streams may take to finish after SIGTERM."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.grace_s < math.inf:
             raise ConfigError(f"grace is a number of seconds from 0, such as 30, not {self.grace_s}")
+        if not 1 <= self.keepalive_s <= _LONGEST_KEEPALIVE_S:
+            raise ConfigError(
+                f"keepalive is a number of seconds from 1 to {_LONGEST_KEEPALIVE_S:g}, not {self.keepalive_s}"
+            )

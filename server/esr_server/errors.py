@@ -9,7 +9,8 @@ ServiceError
 │   ├── StartingError   the server still loads its models
 │   ├── DrainingError   the server shuts down; another one will take the stream
 │   ├── BusyError       as many streams run as the server was configured for
-│   └── OverloadedError the machine's time is promised to others
+│   ├── OverloadedError the machine's time is promised to others
+│   └── TooDemandingError  the machine is too slow for it, other streams or none
 ├── UnauthenticatedError  an administrator's call without the token, ForbiddenError: nobody is one here
 └── StageDiedError    something in a stage asked for the whole process to end
 
@@ -57,6 +58,10 @@ class BusyError(RefusedError):
 
 class OverloadedError(RefusedError):
     """What a stream asks for is more than the machine has left beside those that run."""
+
+
+class TooDemandingError(RefusedError):
+    """A stream asks for more than the whole machine can do: it never fits."""
 
 
 class UnauthenticatedError(ServiceError):

@@ -7,11 +7,11 @@ import re
 import statistics
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from esr_server.costs import Cost, measure
+from esr_server.costs import Cost, MeasuredCost, measure
 from esr_server.errors import ConfigError
 from esr_upscale.engine import EngineSettings, LoadedModel, engine_name
 from esr_upscale.models import SCALES, ModelCard, ModelSpec, list_models, load_card, load_weights, resolve
@@ -30,7 +30,12 @@ class ServedModel:
 
     model: LoadedModel
     card: ModelCard
-    cost: Cost
+    costs: MeasuredCost
+
+    @property
+    def cost(self) -> Cost:
+        """What a frame costs it, as known now."""
+        return self.costs.current
 
     @property
     def name(self) -> str:
@@ -149,6 +154,19 @@ class ModelPool:
         """Every model that is ready."""
         return tuple(self._loaded.values())
 
+    def measure_again(self, is_quiet: Callable[[], bool]) -> bool:
+        """Measure what frames cost the loaded models, for as long as `is_quiet`.
+
+        Returns whether it should be done once more: a measurement did not agree with the one before.
+        """
+        agree = True
+        for served in self.loaded:
+            cost = measure(served.upscaler)
+            if not is_quiet():  # a stream that began meanwhile has disturbed it
+                return False
+            agree = served.costs.measured(cost) and agree
+        return not agree
+
     def entries(self) -> list[ModelEntry]:
         """Every model that can be served, loaded or not. Asking loads none."""
         return [self.entry(spec) for spec in list_models()]
@@ -177,7 +195,7 @@ class ModelPool:
         if model.fallback:
             log.warning("%s runs on %s: %s", spec.canonical_id, model.engine, model.fallback)
         model.warm_up()
-        served = ServedModel(model, load_card(spec), measure(model.upscaler))
+        served = ServedModel(model, load_card(spec), MeasuredCost(measure(model.upscaler)))
         self._observer.model_loaded(model, time.perf_counter() - started)
         return served
 

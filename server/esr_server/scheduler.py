@@ -19,6 +19,7 @@ from esr_upscale.kernels import FRAMES_AT_ONCE
 _T = TypeVar("_T")
 _LOSSLESS = Delivery()
 _REST_S = 5.0  # without a stream, before what is kept for the next one is given back
+_AGAIN_S = 60.0
 
 
 class Scheduler:
@@ -31,11 +32,13 @@ class Scheduler:
     ) -> None:
         """Start the threads. `at_rest` is called on one of them when no stream has run for some seconds.
 
+        If it returns something true, it is called again after a minute without a stream.
+
         With `starting` streams are refused until `open` is called.
         """
         self._settings = settings
         self._at_rest = at_rest
-        self._resting: asyncio.TimerHandle | None = None
+        self._resting: asyncio.Task[None] | None = None
         self._executor = DeadlineExecutor(settings.workers)
         # Loading a model takes a second or more; on a worker's thread it would make frames wait. A thread for each
         # stream, made when needed: who asks for a model that is there does not wait for one that is being loaded.
@@ -62,6 +65,7 @@ class Scheduler:
     def open(self) -> None:
         """Take streams from now on."""
         self._starting = False
+        self._begin_resting()
 
     def check_started(self) -> None:
         """Raise StartingError while models are being loaded."""
@@ -102,8 +106,7 @@ class Scheduler:
             self._active -= 1
             if not self._active:
                 self._idle.set()
-                later = asyncio.get_running_loop().call_later
-                self._resting = later(_REST_S, lambda: self._loader.submit(self._at_rest))
+                self._begin_resting()
 
     async def run(self, work: Callable[[], _T], due_s: float = math.inf) -> _T:
         """Run `work` on a worker thread, in its turn; it is due at `due_s` (`time.perf_counter` seconds)."""
@@ -147,6 +150,15 @@ class Scheduler:
         self._executor.close()
         self._loader.shutdown(wait=False, cancel_futures=True)
         self._encoders.shutdown(wait=False)
+
+    def _begin_resting(self) -> None:
+        self._stop_resting()
+        self._resting = asyncio.get_running_loop().create_task(self._rest())
+
+    async def _rest(self) -> None:
+        await asyncio.sleep(_REST_S)
+        while await self.load(self._at_rest):
+            await asyncio.sleep(_AGAIN_S)
 
     def _stop_resting(self) -> None:
         if self._resting is not None:

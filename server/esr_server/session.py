@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from esr_server.config import Limits
-from esr_server.costs import Cost
+from esr_server.costs import MeasuredCost
 from esr_server.delivery import Dropped, Gate
 from esr_server.errors import AccountError, ProtocolError
 from esr_server.shared_memory import Output, Placement
@@ -66,7 +66,7 @@ class Model(Protocol):
         ...
 
     @property
-    def cost(self) -> Cost:
+    def costs(self) -> MeasuredCost:
         """What a frame costs it."""
         ...
 
@@ -304,7 +304,7 @@ class Session:
         """Upscale a frame, or drop it. Nothing of the stream's state changes here."""
         model, among = self._model(), self._among()
         self._limits.check(frame.width, frame.height, model.upscaler.scale)
-        reason = gate(ticket.arrived_s, among * model.cost.of(frame.width * frame.height))
+        reason = gate(ticket.arrived_s, among * model.costs.current.of(frame.width * frame.height))
         if reason is not None:
             dropped = Dropped(frame.pts, reason)
             return Result(dropped, ticket.sequence, ticket.arrived_s, ticket.stages, ticket.due_s)
@@ -319,6 +319,8 @@ class Session:
         except BaseException:
             output.drop()
             raise
+        if among == 1:
+            model.costs.upscaled(frame, done.luma_s + done.chroma_s)
         return *output.finish(done.frame), done
 
     def _note(self, result: Result) -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from esr_server.capacity import Capacity, CapacitySettings, Demand
 from esr_server.costs import Cost
-from esr_server.errors import OverloadedError
+from esr_server.errors import OverloadedError, TooDemandingError
 
 
 @dataclass(frozen=True)
@@ -76,6 +76,23 @@ def test_a_stream_that_does_not_fit_with_its_cheapest_model_is_refused() -> None
     assert capacity.load == pytest.approx(0.6)
     assert capacity.admit(Demand(LADDER, 40, 1)).rung is MIDDLE
     assert running.rung is BEST
+
+
+def test_a_stream_that_never_fits_is_told_so() -> None:
+    """Not by what late frames say of the machine now, but by what was measured in quiet."""
+    clock = Clock()
+    capacity = _capacity(clock)
+    running = capacity.admit(Demand((BEST,), 60, 1))
+    with pytest.raises(
+        TooDemandingError, match=r"best at 1 pixels.* takes 91% of it, and streams get 90%.* most 90 fps"
+    ):
+        capacity.admit(Demand((BEST,), 91, 1))
+    with pytest.raises(TooDemandingError, match="never keeps 91 fps"):
+        capacity.change(running, Demand((BEST,), 91, 1))
+    assert running.demand.fps == 60
+    _deliver(capacity, clock, 2, late=True)
+    with pytest.raises(OverloadedError):
+        capacity.admit(Demand((BEST,), 89, 1))
 
 
 def test_a_stream_without_a_rate_asks_for_nothing() -> None:

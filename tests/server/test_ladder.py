@@ -16,7 +16,7 @@ from google.rpc.status_pb2 import Status
 from esr_api.v1 import upscaler_pb2 as pb
 from esr_api.v1.upscaler_pb2_grpc import UpscalerServiceStub
 from esr_server.__main__ import Server
-from esr_server.costs import Cost
+from esr_server.costs import Cost, MeasuredCost
 from esr_server.errors import ConfigError
 from esr_server.models import ordered
 from tests.support.calls import OPTIONS, Stub, raw_config, raw_frame, rest, stub_of, upscale
@@ -30,7 +30,7 @@ TOKEN = "a token that only the test knows"
 def set_cost(server: Server, name: str, milliseconds: float) -> None:
     """Say what a frame costs a model, instead of what was measured: a test must not hang on its machine."""
     served = server.models.get(name)
-    priced = dataclasses.replace(served, cost=Cost(milliseconds * 1e-3, 0.0))
+    priced = dataclasses.replace(served, costs=MeasuredCost(Cost(milliseconds * 1e-3, 0.0)))
     server.models._loaded = {**server.models._loaded, served.model.spec: priced}
 
 
@@ -50,6 +50,16 @@ def ladder(**more: Any) -> pb.UpscaleRequest:
 
 def fixed(model: str, fps: int) -> pb.UpscaleRequest:
     return raw_config(model=model, target_fps=pb.Rational(num=fps, den=1))
+
+
+async def test_a_stream_that_never_fits_is_not_to_be_tried_again() -> None:
+    async with two_models() as (server, stub):
+        outcome = await upscale(stub, [fixed(BEST, 100)])
+        refused = server.metrics.registry.get_sample_value("esr_stream_rejections_total", {"reason": "too_demanding"})
+    assert outcome.code is grpc.StatusCode.INVALID_ARGUMENT
+    assert "never keeps 100 fps with esr_max_x2_k3_c1 at 192 pixels" in outcome.details
+    assert "ask for at most 90 fps" in outcome.details
+    assert refused == 1
 
 
 async def _frame(call: Any, number: int) -> pb.Frame:
@@ -156,9 +166,16 @@ async def test_a_switch_that_cannot_be_ends_the_stream_behind_its_frames(
 async def test_a_switch_to_more_than_is_free_is_refused() -> None:
     async with two_models() as (_, stub):
         switch = pb.UpscaleRequest(switch_model=pb.SwitchModel(model=BEST))
-        outcome = await upscale(stub, [fixed(CHEAP, 100), raw_frame(0), switch, raw_frame(1)])
+        other = stub.Upscale()
+        await other.write(fixed(CHEAP, 200))
+        await other.read()
+        outcome = await upscale(stub, [fixed(CHEAP, 80), raw_frame(0), switch, raw_frame(1)])
+        never = await upscale(stub, [fixed(CHEAP, 100), raw_frame(0), switch, raw_frame(1)])
+        other.cancel()
     assert outcome.code is grpc.StatusCode.RESOURCE_EXHAUSTED
-    assert "takes 100% of the machine" in outcome.details
+    assert "takes 80% of the machine" in outcome.details
+    assert never.code is grpc.StatusCode.INVALID_ARGUMENT
+    assert "never keeps 100 fps" in never.details
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from fractions import Fraction
 import pytest
 
 from esr_server.config import Limits
-from esr_server.costs import Cost
+from esr_server.costs import Cost, MeasuredCost
 from esr_server.delivery import DropReason, open_gate
 from esr_server.errors import AccountError, ProtocolError
 from esr_server.session import Arrival, Encoding, Result, Session, SessionConfig, StageTimes
@@ -32,7 +32,7 @@ class OneModel:
     """A model as a session sees it, and the source of it."""
 
     name: str
-    cost: Cost
+    costs: MeasuredCost
     upscaler: Upscaler
 
     def __call__(self) -> OneModel:
@@ -43,7 +43,7 @@ class OneModel:
 def model() -> OneModel:
     spec = resolve("bicubic_x2")
     upscaler = LoadedModel(spec, load_weights(spec), EngineSettings(threads=1)).upscaler
-    return OneModel(spec.canonical_id, Cost(0.0, 1e-9), upscaler)
+    return OneModel(spec.canonical_id, MeasuredCost(Cost(0.0, 1e-9)), upscaler)
 
 
 def _frame(index: int, *, interlaced: bool = False) -> Frame:
@@ -102,7 +102,7 @@ def test_a_frame_that_shares_the_processor_is_expected_to_take_longer(model: One
     session = Session(SessionConfig(), model, Limits(), among=lambda: next(sharers))
     works = [session.begin(Arrival(_frame(i), i, 0.0), gate) for i in range(2)]
     results = [work() for work in works]
-    assert asked == [model.cost.of(64 * 48), 2 * model.cost.of(64 * 48)]
+    assert asked == [model.costs.current.of(64 * 48), 2 * model.costs.current.of(64 * 48)]
     for result in results:
         session.settle(result)
     assert session.account.frames_dropped == 2

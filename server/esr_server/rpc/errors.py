@@ -26,6 +26,7 @@ _CODES: tuple[tuple[type[Exception], StatusCode], ...] = (
     (service.DrainingError, StatusCode.UNAVAILABLE),
     (service.BusyError, StatusCode.RESOURCE_EXHAUSTED),
     (service.OverloadedError, StatusCode.RESOURCE_EXHAUSTED),
+    (service.TooDemandingError, StatusCode.INVALID_ARGUMENT),
     (service.ConfigError, StatusCode.INVALID_ARGUMENT),
     (service.UnauthenticatedError, StatusCode.UNAUTHENTICATED),
     (service.ForbiddenError, StatusCode.PERMISSION_DENIED),

@@ -60,7 +60,14 @@ class GrpcServer:
 
 
 def _options(settings: ServerSettings) -> list[tuple[str, int]]:
+    keepalive_ms = int(1000 * settings.keepalive_s)
     return [
+        ("grpc.keepalive_time_ms", keepalive_ms),
+        ("grpc.keepalive_timeout_ms", keepalive_ms),
+        ("grpc.http2.ping_timeout_ms", keepalive_ms),  # else a minute, whatever the timeout is
+        # Clients ask for a sign of life too, as often as once a second. gRPC's default would end their connection.
+        ("grpc.http2.min_ping_interval_without_data_ms", 500),
+        ("grpc.http2.max_pings_without_data", 0),
         ("grpc.max_receive_message_length", settings.limits.max_receive_bytes),
         ("grpc.max_send_message_length", settings.limits.max_send_bytes),
         ("grpc.so_reuseport", 0),  # a second server on the same port is an error, not half of the streams

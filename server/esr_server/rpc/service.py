@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 import traceback
 from collections.abc import AsyncIterator
@@ -105,7 +106,8 @@ class UpscalerService(UpscalerServiceServicer):
                 async with _outcome(metrics):
                     yield
         except RefusedError as error:
-            metrics.stream_refused(type(error).__name__.removesuffix("Error").lower())
+            words = re.findall("[A-Z][a-z]+", type(error).__name__.removesuffix("Error"))
+            metrics.stream_refused("_".join(words).lower())
             raise
 
 
