@@ -107,6 +107,12 @@ class Metrics:
             ["model"],
             registry=self.registry,
         )
+        self._paced = Counter(
+            "esr_frames_paced",
+            "Frames sent, late or in time, of streams with a rate.",
+            ["model"],
+            registry=self.registry,
+        )
         self._switches = Counter(
             "esr_model_switches", "Changes of a stream's model.", ["from", "to"], registry=self.registry
         )
@@ -132,11 +138,12 @@ class Metrics:
     @contextmanager
     def paced(self, fps: float | None) -> Iterator[Paced]:
         """Count a stream, for as long as it runs, among those that should keep a rate, if it declared one."""
-        with self._real_time.stream(fps, self._count_late) as paced:
+        with self._real_time.stream(fps, self._count_paced) as paced:
             yield paced
 
-    def _count_late(self, model: str) -> None:
-        self._late.labels(model).inc()
+    def _count_paced(self, model: str, late: bool) -> None:
+        self._paced.labels(model).inc()
+        self._late.labels(model).inc(late)
 
     def frame_dropped(self, model: str, reason: DropReason) -> None:
         """A frame was not upscaled."""

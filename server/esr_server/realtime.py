@@ -13,11 +13,11 @@ WINDOW_S = 5.0
 class Paced:
     """One running stream. One without a rate is never asked, and told nothing."""
 
-    def __init__(self, fps: float | None, clock: Callable[[], float], late: Callable[[str], None]) -> None:
+    def __init__(self, fps: float | None, clock: Callable[[], float], sent: Callable[[str, bool], None]) -> None:
         self._period_s = 1 / fps if fps else 0.0
         self._began_s = clock()
         self._clock = clock
-        self._late = late
+        self._sent = sent
         self._delivered_s: deque[float] = deque()
         self._lock = threading.Lock()
 
@@ -26,8 +26,7 @@ class Paced:
         now_s = self._clock()
         self._delivered_s.append(now_s)
         self._forget(now_s)  # here too: nobody may ever ask
-        if late:
-            self._late(model)
+        self._sent(model, late)
 
     def seconds(self, now_s: float) -> tuple[float, float]:
         """Seconds of media delivered, and seconds that have passed, of the window that ends now."""
@@ -49,9 +48,9 @@ class RealTime:
         self._lock = threading.Lock()
 
     @contextmanager
-    def stream(self, fps: float | None, late: Callable[[str], None]) -> Iterator[Paced]:
-        """Count a stream for as long as it runs; `late` is called with the model of each late frame."""
-        paced = Paced(fps, self._clock, late)
+    def stream(self, fps: float | None, sent: Callable[[str, bool], None]) -> Iterator[Paced]:
+        """Count a stream for as long as it runs; `sent` is called with each frame's model and whether it was late."""
+        paced = Paced(fps, self._clock, sent)
         with self._lock:
             self._streams |= {paced} if fps else set()
         try:

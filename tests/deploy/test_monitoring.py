@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from esr_server.metrics import Metrics
+from esr_server.delivery import DropReason
 from esr_server.session import StageTimes
 from tests.support.calls import raw_config, raw_frame, stub_of, upscale
 from tests.support.server import running
@@ -90,16 +90,63 @@ def _fetch(url: str) -> Any:
         return json.load(response)
 
 
-def test_dashboard_and_alerts_name_only_series_that_exist() -> None:
-    metrics = Metrics()
-    metrics.frame_sent("m", StageTimes(luma=0.001), 0, 0)
-    metrics.frames_lost("m", 1)
-    metrics.stream_ended("finished")
-    known = {sample.name for family in metrics.registry.collect() for sample in family.samples}
-    known |= {"esr_model_info", "esr_model_load_seconds"}
+@needs_promtool
+def test_alerts_fire_for_what_was_promised(tmp_path: Path) -> None:
+    shutil.copy(DEPLOY / "alerts.yml", tmp_path)
+    shutil.copy(Path(__file__).parent / "alerts_test.yml", tmp_path)
+    done = _promtool("test", "rules", str(tmp_path / "alerts_test.yml"))
+    assert done.returncode == 0, done.stdout + done.stderr
+    alerts = set(re.findall(r"alert: (\w+)", (DEPLOY / "alerts.yml").read_text()))
+    cases = (Path(__file__).parent / "alerts_test.yml").read_text()
+    for alert in alerts:
+        assert re.search(rf"alertname: {alert}\n +exp_alerts:\n +- exp_labels", cases), f"no case has {alert} fire"
+        assert re.search(rf"alertname: {alert}, exp_alerts: \[\]", cases), f"no case has {alert} not fire"
+
+
+def _dashboard() -> dict[str, str]:
+    """The expressions of the dashboard, by the title of their panel."""
     dashboard = json.loads((DEPLOY / "grafana" / "edge-sr.json").read_text())
-    text = " ".join(t["expr"] for panel in dashboard["panels"] for t in panel["targets"])
-    text += " " + (DEPLOY / "alerts.yml").read_text()
+    return {panel["title"]: " ".join(t["expr"] for t in panel["targets"]) for panel in dashboard["panels"]}
+
+
+async def test_dashboard_and_alerts_name_only_series_that_exist() -> None:
+    async with running() as server:
+        metrics = server.metrics
+        metrics.frame_sent("m", StageTimes(luma=0.001), 0, 0)
+        metrics.frames_lost("m", 1)
+        metrics.frame_dropped("m", DropReason.LATE)
+        metrics.model_switched("m", "n")
+        metrics.stream_ended("finished")
+        metrics.stream_refused("busy")
+        with metrics.paced(25) as paced:
+            paced.delivered("m", late=True)
+        samples = [sample for family in metrics.registry.collect() for sample in family.samples]
+    known = {sample.name for sample in samples}
+    labels = {label for sample in samples for label in sample.labels} | {"instance", "job"}
+    text = " ".join(_dashboard().values()) + " " + (DEPLOY / "alerts.yml").read_text()
     named = set(re.findall(r"\b(?:esr|process)_[a-z_]+\b", text))
-    assert len(named) > 8
+    assert len(named) > 14
     assert named <= known
+    grouped = {label for group in re.findall(r"by \(([^)]*)\)", text) for label in group.split(", ")}
+    assert grouped <= labels
+
+
+@pytest.mark.parametrize(
+    "series",
+    ["load", "can_accept", "realtime_ratio", "frames_late_total", "frames_dropped_total", "model_switches_total",
+     "stream_rejections_total", "fps", "frame_latency_seconds_bucket"],
+)  # fmt: skip
+def test_the_dashboard_shows(series: str) -> None:
+    assert any(f"esr_{series}" in expressions for expressions in _dashboard().values())
+
+
+def test_the_panels_of_the_dashboard_do_not_overlap() -> None:
+    dashboard = json.loads((DEPLOY / "grafana" / "edge-sr.json").read_text())
+    cells = [
+        (column, row)
+        for place in (panel["gridPos"] for panel in dashboard["panels"])
+        for column in range(place["x"], place["x"] + place["w"])
+        for row in range(place["y"], place["y"] + place["h"])
+    ]
+    assert len(cells) == len(set(cells))
+    assert len({panel["id"] for panel in dashboard["panels"]}) == len(dashboard["panels"])

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import secrets
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TypeAlias
+from urllib.parse import unquote
 
 import grpc.aio
 
@@ -26,6 +30,7 @@ from esr_server.session import Result, Session
 from esr_server.shared_memory import StreamMemory, map_offer
 from esr_server.stream import Stream
 
+_log = logging.getLogger(__name__)
 _HELD_S = 0.005  # that a result may wait for those behind it, to share a message with them
 
 Requests: TypeAlias = AsyncIterator[pb.UpscaleRequest]
@@ -51,6 +56,7 @@ class UpscaleCall:
         self._requests = requests
         self._context = context
         self._started_s = time.perf_counter()
+        self._stream_id = secrets.token_hex(8)
 
     async def run(self) -> None:
         """Serve the stream to its end.
@@ -72,13 +78,37 @@ class UpscaleCall:
                     lambda: house.scheduler.at_once,
                 )
             )
-            await self._context.write(pb.UpscaleResponse(negotiated=terms.echo(share, memory)))
-            with house.metrics.paced(terms.fps) as paced:
+            with self._logged(terms, share, session), house.metrics.paced(terms.fps) as paced:
+                await self._context.write(pb.UpscaleResponse(negotiated=terms.echo(self._stream_id, share, memory)))
                 parts = _Parts(terms, share, memory, session, paced)
                 await _Conversation(house, parts, self._context).run(self._requests)
         elapsed_s = time.perf_counter() - self._started_s
         statistics = convert.statistics_message(session.account, elapsed_s)
         await self._context.write(pb.UpscaleResponse(statistics=statistics))
+
+    @contextmanager
+    def _logged(self, terms: Terms, share: Share[ServedModel], session: Session) -> Iterator[None]:
+        """Log the stream's start, and its end with what came of it."""
+        extra = {"stream_id": self._stream_id}
+        peer, model = unquote(self._context.peer()), share.rung.name
+        _log.info("stream %s of %s starts: %s, %s", self._stream_id, peer, model, terms, extra=extra)
+        outcome = "finished"
+        try:
+            yield
+        except asyncio.CancelledError:
+            outcome = "cancelled"
+            raise
+        except Exception as error:
+            outcome = f"failed ({error})"
+            raise
+        finally:
+            done, elapsed_s = session.account, time.perf_counter() - self._started_s
+            _log.info(
+                "stream %s %s: %d frames in, %d out, %d dropped, %d changes of model, %.2f s",
+                *(self._stream_id, outcome, done.frames_in, done.frames_out, done.frames_dropped),
+                *(done.model_switches, elapsed_s),
+                extra=extra,
+            )
 
     async def _config(self) -> pb.UpscaleConfig:
         timeout_s = self._house.settings.config_timeout_s

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 import time
 import traceback
@@ -11,6 +12,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from fractions import Fraction
 from typing import Any
+from urllib.parse import unquote
 
 import grpc.aio
 
@@ -28,6 +30,7 @@ from esr_server.session import Arrival, Session, SessionConfig
 from esr_server.shared_memory import StreamMemory
 from esr_upscale.frame import Frame
 
+_log = logging.getLogger(__name__)
 NAME = "esr_api.v1.UpscalerService"
 _IMAGE_TIME_BASE = Fraction(1, 90000)
 
@@ -40,7 +43,7 @@ class UpscalerService(UpscalerServiceServicer):
 
     async def Upscale(self, request_iterator: Requests, context: Context) -> None:  # type: ignore[override]
         """Serve one stream."""
-        async with _status(context), self._counted():
+        async with _status(context), self._counted(context):
             await UpscaleCall(self._house, aiter(request_iterator), context).run()
 
     async def UpscaleImage(
@@ -98,7 +101,7 @@ class UpscalerService(UpscalerServiceServicer):
         return response
 
     @asynccontextmanager
-    async def _counted(self) -> AsyncIterator[None]:
+    async def _counted(self, context: Context) -> AsyncIterator[None]:
         """Hold a place in the scheduler and count how the stream ended."""
         metrics = self._house.metrics
         try:
@@ -108,6 +111,7 @@ class UpscalerService(UpscalerServiceServicer):
         except RefusedError as error:
             words = re.findall("[A-Z][a-z]+", type(error).__name__.removesuffix("Error"))
             metrics.stream_refused("_".join(words).lower())
+            _log.info("a stream of %s is refused: %s", unquote(context.peer()), error)
             raise
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -66,15 +65,27 @@ class Terms:
         promised = self.fps is not None or self.delivery.policy is not Policy.LOSSLESS
         return 1 if promised else min(self.config.frames_per_response, MOST_FRAMES)
 
+    def __str__(self) -> str:
+        """Say in a line of the log what was agreed on."""
+        fmt, delivery = self.format, self.delivery
+        size = f"{fmt.width}x{fmt.height}" if fmt.width else "of unknown size"
+        decoder, encoder = self.session.decoder, self.session.encoder
+        rate = f"{self.fps:.4g} fps" if self.fps else "no rate"
+        deadline = f" of {delivery.deadline_s:g} s" if delivery.policy is Policy.DEADLINE else ""
+        return (
+            f"{decoder.codec if decoder else 'frames'} {size} to {encoder.codec if encoder else 'frames'} at "
+            f"x{self.scale}, {rate}, {delivery.policy.name.lower()}{deadline}"
+        )
+
     def pacer(self) -> Pacer:
         """Says when its frames are due."""
         return Pacer(self.fps, self.delivery.deadline_s)
 
-    def echo(self, share: Share[ServedModel], memory: StreamMemory) -> pb.Negotiated:
+    def echo(self, stream_id: str, share: Share[ServedModel], memory: StreamMemory) -> pb.Negotiated:
         """What the client is told."""
         first = share.rung
         return pb.Negotiated(
-            stream_id=secrets.token_hex(8),
+            stream_id=stream_id,
             model=first.name,
             engine=first.engine,
             scale=first.scale,
