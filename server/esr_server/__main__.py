@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterable
 from enum import StrEnum
 from http import HTTPStatus
@@ -57,6 +58,7 @@ class Server:
             OSError: an address cannot be bound; ValueError: HTTP cannot be served on such an address.
         """
         self.settings = settings
+        self._began_s = time.monotonic()
         self.metrics = Metrics()
         self.scheduler = Scheduler(settings.scheduler, at_rest=self._at_rest, starting=True)
         self.models = ModelPool(settings.engine, settings.models[0], self.metrics)
@@ -108,7 +110,17 @@ class Server:
         return {"/": self._status, "/metrics": self._metrics, "/healthz": self._healthz, "/readyz": self._readyz}
 
     def _status(self, _accept: str) -> Page:
-        shown = status.Status(self.scheduler.state, self.scheduler.active, tuple(map(str, self.settings.listen)))
+        shown = status.Status(
+            state=self.scheduler.state,
+            version=version("edge-sr"),
+            uptime_s=time.monotonic() - self._began_s,
+            addresses=str(self),
+            streams=self.scheduler.active,
+            load=self.capacity.load,
+            realtime_ratio=self.metrics.realtime_ratio,
+            totals=self.metrics.totals(),
+            recent=self.metrics.recent(),
+        )
         return Page(status.render(shown, self.models.entries()), "text/html; charset=utf-8")
 
     def _metrics(self, accept: str) -> Page:

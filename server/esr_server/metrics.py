@@ -6,6 +6,7 @@ values (no stream ids).
 
 from __future__ import annotations
 
+import statistics
 import threading
 import time
 from collections import defaultdict, deque
@@ -29,6 +30,7 @@ from prometheus_client.registry import Collector
 from esr_server.delivery import DropReason
 from esr_server.realtime import Paced, RealTime
 from esr_server.session import StageTimes
+from esr_server.status import RecentFrames, Totals
 from esr_upscale.engine import LoadedModel
 
 LATENCY_BUCKETS_S = (
@@ -184,7 +186,7 @@ class Metrics:
 
     def frame_sent(self, model: str, stages: StageTimes, send_s: float, latency_s: float) -> None:
         """A frame was upscaled and sent. A stage that it did not pass, in no time, is not observed."""
-        self._fps.count(model)
+        self._fps.count(model, latency_s)
         self._uncounted.append(_SentFrame(model, stages, send_s, latency_s))
         if len(self._uncounted) >= _TOGETHER:
             self._count_sent()
@@ -200,6 +202,26 @@ class Metrics:
                 if seconds:
                     self._stage.labels(frame.model, stage).observe(seconds)
             self._latency.labels(frame.model).observe(frame.latency_s)
+
+    def recent(self) -> dict[str, RecentFrames]:
+        """Return the rate and latency of each model's frames of the last second; of models that sent some."""
+        return self._fps.recent()
+
+    def totals(self) -> Totals:
+        """Return what has been counted since the start."""
+        self._count_sent()
+        return Totals(
+            frames_sent=_sum(self._frames, outcome="sent"),
+            frames_late=_sum(self._late),
+            frames_dropped=_sum(self._dropped),
+            frames_lost=_sum(self._frames, outcome="failed"),
+            streams_refused=_sum(self._rejections),
+        )
+
+    @property
+    def realtime_ratio(self) -> float:
+        """What `esr_realtime_ratio` shows."""
+        return self._real_time.ratio()
 
     def frames_lost(self, model: str, count: int) -> None:
         """`count` frames came in of a stream that ended before they could be sent."""
@@ -217,6 +239,18 @@ class Metrics:
         """The exposition and its content type, in the format that an Accept header asks for."""
         encode, content_type = choose_encoder(accept)
         return encode(self.registry), content_type
+
+
+def _sum(counter: Counter, **labels: str) -> int:
+    """Add up a counter over all its labels but these."""
+    samples = (sample for family in counter.collect() for sample in family.samples)
+    return int(
+        sum(
+            sample.value
+            for sample in samples
+            if sample.name.endswith("_total") and labels.items() <= sample.labels.items()
+        )
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,27 +287,38 @@ class _FrameRates(Collector):
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._sent: defaultdict[str, deque[float]] = defaultdict(deque)
+        self._sent: defaultdict[str, deque[tuple[float, float]]] = defaultdict(deque)
         self._lock = threading.Lock()
 
-    def count(self, model: str) -> None:
+    def count(self, model: str, latency_s: float) -> None:
         with self._lock:
-            times = self._sent[model]
-            times.append(self._clock())
-            self._forget(times)
+            frames = self._sent[model]
+            frames.append((self._clock(), latency_s))
+            self._forget(frames)
+
+    def recent(self) -> dict[str, RecentFrames]:
+        found: dict[str, RecentFrames] = {}
+        with self._lock:
+            for model, frames in self._sent.items():
+                self._forget(frames)
+                latencies_s = [latency_s for _, latency_s in frames]
+                if latencies_s:
+                    fps = len(latencies_s) / _FPS_WINDOW_S
+                    found[model] = RecentFrames(fps, statistics.median(latencies_s), max(latencies_s))
+        return found
 
     def collect(self) -> Iterable[GaugeMetricFamily]:
         family = GaugeMetricFamily("esr_fps", "Frames sent in the last second.", labels=["model"])
         with self._lock:
-            for model, times in self._sent.items():
-                self._forget(times)
-                family.add_metric([model], len(times) / _FPS_WINDOW_S)
+            for model, frames in self._sent.items():
+                self._forget(frames)
+                family.add_metric([model], len(frames) / _FPS_WINDOW_S)
         yield family
 
-    def _forget(self, times: deque[float]) -> None:
+    def _forget(self, frames: deque[tuple[float, float]]) -> None:
         since = self._clock() - _FPS_WINDOW_S
-        while times and times[0] <= since:
-            times.popleft()
+        while frames and frames[0][0] <= since:
+            frames.popleft()
 
 
 class _Acceptance(Collector):
