@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
-from esr_client._client import connect
+from esr_client._client import Client, connect
 from esr_client._errors import EsrError, PrivateServerError
 
 _START_TIMEOUT_S = 120.0
@@ -60,20 +60,20 @@ class PrivateServer:
             PrivateServerError: it does not; the message has its last words.
         """
         end = time.monotonic() + timeout_s
-        while not self._serves():
-            if self._process.poll() is not None:
-                raise PrivateServerError(_why(self._last_words()))
-            if time.monotonic() > end:
-                raise PrivateServerError(f"the private server did not begin to serve in {timeout_s:g} s")
-            time.sleep(_POLL_S)
+        with connect(self.target) as client:
+            while not self._serves(client):
+                if self._process.poll() is not None:
+                    raise PrivateServerError(_why(self._last_words()))
+                if time.monotonic() > end:
+                    raise PrivateServerError(f"the private server did not begin to serve in {timeout_s:g} s")
+                time.sleep(_POLL_S)
 
-    def _serves(self) -> bool:
+    def _serves(self, client: Client) -> bool:
         # Without the socket a channel would only back off, and then wait longer than the server needs.
         if not (self._directory / "s").exists():
             return False
         try:
-            with connect(self.target) as client:
-                return client.status().serving
+            return client.status().serving
         except EsrError:
             return False
 

@@ -271,7 +271,8 @@ def esr_serve(
     ] = False,
 ) -> None:
     """Serve video upscaling over gRPC, and metrics over HTTP."""
-    os.environ.setdefault("SVT_LOG", "1")  # SVT-AV1 writes its banner past FFmpeg's log; this is its only switch
+    # SVT-AV1 writes past FFmpeg's log: its banner, and a line for each stream that is cancelled. FFmpeg tells errors.
+    os.environ.setdefault("SVT_LOG", "0")
     logging.basicConfig(level=log_level.value, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     defaults = ServerSettings()
     try:

@@ -64,10 +64,11 @@ class HttpServer:
         self._thread.start()
 
     def close(self) -> None:
-        """Stop serving and give the port back."""
-        self._server.shutdown()
+        """Stop serving, if it began, and give the port back."""
+        if self._thread.ident is not None:
+            self._server.shutdown()  # it waits for a thread that serves
+            self._thread.join()
         self._server.server_close()
-        self._thread.join()
 
 
 def _server_class(family: int) -> type[ThreadingHTTPServer]:

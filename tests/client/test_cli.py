@@ -143,7 +143,7 @@ def test_a_private_server_that_cannot_start() -> None:
 
 
 def test_a_private_server_that_never_serves(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(PrivateServer, "_serves", lambda _: False)
+    monkeypatch.setattr(PrivateServer, "_serves", lambda *_: False)
     with (
         PrivateServer("bicubic_x2") as private,
         pytest.raises(esr_client.PrivateServerError, match="did not begin to serve"),

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 import esr_client
 from esr_api.address import Address
 from esr_client import Options
-from tests.client.pictures import array
+from tests.client.pictures import array, eventually
 from tests.support.server import running_on_thread, target
 
 QUICK = Options(keepalive_s=1, shared_memory=False)
@@ -69,6 +69,35 @@ async def test_a_frozen_server_ends_an_asyncio_stream(tmp_path: Path) -> None:
 
             with pytest.raises(esr_client.UnavailableError, match=SAYS):
                 await asyncio.wait_for(rest(), 10)
+
+
+CLIENT = """
+import sys
+from esr_client import Options, connect
+import numpy
+
+def frames():
+    yield numpy.zeros((12, 16), numpy.uint8)
+    print("sent", flush=True)
+    sys.stdin.read()
+
+with connect(sys.argv[1]) as client:
+    list(client.upscale(frames(), model="bicubic_x2"))
+"""
+
+
+def test_a_frozen_client_loses_its_stream() -> None:
+    with running_on_thread(keepalive_s=1.0) as server:
+        command = (sys.executable, "-c", CLIENT, target(server))
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "sent\n"
+            assert eventually(lambda: server.scheduler.active == 1)
+            process.send_signal(signal.SIGSTOP)
+            assert eventually(lambda: server.scheduler.active == 0)
+            process.kill()
+        cancelled = server.metrics.registry.get_sample_value("esr_streams_total", {"outcome": "cancelled"})
+    assert cancelled == 1
 
 
 def test_an_idle_stream_is_kept() -> None:

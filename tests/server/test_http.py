@@ -75,6 +75,12 @@ def test_http_refuses_a_unix_socket() -> None:
         HttpServer(Address(path="/run/esr"), {})
 
 
+def test_close_before_start_gives_the_port_back() -> None:
+    server = HttpServer(Address("127.0.0.1"), {})
+    server.close()
+    HttpServer(Address("127.0.0.1", server.port), {}).close()
+
+
 def test_http_names_a_busy_address(port: int) -> None:
     with pytest.raises(OSError, match=rf"cannot serve HTTP on 127\.0\.0\.1:{port}: Address already in use"):
         HttpServer(Address("127.0.0.1", port), {})
