@@ -48,6 +48,27 @@ def test_what_the_server_needs_is_not_closed(option: str, why: str) -> None:
     assert _service().get(option, "no") == "no", why
 
 
+@pytest.mark.skipif(ANALYZE is None, reason="needs systemd-analyze, of the Debian package systemd")
+@pytest.mark.parametrize("call", ["mbind", "sched_setscheduler", "setpriority", "memfd_create", "sched_getaffinity"])
+def test_system_calls_of_codecs_and_kernels_are_let_through(call: str) -> None:
+    lines = re.findall(r"^SystemCallFilter=(.*)$", UNIT.read_text(), re.MULTILINE)
+    names = [set(line.removeprefix("~").split()) for line in lines]
+    (let_through,) = (_calls(groups) for line, groups in zip(lines, names, strict=True) if not line.startswith("~"))
+    (refused,) = (_calls(groups) for line, groups in zip(lines, names, strict=True) if line.startswith("~"))
+    assert call in let_through - refused
+
+
+def _calls(groups: set[str]) -> set[str]:
+    """The system calls of some groups, and of the groups in them."""
+    assert ANALYZE is not None
+    command = (ANALYZE, "syscall-filter", "--no-pager", *groups)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    lines = (line.strip() for line in done.stdout.splitlines() if line.startswith("    "))
+    names = {line for line in lines if not line.startswith("#")}
+    inner = {name for name in names if name.startswith("@")} - groups
+    return names - inner | (_calls(inner) if inner else set())
+
+
 def test_shared_memory_has_a_fixed_user_and_its_socket_a_folder() -> None:
     service = _service()
     assert service["User"] == "edge-sr"
