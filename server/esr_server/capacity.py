@@ -240,11 +240,13 @@ class Capacity(Generic[RungT]):
     def _check_ever_fits(self, demand: Demand[RungT]) -> None:
         part, most = demand.load(demand.lowest) / self._frames_at_once, self._settings.max_load
         if demand.fps and part > most:
-            rung = demand.rungs[demand.lowest]
+            rung, fps = demand.rungs[demand.lowest], demand.fps * most / part
+            step = 1 if fps >= 100 else 10 if fps >= 1 else 1000  # rounded down: what is named fits
             raise TooDemandingError(
-                f"this machine never keeps {demand.fps:.4g} fps with {rung.name} at {demand.pixels} pixels, also if no "
+                f"this machine never keeps {demand.fps:g} fps with {rung.name} at {demand.pixels} pixels, also if no "
                 f"other stream runs: it takes {part:.0%} of it, and streams get {most:.0%}; ask for at most "
-                f"{demand.fps * most / part:.3g} fps, a cheaper model or a smaller picture, or leave out target_fps"
+                f"{math.floor(fps * step + 1e-6) / step:.6g} fps, a cheaper model or a smaller picture, or leave out "
+                "target_fps"
             )
 
     @property
