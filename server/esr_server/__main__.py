@@ -225,36 +225,42 @@ def _print_version(asked: bool) -> None:
 
 def esr_serve(
     model: Annotated[
-        list[str] | None, typer.Option(help="Load at start; the first is the default. [default: esr_tr_x2]")
+        list[str] | None,
+        typer.Option(help="Model to load at start; may be repeated, the first is the default. [default: esr_tr_x2]"),
     ] = None,
     listen: Annotated[
-        list[str] | None, typer.Option(help="HOST[:PORT] or unix:PATH; may be repeated. [default: 127.0.0.1:50051]")
+        list[str] | None,
+        typer.Option(help="Address of gRPC, HOST[:PORT] or unix:PATH; may be repeated. [default: 127.0.0.1:50051]"),
     ] = None,
-    http: Annotated[str, typer.Option(help="HOST[:PORT] of /metrics, /healthz, /readyz.")] = "127.0.0.1:9109",
-    no_http: Annotated[bool, typer.Option("--no-http", help="Serve no HTTP.")] = False,
-    engine: Annotated[str, typer.Option(help=f"One of {', '.join(ENGINES)}.")] = "auto",
-    device: Annotated[str, typer.Option(help=f"One of {', '.join(DEVICES)}.")] = "cpu",
+    http: Annotated[
+        str, typer.Option(help="Address of /metrics, /healthz, /readyz and the status page, HOST[:PORT].")
+    ] = "127.0.0.1:9109",
+    no_http: Annotated[bool, typer.Option("--no-http", help="No HTTP.")] = False,
+    engine: Annotated[str, typer.Option(help=f"What runs the models: {', '.join(ENGINES)}.")] = "auto",
+    device: Annotated[str, typer.Option(help=f"Where they run: {', '.join(DEVICES)}.")] = "cpu",
     threads: Annotated[
-        int, typer.Option(min=0, max=_MOST_THREADS, help="Threads of one frame; 0: one for each processor.")
+        int, typer.Option(min=0, max=_MOST_THREADS, help="Threads of one frame; 0 is one for each processor.")
     ] = 0,
     kernels: Annotated[
         Path | None, typer.Option(help="Directory of kernels made by `esr compile`, for a device without Halide.")
     ] = None,
     workers: Annotated[
-        int, typer.Option(min=1, max=_MOST_THREADS, help="Frames worked on at once.")
+        int, typer.Option(min=1, max=_MOST_THREADS, help="Frames worked on at once, of all streams together.")
     ] = SchedulerSettings().workers,
-    max_streams: Annotated[int, typer.Option(min=1, help="Streams at once.")] = SchedulerSettings().max_streams,
+    max_streams: Annotated[
+        int, typer.Option(min=1, help="Most streams at once; one more is refused.")
+    ] = SchedulerSettings().max_streams,
     max_load: Annotated[
-        float, typer.Option(help="Of the machine, that streams with a declared rate may ask for together.")
+        float, typer.Option(help="Most of the machine that streams with a declared rate get together; 1 is all of it.")
     ] = CapacitySettings().max_load,
     max_pixels: Annotated[
-        int, typer.Option(min=1, max=_MOST_PIXELS, help="Pixels of an input picture.")
+        int, typer.Option(min=1, max=_MOST_PIXELS, help="Most pixels of an input picture.")
     ] = Limits().max_pixels,
     max_output_pixels: Annotated[
-        int, typer.Option(min=1, max=_MOST_PIXELS, help="Pixels of an output picture.")
+        int, typer.Option(min=1, max=_MOST_PIXELS, help="Most pixels of an output picture.")
     ] = Limits().max_output_pixels,
     no_shared_memory: Annotated[
-        bool, typer.Option("--no-shared-memory", help="Take frames of clients on this host in messages only.")
+        bool, typer.Option("--no-shared-memory", help="Frames of clients on this host in messages only.")
     ] = False,
     keepalive: Annotated[
         float, typer.Option(help="Seconds of silence after which a client is asked for a sign of life.")
@@ -301,7 +307,7 @@ def esr_serve(
 
 def main() -> None:
     """Entry point of `esr-serve`."""
-    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
     app.command(context_settings={"help_option_names": ["-h", "--help"]})(esr_serve)
     app()
 
