@@ -29,6 +29,7 @@ IMPORTERS = {
     "safetensors": ("esr_upscale.models", "esr_upscale.training"),
     "asyncio": ("esr_server", "esr_client"),
     "esr_api.v1": ("esr_api", "esr_server.rpc", "esr_client"),
+    "pyvips": ("esr_client.files.pictures",),
     "mmap": ("esr_server.shared_memory", "esr_client._shared_memory"),
 }
 """A library, and the rooms that may import it; none where only the tests may."""

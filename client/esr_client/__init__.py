@@ -1,13 +1,16 @@
 """The Python SDK of edge-sr.
 
-    import esr_client
-    with esr_client.connect("127.0.0.1:50051") as client:
-        for frame in client.upscale(frames, model="esr_tr_x2"):
-            ...
+import esr_client
 
-`connect` gives the sync client, `connect_async` the asyncio one; both have the same calls. Everything public is listed
-here; modules whose names begin with an underscore are not.
+with esr_client.connect("127.0.0.1:50051") as client:           # esr_client.connect() starts a private server
+    for frame in client.upscale(frames, model="esr_tr_x2"):     # video, frame by frame
+        ...
+    picture = client.upscale_image(array, model="esr_tr_x2")    # one picture
+
+from esr_client.files import upscale_file                       # whole files
 """
+
+from importlib import metadata as _metadata
 
 from esr_client._aio import AsyncClient, connect_async
 from esr_client._aio_stream import AsyncUpscaleStream
@@ -39,6 +42,14 @@ from esr_client._errors import (
 from esr_client._frame import ChromaLocation, Color, ColorRange, Frame, Packet, StageSeconds
 from esr_client._results import ModelInfo, Negotiated, ServerStatus, ServingState, StreamStatistics
 from esr_client._stream import UpscaleStream
+
+
+def __getattr__(name: str) -> str:
+    # Looked up when it is asked for: reading the metadata of packages takes longer than the rest of this file.
+    if name != "__version__":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return _metadata.version("edge-sr")
+
 
 __all__ = [
     "AccessError",

@@ -31,6 +31,7 @@ from typing import ClassVar
 import grpc
 
 from esr_client._status_details import Metadata, retry_after_s
+from esr_client._transport_errors import plain_text
 
 __all__ = [
     "AccessError",
@@ -216,9 +217,6 @@ _RETRYABLE = frozenset({ErrorCode.UNAVAILABLE, ErrorCode.ABORTED, ErrorCode.RESO
 # gRPC itself says RESOURCE_EXHAUSTED of a message over its limit, in these words; sending it again will not help.
 _OVER_A_LIMIT = "larger than max"
 
-# And of a connection whose keepalive came to nothing, with the address in front.
-_NO_SIGN_OF_LIFE = ("keepalive", "ping timeout")
-
 
 def from_status(status: grpc.StatusCode | None, message: str | None, metadata: Metadata | None = None) -> ServerError:
     """The error for a status of gRPC, with the server's message and what its trailing metadata say beside that.
@@ -228,9 +226,7 @@ def from_status(status: grpc.StatusCode | None, message: str | None, metadata: M
     code = ErrorCode.__members__.get(status.name if status else "", ErrorCode.UNKNOWN)
     text = message or code.value.lower().replace("_", " ")
     retryable = code in _RETRYABLE and _OVER_A_LIMIT not in text
-    if code is ErrorCode.UNAVAILABLE and any(words in text.lower() for words in _NO_SIGN_OF_LIFE):
-        text = "the server has stopped answering: it hangs, or the way to it is gone; the stream ended where it was"
-    error = _CLASSES[code](text, code=code, retryable=retryable)
+    error = _CLASSES[code](plain_text(text), code=code, retryable=retryable)
     if isinstance(error, ResourceExhaustedError):
         error.retry_after_s = retry_after_s(metadata)
     return error

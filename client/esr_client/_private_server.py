@@ -32,6 +32,7 @@ class PrivateServer:
 
     def __init__(self, model: str) -> None:
         self._directory = _private_directory()
+        self._is_ready = False
         self.target = f"unix:{self._directory / 's'}"
         """What a client connects to."""
         with open(self._log, "wb") as log:
@@ -67,6 +68,7 @@ class PrivateServer:
                 if time.monotonic() > end:
                     raise PrivateServerError(f"the private server did not begin to serve in {timeout_s:g} s")
                 time.sleep(_POLL_S)
+        self._is_ready = True
 
     def _serves(self, client: Client) -> bool:
         # Without the socket a channel would only back off, and then wait longer than the server needs.
@@ -84,7 +86,11 @@ class PrivateServer:
             return ""
 
     def close(self) -> None:
-        """End the server: ask by closing its input, then by SIGTERM, then by SIGKILL."""
+        """End the server: by closing its input, then by SIGTERM, then by SIGKILL. One that does not serve yet holds
+        nothing that could be lost, and is ended at once.
+        """
+        if not self._is_ready:
+            self._process.kill()
         _end(self._process)
         shutil.rmtree(self._directory, ignore_errors=True)
 

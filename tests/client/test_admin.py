@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 
 import esr_client
 from esr_client import cli
+from esr_client.cli import _administration
 from tests.client.pictures import array
 from tests.client.scripted import TOKEN, Script, serving_aio
 
@@ -137,7 +138,7 @@ def test_the_time_of_a_frame() -> None:
 
 def test_the_table_has_times_where_they_were_measured() -> None:
     def cells(*rows: esr_client.ModelInfo) -> list[str]:
-        table = cli._table(rows)
+        table = _administration._table(rows)
         return [str(cell) for cell in table.columns[-1].cells] if "ms for" in str(table.columns[-1].header) else []
 
     assert cells(_info()) == []

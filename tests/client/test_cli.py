@@ -69,26 +69,32 @@ def test_upscale(server: str, tmp_path: Path) -> None:
     code, said = run("upscale", source, out, "--server", server, "--model", "bicubic_x2", "--preset", "ultrafast")
     assert code == 0, said
     assert "12 frames" in said
-    assert "1 other streams copied" in said
+    assert "1 other stream copied" in said
     assert clips.video(out).times == clips.video(source).times
 
 
 def test_remarks_are_shown(server: str, tmp_path: Path) -> None:
     source = make(tmp_path / "in.mp4", Clip(pts=(0, 1, 2)))
     code, said = run("upscale", source, tmp_path / "out.mkv", "--server", server, "--model", "bicubic_x2")
-    assert (code, "note: .mkv counts in 1/1000 s" in said) == (0, True)
+    assert (code, "note: matroska counts in 1/1000 s" in said) == (0, True)
 
 
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (("in.mp4", "in.mp4"), 1, "exists; say --overwrite"),
+        (("in.mp4", "in.mp4"), 1, "in.mp4 is the input itself"),
+        (("in.mp4", "old.mp4"), 1, "exists; add --overwrite"),
+        (("in.mp4",), 1, "an output is missing: esr-client upscale in.mp4 OUT"),
         (("nothing.mp4", "out.mp4"), 1, "cannot open nothing.mp4: No such file or directory"),
         (("in.mp4", "out.mp4", "--model", "bicubic_x9"), 1, "no model is named 'bicubic_x9'"),
-        (("in.mp4", "out.mp4", "--server", "127.0.0.1:1"), 1, "failed to connect"),
+        (
+            ("in.mp4", "out.mp4", "--server", "127.0.0.1:1"),
+            1,
+            "no server answers at 127.0.0.1:1; start one",
+        ),
         (("in.mp4", "out.mp4", "--server", "http://nowhere"), 1, "write 'nowhere'"),
         (("in.mp4", "out.mp4", "--encode", "nobody"), 2, "nobody"),
-        (("in.mp4", "out.mp4", "--codec", "theora"), 1, "no encoder of this client"),
+        (("in.mp4", "out.mp4", "--codec", "theora"), 1, "there is no encoder 'theora'"),
     ],
 )
 def test_errors_are_one_line(
@@ -100,13 +106,14 @@ def test_errors_are_one_line(
     message: str,
 ) -> None:
     make(tmp_path / "in.mp4", Clip())
+    (tmp_path / "old.mp4").write_text("old")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("ESR_SERVER", server)
     got, said = run("upscale", *arguments)
     assert got == code, said
     assert message in said
     assert "Traceback" not in said
-    assert [path.name for path in tmp_path.iterdir()] == ["in.mp4"]
+    assert {path.name for path in tmp_path.iterdir()} == {"in.mp4", "old.mp4"}
 
 
 def test_models_and_status(server: str) -> None:
@@ -115,7 +122,7 @@ def test_models_and_status(server: str) -> None:
     assert "bicubic_x2" in said
     assert run("status", "--server", server) == (0, "server: SERVING esr_api.v1.UpscalerService: SERVING")
     code, said = run("status", "--server", "127.0.0.1:1")
-    assert (code, "failed to connect" in said) == (1, True)
+    assert (code, "no server answers" in said) == (1, True)
 
 
 # ---- the private server --------------------------------------------------------------------------------------------

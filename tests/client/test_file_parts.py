@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from pathlib import Path
 
 import pytest
 
@@ -36,7 +35,7 @@ def test_times_that_do_not_advance_are_moved() -> None:
     assert len(said) == 1
 
 
-@pytest.mark.parametrize("codec", ENCODERS)
+@pytest.mark.parametrize("codec", [name for name, row in ENCODERS.items() if row.presets])
 def test_every_encoder_takes_ordinary_video(codec: str) -> None:
     assert encoder_format(codec, "yuv420p") == "yuv420p"
     assert encoder_format(codec, "yuvj420p") == "yuv420p"
@@ -52,12 +51,34 @@ def test_ten_bits_are_for_the_encoders_that_have_them() -> None:
 
 
 def test_the_usual_encoding() -> None:
-    assert encoding(Path("a.mkv"), None, None, None).codec == "libx264"
-    assert encoding(Path("a.webm"), None, None, None).codec == "libvpx-vp9"
-    assert encoding(Path("a.mp4"), "libx265", 0, "slow").options["crf"] == "0"
-    assert encoding(Path("a.mp4"), "libvpx-vp9", None, "2").options["cpu-used"] == "2"
-    with pytest.raises(OutputError, match="libx264, libx265"):
-        encoding(Path("a.mp4"), "h264_nvenc", None, None)
+    assert encoding("matroska", None, None, None).codec == "libx264"
+    assert encoding("webm", None, None, None).codec == "libvpx-vp9"
+    assert encoding("yuv4mpegpipe", None, None, None).codec == "rawvideo"
+    assert encoding("mp4", "libx265", 0, "slow").options["crf"] == "0"
+    assert encoding("mp4", "vp9", None, "2") == encoding("mp4", "libvpx-vp9", 24, "2")
+    assert encoding("mp4", "vp9", None, "2").options["cpu-used"] == "2"
+    assert [encoding("mp4", name, None, None).codec for name in ("h264", "hevc", "h265", "av1")] == [
+        "libx264",
+        "libx265",
+        "libx265",
+        "libsvtav1",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("codec", "crf", "preset", "message"),
+    [
+        ("h264_nvenc", None, None, "there is no encoder 'h264_nvenc'; choose one of h264, .*libx264, libx265"),
+        ("h264", 60, None, "libx264 takes --crf 0 .best. to 51 .smallest., not 60"),
+        ("av1", 64, None, "to 63"),
+        ("h264", None, "sluggish", "libx264 takes --preset ultrafast, .*slower, veryslow or placebo, not 'sluggish'"),
+        ("av1", None, "0", "2 .best. to 13 .fastest., not '0'"),
+        ("rawvideo", 20, None, "rawvideo has no --crf"),
+    ],
+)
+def test_encodings_that_cannot_be(codec: str, crf: int | None, preset: str | None, message: str) -> None:
+    with pytest.raises(OutputError, match=message):
+        encoding("mp4", codec, crf, preset)
 
 
 def test_metadata_that_would_be_wrong_are_dropped() -> None:

@@ -15,7 +15,7 @@ import pytest
 from av.stream import Disposition
 
 import esr_client
-from esr_client.files import Encode, FileReport, FileSettings, Progress, upscale_file
+from esr_client.files import Encode, FileReport, FileSettings, InputSettings, Progress, upscale_file
 from tests.client import clips
 from tests.client.clips import Clip, make
 from tests.support.server import running_on_thread, target
@@ -186,14 +186,14 @@ def test_streams_that_the_container_cannot_hold_are_named(client: esr_client.Cli
     )
     source = make(tmp_path / "in.mkv", clip)
     report = upscale(client, source, tmp_path / "out.mp4")
-    assert report.notices == (".mp4 cannot hold #2 subtitle (subrip), #3 attachment (note.txt): left out",)
+    assert report.notices == ("mp4 cannot hold #2 subtitle (subrip), #3 attachment (note.txt): left out",)
     assert [row[0] for row in clips.others(tmp_path / "out.mp4")] == ["audio"]
 
 
 def test_times_that_the_container_rounds_are_told(client: esr_client.Client, tmp_path: Path) -> None:
     source = make(tmp_path / "in.mp4", Clip(pts=VFR))
     report = upscale(client, source, tmp_path / "out.mkv")
-    assert report.notices == (".mkv counts in 1/1000 s and the input in 1/12800 s: times are rounded",)
+    assert report.notices == ("matroska counts in 1/1000 s and the input in 1/12800 s: times are rounded",)
     even = make(tmp_path / "even.mp4", Clip())
     assert upscale(client, even, tmp_path / "even.mkv").notices == ()
 
@@ -269,7 +269,7 @@ def test_a_url(client: esr_client.Client, tmp_path: Path) -> None:
 
 def test_a_part_of_what_does_not_end(client: esr_client.Client, tmp_path: Path) -> None:
     source = make(tmp_path / "in.mp4", Clip(pts=range(0, 100 * 512, 512), options={"bf": "0"}, languages=("eng",)))
-    assert upscale(client, source, tmp_path / "out.mp4", duration_s=0.4).frames == 10
+    assert upscale(client, source, tmp_path / "out.mp4", input=InputSettings(duration_s=Fraction(2, 5))).frames == 10
     assert clips.video(tmp_path / "out.mp4").times == clips.video(source).times[:10]
 
 
@@ -286,7 +286,12 @@ def test_a_url_that_falls_silent(client: esr_client.Client, tmp_path: Path) -> N
 
     with http(answer) as address:
         with pytest.raises(esr_client.InputError, match=r"cannot (open|read) http://127.0.0.1"):
-            upscale(client, f"{address}/live.ts", tmp_path / "out.ts", open_timeout_s=1.0, read_timeout_s=0.3)
+            upscale(
+                client,
+                f"{address}/live.ts",
+                tmp_path / "out.ts",
+                input=InputSettings(open_timeout_s=1.0, read_timeout_s=0.3),
+            )
         over.set()
     assert only(tmp_path) == {"in.ts"}
 
@@ -342,8 +347,9 @@ def test_damage_in_the_middle_leaves_nothing(client: esr_client.Client, tmp_path
     with pytest.raises(esr_client.DamagedInputError):
         upscale(client, source, out)
     assert only(tmp_path) == {"in.mkv"}
-    report = upscale(client, source, out, skip_undecodable=True)
+    report = upscale(client, source, out, input=InputSettings(skip_undecodable=True))
     assert (report.frames, report.statistics.packets_skipped) == (11, 1)
+    assert report.notices == ("11 of 12 pictures were written; 1 could not be decoded (1 damaged packets)",)
 
 
 @pytest.mark.parametrize("name", ["nothing.mp4", "text.mp4", "sound.mp4"])
@@ -361,24 +367,48 @@ def test_inputs_that_are_none(client: esr_client.Client, tmp_path: Path, name: s
 def test_outputs_that_cannot_be(client: esr_client.Client, tmp_path: Path) -> None:
     source = make(tmp_path / "in.mp4", Clip())
     before = source.read_bytes()
-    refused = {source: "exists", tmp_path / "out.xyz": "known are", tmp_path / "no" / "out.mp4": "no folder"}
+    refused = {source: "the input itself", tmp_path / "out.xyz": "known are", tmp_path / "no" / "out.mp4": "no folder"}
     for out, why in refused.items():
         with pytest.raises(esr_client.OutputError, match=why):
             upscale(client, source, out)
-    with pytest.raises(esr_client.OutputError, match="no encoder of this client"):
+    with pytest.raises(esr_client.OutputError, match="there is no encoder"):
         upscale(client, source, tmp_path / "out.mp4", codec="libx266")
     with pytest.raises(esr_client.OutputError, match="does not support"):
         upscale(client, source, tmp_path / "out.webm", codec="libx264")
-    with pytest.raises(esr_client.OutputError, match="preset"):
+    with pytest.raises(esr_client.OutputError, match="takes --preset"):
         upscale(client, source, tmp_path / "out.mp4", preset="sluggish")
     assert source.read_bytes() == before
     assert only(tmp_path) == {"in.mp4"}
 
 
 def test_overwriting(client: esr_client.Client, tmp_path: Path) -> None:
-    source = make(tmp_path / "in.mp4", Clip())
-    upscale(client, source, source, overwrite=True)
-    assert clips.video(source).size == (96, 64)
+    source, out = make(tmp_path / "in.mp4", Clip()), tmp_path / "out.mp4"
+    out.write_text("something else")
+    upscale(client, source, out, overwrite=True)
+    assert clips.video(out).size == (96, 64)
+
+
+@pytest.mark.parametrize("link", [None, os.symlink, os.link])
+def test_the_source_is_never_replaced(
+    client: esr_client.Client, tmp_path: Path, link: Callable[[Path, Path], None] | None
+) -> None:
+    source, out = make(tmp_path / "in.mp4", Clip()), tmp_path / "out.mp4"
+    if link is not None:
+        link(source, out)
+    before = source.read_bytes()
+    with pytest.raises(esr_client.OutputError, match="is the input itself"):
+        upscale(client, source, source if link is None else out, overwrite=True)
+    assert source.read_bytes() == before
+
+
+def test_a_link_is_kept_and_its_target_replaced(client: esr_client.Client, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    source, real, out = make(tmp_path / "in.mp4", Clip()), tmp_path / "elsewhere" / "real.mp4", tmp_path / "out.mp4"
+    real.write_text("something else")
+    out.symlink_to(real)
+    upscale(client, source, out, overwrite=True)
+    assert out.is_symlink()
+    assert clips.video(real).size == (96, 64)
 
 
 def test_secrets_of_a_url_stay_out_of_messages(client: esr_client.Client, tmp_path: Path) -> None:

@@ -7,7 +7,25 @@
 Importing this imports PyAV.
 """
 
-from esr_client.files._codecs import ENCODERS
-from esr_client.files._job import Encode, FileReport, FileSettings, Progress, upscale_file
+from esr_client.files._batch import PICTURE_SUFFIXES, Media, Task, plan_tasks
+from esr_client.files._codecs import CODEC_NAMES, ENCODERS
+from esr_client.files._job import Encode, FileJob, FileReport, FileSettings, Progress, upscale_file
+from esr_client.files._resize import WantedSize
+from esr_client.files._source import InputSettings
 
-__all__ = ["ENCODERS", "Encode", "FileReport", "FileSettings", "Progress", "upscale_file"]
+__all__ = [
+    "CODEC_NAMES",
+    "ENCODERS",
+    "PICTURE_SUFFIXES",
+    "Encode",
+    "FileJob",
+    "FileReport",
+    "FileSettings",
+    "InputSettings",
+    "Media",
+    "Progress",
+    "Task",
+    "WantedSize",
+    "plan_tasks",
+    "upscale_file",
+]

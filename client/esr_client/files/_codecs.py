@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import av
 
@@ -19,9 +18,14 @@ SERVER_DECODES = frozenset({"h264", "hevc", "vp8", "vp9", "av1", "mpeg2video", "
 class EncoderRow:
     """How one encoder wants to be asked."""
 
-    crf: int
-    preset: str
+    crf: int | None
+    """Default quality; None where the encoder has no such option."""
+    preset: str | None
+    """Default speed; None where the encoder has no such option."""
+    presets: tuple[str, ...] = ()
+    """Speeds, by the encoder's own names."""
     preset_option: str = "preset"
+    crf_max: int = 51
     even: bool = False
     """Refuses odd sizes of subsampled formats."""
     fixed: Mapping[str, str] = field(default_factory=dict)
@@ -31,17 +35,46 @@ class EncoderRow:
     """Keeps its library from writing to the terminal; of no interest to a server."""
 
 
-ENCODERS = {
-    "libx264": EncoderRow(crf=18, preset="medium", even=True, bitstream="h264"),
-    "libx265": EncoderRow(
-        crf=20, preset="medium", even=True, bitstream="hevc", quiet={"x265-params": "log-level=error"}
-    ),
-    "libvpx-vp9": EncoderRow(crf=24, preset="4", preset_option="cpu-used", fixed={"b": "0", "row-mt": "1"}),
-    "libsvtav1": EncoderRow(crf=24, preset="8"),
-}
-"""`--codec`, and what becomes of `--crf` and `--preset`."""
+_X26X_PRESETS = (
+    *("ultrafast", "superfast", "veryfast", "faster", "fast"),
+    *("medium", "slow", "slower", "veryslow", "placebo"),
+)
 
-_USUAL = {".webm": "libvpx-vp9"}
+ENCODERS = {
+    "libx264": EncoderRow(crf=18, preset="medium", presets=_X26X_PRESETS, even=True, bitstream="h264"),
+    "libx265": EncoderRow(
+        crf=20,
+        preset="medium",
+        presets=_X26X_PRESETS,
+        even=True,
+        bitstream="hevc",
+        quiet={"x265-params": "log-level=error"},
+    ),
+    "libvpx-vp9": EncoderRow(
+        crf=24,
+        preset="4",
+        presets=tuple(str(number) for number in range(9)),
+        preset_option="cpu-used",
+        crf_max=63,
+        fixed={"b": "0", "row-mt": "1"},
+    ),
+    # Slower presets than 2 take minutes for a second of 1080p.
+    "libsvtav1": EncoderRow(crf=24, preset="8", presets=tuple(str(number) for number in range(2, 14)), crf_max=63),
+    "rawvideo": EncoderRow(crf=None, preset=None),
+}
+"""Encoders of `--codec`, with the defaults and bounds of `--crf` and `--preset`."""
+
+CODEC_NAMES = {
+    "h264": "libx264",
+    "avc": "libx264",
+    "hevc": "libx265",
+    "h265": "libx265",
+    "vp9": "libvpx-vp9",
+    "av1": "libsvtav1",
+}
+"""Names of codecs, and the encoder that each one stands for."""
+
+_DEFAULT_CODECS = {"webm": "libvpx-vp9", "yuv4mpegpipe": "rawvideo", "rawvideo": "rawvideo"}
 
 # Formats that hold the same samples otherwise arranged. yuvj420p is yuv420p with its range in the name.
 _EQUALS = {
@@ -54,13 +87,13 @@ _EQUALS = {
 
 
 def encoder_row(codec: str) -> EncoderRow:
-    """The row of an encoder.
+    """Return the row of an encoder.
 
     Raises:
-        OutputError: it is none of those in the table.
+        OutputError: the table has no such encoder.
     """
     if codec not in ENCODERS:
-        raise OutputError(f"{codec!r} is no encoder of this client; it has {', '.join(ENCODERS)}")
+        raise OutputError(f"there is no encoder {codec!r}; choose one of {', '.join((*CODEC_NAMES, *ENCODERS))}")
     return ENCODERS[codec]
 
 
@@ -72,20 +105,46 @@ class Encoding:
     options: Mapping[str, str]
 
 
-def encoding(out: Path, codec: str | None, crf: int | None, preset: str | None) -> Encoding:
-    """The encoding for a file; None is the usual value.
+def encoding(
+    format_name: str, codec: str | None, crf: int | None, preset: str | None, *, default_preset: str | None = None
+) -> Encoding:
+    """Return the encoder and its options for a container; None stands for the default.
+
+    `default_preset` replaces the default of encoders that have a preset of this name.
 
     Raises:
-        OutputError: there is no such encoder.
+        OutputError: there is no such encoder, or it does not take this quality or speed.
     """
-    codec = codec or _USUAL.get(out.suffix.lower(), "libx264")
-    row = encoder_row(codec)
-    chosen = {"crf": str(row.crf if crf is None else crf), row.preset_option: preset or row.preset}
-    return Encoding(codec, chosen | dict(row.fixed))
+    name = _DEFAULT_CODECS.get(format_name, "libx264") if codec is None else CODEC_NAMES.get(codec, codec)
+    row = encoder_row(name)
+    options: dict[str, str] = {}
+    for option, value, default in (("--crf", crf, row.crf), ("--preset", preset, row.preset)):
+        if value is not None and default is None:
+            raise OutputError(f"{name} has no {option}")
+    if row.crf is not None:
+        value = row.crf if crf is None else crf
+        if not 0 <= value <= row.crf_max:
+            raise OutputError(f"{name} takes --crf 0 (best) to {row.crf_max} (smallest), not {value}")
+        options["crf"] = str(value)
+    if row.preset is not None:
+        usual = default_preset if default_preset in row.presets else row.preset
+        value_of_preset = preset or usual
+        if value_of_preset not in row.presets:
+            raise OutputError(f"{name} takes --preset {_range(row.presets)}, not {preset!r}")
+        options[row.preset_option] = value_of_preset
+    return Encoding(name, options | dict(row.fixed))
+
+
+def _range(presets: tuple[str, ...]) -> str:
+    if presets[0].isdecimal():
+        return f"{presets[0]} (best) to {presets[-1]} (fastest)"
+    return f"{', '.join(presets[:-1])} or {presets[-1]}"
 
 
 def _takes(codec: str, name: str) -> str | None:
     formats = {fmt.name for fmt in av.Codec(codec, "w").video_formats or ()}
+    if not formats:
+        return name
     equal = _EQUALS.get(name)
     wanted = (equal, name) if name.startswith("yuvj") else (name, equal)
     return next((fmt for fmt in wanted if fmt in formats), None)
@@ -99,7 +158,7 @@ def encoder_format(codec: str, name: str) -> str:
     """
     found = _takes(codec, name)
     if found is None:
-        others = [other for other in ENCODERS if _takes(other, name)]
+        others = [other for other, row in ENCODERS.items() if row.presets and _takes(other, name)]
         hint = f"choose --codec {' or '.join(others)}" if others else "no encoder of this client does"
         raise OutputError(f"{codec} does not take {name} frames; {hint}")
     return found
@@ -114,7 +173,7 @@ def check_size(codec: str, name: str, width: int, height: int) -> None:
     _, shift_x, shift_y = pixel_format(name).planes[-1]
     odd = (width & 1 and shift_x) or (height & 1 and shift_y)
     if odd and encoder_row(codec).even:
-        able = [other for other, row in ENCODERS.items() if not row.even and _takes(other, name)]
+        able = [other for other, row in ENCODERS.items() if row.presets and not row.even and _takes(other, name)]
         raise OutputError(
             f"{codec} cannot encode {name} of the odd size {width}x{height}; choose --codec {' or '.join(able)}"
         )

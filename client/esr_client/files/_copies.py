@@ -5,11 +5,15 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Mapping
-from typing import Any
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
 
 import av
 from av.container import InputContainer, OutputContainer
 from av.stream import Stream
+
+if TYPE_CHECKING:
+    from av.container.core import Chapter
 
 # Muxers write these themselves; the old ones would be wrong.
 _STALE = re.compile(r"encoder|duration|major_brand|minor_version|compatible_brands|_statistics_.*", re.IGNORECASE)
@@ -68,9 +72,18 @@ def _abandon(output: OutputContainer) -> None:
         return
 
 
-def copy_chapters(source: InputContainer, output: OutputContainer) -> None:
-    """Copy chapters and the container's metadata."""
+def copy_chapters(source: InputContainer, output: OutputContainer, *, shift_s: Fraction = Fraction(0)) -> None:
+    """Copy chapters and the container's metadata. Chapters move `shift_s` seconds back; those before 0 are left out."""
     output.metadata.update(kept(source.metadata))
-    chapters = source.chapters()
-    if chapters:
-        output.set_chapters(chapters)
+    chapters = [_moved(chapter, shift_s) for chapter in source.chapters()]
+    kept_chapters = [chapter for chapter in chapters if chapter["end"] > 0]
+    if kept_chapters:
+        output.set_chapters(kept_chapters)
+
+
+def _moved(chapter: Chapter, shift_s: Fraction) -> Chapter:
+    time_base = chapter["time_base"]
+    if not shift_s or not time_base:
+        return chapter
+    ticks = round(shift_s / time_base)
+    return {**chapter, "start": max(0, chapter["start"] - ticks), "end": chapter["end"] - ticks}

@@ -1,105 +1,145 @@
-"""The output: written beside its name, and renamed to it when it is whole."""
+"""The output: a container with the upscaled video, the streams that are copied and the audio that is encoded anew."""
 
 from __future__ import annotations
 
+import contextlib
 import math
-import os
-import secrets
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import av
+from av.audio.stream import AudioStream
 from av.container import OutputContainer
 from av.packet import Packet as AvPacket
 from av.stream import Stream
 
 from esr_client._errors import OutputError
+from esr_client.files._audio import AudioTranscoder, audio_codec
 from esr_client.files._copies import add_copy, can_hold, copy_chapters, describe
+from esr_client.files._destination import Destination, Kind, check_file
+from esr_client.files._part import PartFile
+from esr_client.files._pipes import Interrupt, PipeWriter
 from esr_client.files._shown import output_error
 from esr_client.files._source import Source
 
 Notice = Callable[[str], None]
 StreamT = TypeVar("StreamT", bound=Stream)
 
-_MOVIE_FORMATS = ("mp4", "mov", "ipod", "3gp", "3g2", "psp", "f4v")
 _FINEST_MOVIE_TIMESCALE = 100_000_000  # 32 bits of it are 42 seconds less than an edit list may need to say
 
 
 class Sink:
-    """The output file. It is opened when the first picture is there, since only that has the last word on its size."""
+    """The output. It is opened when the first picture is there, because only that has the last word on its size."""
 
-    def __init__(self, path: Path, overwrite: bool, notice: Notice) -> None:
-        """Check the name.
+    def __init__(
+        self, destination: Destination, source: Source, *, overwrite: bool, interrupt: Interrupt, notice: Notice
+    ) -> None:
+        """Check the name, and choose the streams of the input that go along.
 
         Raises:
-            OutputError: the file exists, its folder does not, or its suffix is of no known container.
+            OutputError: a file of this name must not be written.
         """
-        self.path = path
+        self.name = destination.name
         self.notice = notice
-        self._part = path.with_name(f".{path.stem}.{secrets.token_hex(4)}.part{path.suffix}")
-        self._container: OutputContainer | None = None
-        self._streams: dict[int, Stream] = {}
-        self.copies: list[Stream] = []
-        """Streams of the input that are copied."""
+        self.destination = destination
+        self._source = source
         self._overwrite = overwrite
+        self._interrupt = interrupt
+        self._container: OutputContainer | None = None
+        self._part: PartFile | None = None
+        self._pipe: PipeWriter | None = None
+        self._streams: dict[int, Stream] = {}
+        self._transcoders: dict[int, AudioTranscoder] = {}
         self._rounds = False
         self._check()
-        self.format_name = _format_of(path)
+        others = [stream for stream in source.container.streams if source.may_copy(stream)]
+        format_name = destination.format_name
+        self.copies = [stream for stream in others if can_hold(format_name, stream)]
+        """Streams of the input that are copied."""
+        rest = [stream for stream in others if stream not in self.copies]
+        codec = audio_codec(format_name)
+        self.transcoded = [stream for stream in rest if codec and isinstance(stream, AudioStream)]
+        """Audio of the input that is encoded anew."""
+        if self.transcoded:
+            notice(f"{format_name} cannot hold {_list(self.transcoded)}: encoded anew as {codec}")
+        lost = [stream for stream in rest if stream not in self.transcoded]
+        if lost:
+            notice(f"{format_name} cannot hold {_list(lost)}: left out")
 
     def _check(self) -> None:
-        if self.path.exists() and not self._overwrite:
-            raise OutputError(f"{self.path} exists; say --overwrite to replace it")
-        if not self.path.parent.is_dir():
-            raise OutputError(f"there is no folder {self.path.parent}")
+        if "://" not in self.destination.url and self.destination.kind is not Kind.PIPE:
+            check_file(Path(self.destination.url), self._source.url, overwrite=self._overwrite)
 
-    def choose(self, source: Source) -> None:
-        """Choose the streams of the input that will be copied; those that cannot are named in a notice."""
-        others = [stream for stream in source.container.streams if source.may_copy(stream)]
-        self.copies = [stream for stream in others if can_hold(self.format_name, stream)]
-        lost = [describe(stream) for stream in others if stream not in self.copies]
-        if lost:
-            self.notice(f"{self.path.suffix} cannot hold {', '.join(lost)}: left out")
-
-    def open(self, source: Source, add_video: Callable[[OutputContainer], StreamT]) -> StreamT:
-        """Open the file with the video that `add_video` adds and the streams to copy, at their old places.
+    def open(self, add_video: Callable[[OutputContainer], StreamT]) -> StreamT:
+        """Open the output with the video that `add_video` adds, and the other streams at their old places.
 
         Raises:
-            OutputError: the container does not take one of them, or the file cannot be written.
+            OutputError: the container does not take one of them, or the output cannot be written.
         """
-        options = {"movie_timescale": str(_movie_timescale(source, self.copies))} if self._is_movie else {}
-        before = [stream for stream in self.copies if stream.index < source.video.index]
-        after = [stream for stream in self.copies if stream.index > source.video.index]
-        try:
-            container = av.open(os.fspath(self._part), "w", format=self.format_name, container_options=options)
-            self._container = container
-            self._add_copies(container, before)
+        before = [stream for stream in self.taken if stream.index < self._source.video.index]
+        after = [stream for stream in self.taken if stream.index > self._source.video.index]
+        with self._writing():
+            container = self._container = av.open(
+                self._open_target(), "w", format=self.destination.format_name, options=self._options()
+            )
+            self._add_others(container, before)
             video = add_video(container)
-            self._add_copies(container, after)
-            copy_chapters(source.container, container)
+            self._add_others(container, after)
+            copy_chapters(self._source.container, container, shift_s=self._source.shift_s)
             container.start_encoding()
-        except (av.FFmpegError, OSError, ValueError) as error:
-            raise output_error(self.path, error) from error
         return video
 
-    def _add_copies(self, container: OutputContainer, streams: Sequence[Stream]) -> None:
-        for stream in streams:
-            self._streams[stream.index] = add_copy(container, stream)
-
     @property
-    def _is_movie(self) -> bool:
-        return self.format_name in _MOVIE_FORMATS
+    def taken(self) -> list[Stream]:
+        """The streams of the input whose packets the sink wants, in the input's order."""
+        return sorted([*self.copies, *self.transcoded], key=lambda stream: stream.index)
+
+    def _open_target(self) -> Any:  # noqa: ANN401 -- a path, a URL or a file object, as PyAV takes them
+        if self.destination.kind is Kind.FILE:
+            self._part = PartFile(Path(self.destination.url))
+            return str(self._part.path)
+        if self.destination.kind is Kind.PIPE:
+            self._pipe = PipeWriter(self.destination.url, self._interrupt)
+            return self._pipe
+        return self.destination.url
+
+    def _options(self) -> dict[str, str]:
+        options = dict(self.destination.options)
+        if self.destination.is_movie:
+            options["movie_timescale"] = str(_movie_timescale(self._source, self.taken))
+        if self.destination.format_name == "yuv4mpegpipe":
+            options["strict"] = "-1"  # FFmpeg counts more than 8 bits as an extension of the format
+        return options
+
+    def _add_others(self, container: OutputContainer, streams: Sequence[Stream]) -> None:
+        for stream in streams:
+            if isinstance(stream, AudioStream) and stream in self.transcoded:
+                transcoder = AudioTranscoder(stream, container, audio_codec(self.destination.format_name) or "")
+                self._transcoders[stream.index] = transcoder
+            else:
+                self._streams[stream.index] = add_copy(container, stream)
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Raise what goes wrong as the output's error."""
+        try:
+            yield
+        except (av.FFmpegError, OSError, ValueError) as error:
+            if self._pipe is not None and self._pipe.error is not None:
+                raise self._pipe.error from error
+            raise output_error(self.name, error) from error
 
     def shows(self, pts: Iterable[int]) -> int:
-        """How many pictures of these times will be seen: edit lists hide those before time 0."""
-        return sum(not self._is_movie or time >= 0 for time in pts)
+        """Return how many pictures of these times will be seen: edit lists hide those before time 0."""
+        return sum(not self.destination.is_movie or time >= 0 for time in pts)
 
     def write(self, packets: Iterable[AvPacket[Any]]) -> None:
         """Write packets of the video.
 
         Raises:
-            OutputError: the file cannot be written.
+            OutputError: the output cannot be written.
         """
         for packet in packets:
             self._check_time(packet)
@@ -111,52 +151,67 @@ class Sink:
         if self._rounds or not unit or packet.pts is None or (packet.pts * packet.time_base / unit).denominator == 1:
             return
         self._rounds = True
-        self.notice(f"{self.path.suffix} counts in {unit} s and the input in {packet.time_base} s: times are rounded")
+        self.notice(
+            f"{self.destination.format_name} counts in {unit} s and the input in {packet.time_base} s: "
+            "times are rounded"
+        )
 
     def _mux(self, packet: AvPacket[Any]) -> None:
         assert self._container is not None
-        try:
+        with self._writing():
             self._container.mux_one(packet)
-        except (av.FFmpegError, OSError, ValueError) as error:
-            raise output_error(self.path, error) from error
 
     def copy(self, packets: Iterable[AvPacket[Any]]) -> None:
-        """Write packets of copied streams.
+        """Write packets of the other streams of the input.
 
         Raises:
-            OutputError: the file cannot be written.
+            OutputError: the output cannot be written.
         """
         if self._container is None:
             return
         for packet in packets:
-            packet.stream = self._streams[packet.stream_index]
-            self._mux(packet)
+            index = packet.stream_index
+            if index in self._transcoders:
+                self._write_audio(self._transcoders[index], packet)
+            else:
+                packet.stream = self._streams[index]
+                self._mux(packet)
+
+    def _write_audio(self, transcoder: AudioTranscoder, packet: AvPacket[Any] | None) -> None:
+        with self._writing():
+            packets = transcoder.push(packet)
+        for encoded in packets:
+            self._mux(encoded)
 
     def commit(self) -> None:
-        """Finish the file and give it its name.
+        """Finish the output, and give a file its name.
 
         Raises:
             OutputError: it cannot be finished, or its name was taken meanwhile.
         """
         assert self._container is not None
-        try:
+        for transcoder in self._transcoders.values():
+            self._write_audio(transcoder, None)
+        with self._writing():
             self._container.close()
-            self._check()
-            self._part.replace(self.path)
-        except (av.FFmpegError, OSError, ValueError) as error:
-            raise output_error(self.path, error) from error
-        self._container = None
+            self._container = None
+            if self._part is not None:
+                self._check()
+                self._part.commit()
 
     def discard(self) -> None:
-        """Remove what is not whole. After `commit` there is nothing to remove."""
+        """Remove a file that is not complete. After `commit` there is nothing to remove."""
         container, self._container = self._container, None
         try:
             if container is not None:
                 container.close()
-        except (av.FFmpegError, OSError, ValueError):
+        except (av.FFmpegError, OSError, ValueError, OutputError):
             pass  # it is thrown away
         finally:
-            self._part.unlink(missing_ok=True)
+            for opened in (self._part, self._pipe):
+                if opened is not None:
+                    opened.close()
+            self._part = self._pipe = None
 
     def __enter__(self) -> Self:
         return self
@@ -167,25 +222,12 @@ class Sink:
         self.discard()
 
 
-def _format_of(path: Path) -> str:
-    names = {
-        ".mp4": "mp4",
-        ".m4v": "mp4",
-        ".mov": "mov",
-        ".mkv": "matroska",
-        ".webm": "webm",
-        ".ts": "mpegts",
-        ".avi": "avi",
-    }
-    found = names.get(path.suffix.lower())
-    if found is None:
-        raise OutputError(f"{path.name!r} has no suffix of a known container; known are {', '.join(names)}")
-    return found
+def _list(streams: Sequence[Stream]) -> str:
+    return ", ".join(describe(stream) for stream in streams)
 
 
-def _movie_timescale(source: Source, copies: Sequence[Stream]) -> int:
-    """Ticks per second in which MP4 says where a stream begins: fine enough that no beginning is rounded."""
+def _movie_timescale(source: Source, others: Sequence[Stream]) -> int:
+    """Return the ticks per second in which MP4 says where a stream begins: fine enough that nothing is rounded."""
     video = source.time_base.denominator
-    others = [stream.time_base.denominator for stream in copies if stream.time_base]
-    finest = math.lcm(video, *others)
+    finest = math.lcm(video, *(stream.time_base.denominator for stream in others if stream.time_base))
     return finest if finest <= _FINEST_MOVIE_TIMESCALE else video

@@ -14,6 +14,7 @@ from typing import Any, Self
 import av
 import numpy as np
 from av.codec.context import ThreadType
+from av.container import InputContainer
 from av.packet import Packet as AvPacket
 from av.sidedata.sidedata import Type as SideData
 from av.stream import Disposition
@@ -24,9 +25,12 @@ from esr_client._config import EncodedInput, RawInput, VideoFormat
 from esr_client._errors import InputError
 from esr_client._frame import ChromaLocation, Frame, Packet
 from esr_client.files._codecs import SERVER_DECODES
+from esr_client.files._destination import input_format, is_pipe
+from esr_client.files._pipes import Interrupt, PipeReader
 from esr_client.files._shown import reason, shown
 from esr_client.files._siting import chroma_location
 
+_LONGEST_INTERLEAVING_S = 1  # as far as sound may come after the pictures that it belongs to
 _HEAD_PACKETS = 256  # as far as the first decodable picture is looked for
 _DEFAULT_RATE = Fraction(25)
 _FASTEST_RATE = 1000
@@ -47,27 +51,60 @@ class Picture:
     chroma_location: ChromaLocation = ChromaLocation.UNSPECIFIED
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InputSettings:
+    """How to open an input, and which part of it to take."""
+
+    format: str | None = None
+    """FFmpeg's name of the container, or y4m, mkv or ts; None: it is found out."""
+    size: tuple[int, int] | None = None
+    """Width and height of rawvideo."""
+    rate: Fraction | None = None
+    """Frames per second of rawvideo, and of pictures in a numbered sequence."""
+    pixel_format: str | None = None
+    """Of rawvideo, by FFmpeg's name."""
+    start_s: Fraction = Fraction(0)
+    """Where to begin, after the input's own beginning."""
+    duration_s: Fraction | None = None
+    """How much to take; None: all. A live input may have no end."""
+    open_timeout_s: float | None = 30.0
+    read_timeout_s: float | None = 30.0
+    """How long an input on the network may be silent. Pipes may be silent for as long as they like."""
+    skip_undecodable: bool = False
+
+    def __post_init__(self) -> None:
+        if self.format is not None:
+            input_format(self.format)
+        if self.format == "rawvideo" and (self.size is None or self.pixel_format is None):
+            raise ValueError("rawvideo says nothing of itself: its size and pixel format are needed")
+        if self.start_s < 0:
+            raise ValueError(f"a start is at 0 s or later, not at {float(self.start_s):g}")
+        if self.duration_s is not None and self.duration_s <= 0:
+            raise ValueError(f"a duration is above 0 s, not {float(self.duration_s):g}")
+
+    def options(self) -> dict[str, str]:
+        """Return FFmpeg's options of the demuxer."""
+        size = f"{self.size[0]}x{self.size[1]}" if self.size else None
+        rate = str(self.rate) if self.rate else None
+        values = {"video_size": size, "framerate": rate, "pixel_format": self.pixel_format}
+        return {name: value for name, value in values.items() if value is not None}
+
+
 class Source:
     """An open input. `items` may run on another thread than everything else."""
 
-    def __init__(
-        self,
-        url: str,
-        timeouts_s: tuple[float | None, float | None],
-        *,
-        skip_undecodable: bool = False,
-        duration_s: float | None = None,
-    ) -> None:
-        """Open a file, or any URL that PyAV opens, and choose the video stream.
-
-        `timeouts_s` are for opening and for each read; after `duration_s` of video the input counts as ended.
+    def __init__(self, url: str, settings: InputSettings, interrupt: Interrupt) -> None:
+        """Open a file, a pipe or any URL that PyAV opens, choose the video stream, and go to where it is to begin.
 
         Raises:
             InputError: it cannot be opened, or has no video.
         """
-        self._shown = shown(url)
+        self.url = url
+        self._settings = settings
+        self._pipe: PipeReader | None = None
+        self._shown = "standard input" if url == "-" else shown(url)
         try:
-            self.container = av.open(url, timeout=timeouts_s, metadata_errors="replace")
+            self.container = self._open(interrupt)
         except (av.FFmpegError, OSError, ValueError) as error:
             raise InputError(f"cannot open {self._shown}: {reason(error)}") from error
         self._reading = threading.Lock()
@@ -75,17 +112,70 @@ class Source:
         self._copied: deque[AvPacket[Any]] = deque()
         self._head: list[AvPacket[Any]] = []
         self._packets: Iterator[AvPacket[Any]] = iter(())
-        self._skip_undecodable = skip_undecodable
-        self._duration_s = duration_s
-        self._began: Fraction | None = None
         self.discarded: set[int] = set()
         """pts of pictures that the container wants decoded and not shown."""
+        self.undecodable = 0
+        """Packets that could not be decoded here."""
+        self.video_packets = 0
+        """Packets of the video that were read."""
         self.picture = Picture()
         self.video = self._choose()
         self.codec = self.video.codec_context.codec.canonical_name
         self.sends_packets = self.codec in SERVER_DECODES
         if not self.sends_packets:
             self.video.thread_type = ThreadType.AUTO
+        origin = self._origin()
+        self.shift_s = (origin or Fraction(0)) + settings.start_s if settings.start_s else Fraction(0)
+        """Seconds that every time moves back by; more than 0 only where the beginning is cut away."""
+        begin = self.shift_s or origin
+        self._end_s = None if settings.duration_s is None or begin is None else begin + settings.duration_s
+        if self.shift_s and self._pipe is None:
+            self._seek()
+
+    def _open(self, interrupt: Interrupt) -> InputContainer:
+        settings = self._settings
+        name = None if settings.format is None else input_format(settings.format)
+        options = settings.options()
+        if is_pipe(self.url):
+            self._pipe = PipeReader(self.url, interrupt)
+            return av.open(self._pipe, "r", format=name, options=options, metadata_errors="replace")
+        timeouts = settings.open_timeout_s, settings.read_timeout_s
+        return av.open(self.url, "r", format=name, options=options, timeout=timeouts, metadata_errors="replace")
+
+    def _origin(self) -> Fraction | None:
+        """Return the time at which the input begins, in seconds, if the container says it."""
+        start = self.container.start_time
+        return None if start is None else Fraction(start, av.time_base)
+
+    def _seek(self) -> None:
+        """Go to the last key frame before the part to take.
+
+        Raises:
+            InputError: the input cannot seek.
+        """
+        try:
+            self.container.seek(int(self.shift_s / self.time_base), stream=self.video, backward=True)
+        except (av.FFmpegError, OSError) as error:
+            start = float(self._settings.start_s)
+            raise InputError(f"cannot go to {start:g} s of {self._shown}: {reason(error)}") from error
+
+    def holds(self, pts: int | None) -> bool:
+        """Return whether a picture of this time, in the video's time base, is in the part to take."""
+        if pts is None:
+            return True
+        time = pts * self.time_base
+        begins_before = not self.shift_s or time >= self.shift_s
+        return begins_before and (self._end_s is None or time < self._end_s)
+
+    def shift(self, time_base: Fraction) -> int:
+        """Return the ticks that times move back by."""
+        return round(self.shift_s / time_base)
+
+    def begin_at_keyframe(self) -> None:
+        """Move the beginning back to the key frame that was found, as whoever gets packets has to."""
+        first = next((p.pts for p in self._head if p.stream_index == self.video.index and p.pts is not None), None)
+        if first is not None and self.shift_s:
+            self.shift_s = min(self.shift_s, first * self.time_base)
 
     def _choose(self) -> VideoStream:
         pictures = Disposition.attached_pic | Disposition.timed_thumbnails
@@ -111,9 +201,14 @@ class Source:
     @property
     def frames(self) -> int | None:
         """How many there will be, as far as the container knows."""
+        settings = self._settings
+        if settings.start_s or settings.duration_s is not None:
+            known = Fraction(self.container.duration or 0, av.time_base) - settings.start_s
+            length = min(known, settings.duration_s or known) if self.container.duration else settings.duration_s
+            return round((length or 0) * self.frame_rate) or None
         if self.video.frames:
             return self.video.frames
-        seconds = (self.container.duration or 0) / av.time_base
+        seconds = Fraction(self.container.duration or 0, av.time_base)
         return round(seconds * self.frame_rate) or None
 
     @property
@@ -144,7 +239,7 @@ class Source:
             extradata=self.video.codec_context.extradata or b"",
             time_base=self.time_base,
             format=self.format(),
-            skip_undecodable=self._skip_undecodable,
+            skip_undecodable=self._settings.skip_undecodable,
         )
 
     def may_copy(self, stream: av.stream.Stream) -> bool:
@@ -198,30 +293,50 @@ class Source:
                 yield packet
 
     def items(self) -> Iterator[Packet | Frame]:
-        """What goes to the server, in order; packets of other streams are set aside on the way.
+        """Give what goes to the server, in order, and set packets of other streams aside on the way.
 
         Raises:
             InputError: the input cannot be read, or not decoded where it is decoded here.
         """
+        is_over = False
         for packet in itertools.chain(self._head, self._packets):
             if packet.stream_index != self.video.index:
-                self._copied.append(packet)
-            elif self._is_over(packet):
+                self._set_aside(packet)
+                continue
+            if is_over and self._is_past(packet, _LONGEST_INTERLEAVING_S):
                 break
-            elif self.sends_packets:
+            is_over = is_over or self._is_past(packet)
+            if is_over:
+                continue  # sound that belongs to the last pictures may still come
+            self.video_packets += 1
+            if self.sends_packets:
                 yield self._packet(packet)
             else:
                 yield from self._decoded(packet)
         if not self.sends_packets:
             yield from self._decoded(None)
 
-    def _is_over(self, packet: AvPacket[Any]) -> bool:
+    def _set_aside(self, packet: AvPacket[Any]) -> None:
+        """Keep a packet for copying if it lies in the part to take, at its time in the output."""
+        if packet.pts is not None:
+            time = packet.pts * packet.time_base
+            if (self.shift_s and time < self.shift_s) or (self._end_s is not None and time >= self._end_s):
+                return
+        if self.shift_s:
+            ticks = self.shift(packet.time_base)
+            packet.pts = None if packet.pts is None else packet.pts - ticks
+            packet.dts = None if packet.dts is None else packet.dts - ticks
+        self._copied.append(packet)
+
+    def _is_past(self, packet: AvPacket[Any], margin_s: int = 0) -> bool:
+        """Return whether no picture from this packet on is in the part to take."""
         ticks = packet.pts if packet.dts is None else packet.dts
-        if self._duration_s is None or ticks is None:
+        if self._settings.duration_s is None or ticks is None:
             return False
-        now = ticks * packet.time_base
-        self._began = now if self._began is None else self._began
-        return float(now - self._began) >= self._duration_s
+        time = ticks * packet.time_base
+        if self._end_s is None:
+            self._end_s = time + self._settings.duration_s
+        return time >= self._end_s + margin_s
 
     def _packet(self, packet: AvPacket[Any]) -> Packet:
         if packet.is_discard and packet.pts is not None:
@@ -240,9 +355,10 @@ class Source:
         try:
             frames = self.video.codec_context.decode(packet)
         except av.FFmpegError as error:
-            if self._skip_undecodable:
-                return
-            raise InputError(f"cannot decode {self.codec} of {self._shown}: {reason(error)}") from error
+            if not self._settings.skip_undecodable:
+                raise InputError(f"cannot decode {self.codec} of {self._shown}: {reason(error)}") from error
+            self.undecodable += 1
+            return
         yield from (_known(frame, self.time_base) for frame in frames)
 
     def take_copied(self) -> Iterator[AvPacket[Any]]:
@@ -255,6 +371,9 @@ class Source:
         self._closed = True
         with self._reading:
             self.container.close()
+        if self._pipe is not None:
+            self._pipe.close()
+            self._pipe = None
 
     def __enter__(self) -> Self:
         return self

@@ -19,10 +19,13 @@ from esr_client._errors import ContractError, OutputError
 from esr_client._frame import ChromaLocation, Color, ColorRange, Frame, Packet
 from esr_client.files._codecs import Encoding, check_size, encoder_format, encoder_row
 from esr_client.files._copies import kept
+from esr_client.files._resize import Resizer
 from esr_client.files._shown import output_error, reason
 from esr_client.files._sink import Notice, Sink
 from esr_client.files._source import Source
 from esr_client.files._threads import ordinary_scheduling
+
+_KEY_FRAME_INTERVAL_S = 2
 
 
 class Writer(Protocol):
@@ -93,8 +96,10 @@ def _tag(stream: VideoStream, color: Color, ratio: Fraction | None, source: Sour
 class FrameWriter:
     """Encodes frames here."""
 
-    def __init__(self, source: Source, sink: Sink, encoding: Encoding) -> None:
+    def __init__(self, source: Source, sink: Sink, encoding: Encoding, resizer: Resizer | None) -> None:
         self.frames = 0
+        self._resizer = resizer
+        self._shift = source.shift(source.time_base)
         self._source = source
         self._sink = sink
         self._encoding = encoding
@@ -107,13 +112,14 @@ class FrameWriter:
         """Encode one frame; see Writer."""
         if not isinstance(item, Frame):
             raise ContractError("the server sent a packet where frames were asked for")
-        if item.pts in self._source.discarded:
+        if item.pts in self._source.discarded or not self._source.holds(item.pts):
             return
+        item = self._resizer(item) if self._resizer else item
         if self._stream is None or self._first is None:
             self._first = item
             self._stream = self._open(item)
         self._check_same(item, self._first)
-        pts = self._timeline.at(item.pts)
+        pts = self._timeline.at(None if item.pts is None else item.pts - self._shift)
         if item.duration:
             self._durations[pts] = item.duration
         self._encode(self._stream, self._av_frame(item, self._stream, pts))
@@ -127,11 +133,14 @@ class FrameWriter:
     def _open(self, frame: Frame) -> VideoStream:
         name = encoder_format(self._encoding.codec, frame.pixel_format)
         check_size(self._encoding.codec, frame.pixel_format, frame.width, frame.height)
-        return self._sink.open(self._source, lambda c: self._add(c, frame, name))
+        return self._sink.open(lambda container: self._add(container, frame, name))
 
     def _add(self, container: OutputContainer, frame: Frame, name: str) -> VideoStream:
         codec = self._encoding.codec
         options = {**self._encoding.options, **encoder_row(codec).quiet, **_siting(frame.color)}
+        if self._sink.destination.is_live or self._sink.destination.is_playlist:
+            # Whoever joins a live stream waits for a key frame, and a playlist is cut at them.
+            options["g"] = str(max(1, round(_KEY_FRAME_INTERVAL_S * self._source.frame_rate)))
         made: Any = container.add_stream(codec, rate=self._source.frame_rate, options=options)
         stream: VideoStream = made
         stream.width, stream.height, stream.pix_fmt = frame.width, frame.height, name
@@ -167,7 +176,7 @@ class FrameWriter:
         try:
             packets = stream.encode(frame)
         except (av.FFmpegError, ValueError) as error:
-            raise output_error(self._sink.path, error) from error
+            raise output_error(self._sink.name, error) from error
         self._sink.write(self._lasting(packets))
 
     def _lasting(self, packets: list[AvPacket[Any]]) -> Iterator[AvPacket[Any]]:
@@ -212,7 +221,10 @@ class PacketWriter:
         if self._stream is None:
             self._stream = self._open(item)
         packet: AvPacket[Any] = AvPacket(item.data)
-        packet.pts, packet.dts, packet.duration = item.pts, item.dts, item.duration or 0
+        shift = self._source.shift(self._source.time_base)
+        packet.pts = None if item.pts is None else item.pts - shift
+        packet.dts = None if item.dts is None else item.dts - shift
+        packet.duration = item.duration or 0
         packet.time_base, packet.is_keyframe = self._source.time_base, item.is_keyframe
         packet.stream = self._stream
         self._sink.write([packet])
@@ -228,9 +240,9 @@ class PacketWriter:
         try:
             template = _template(self._encoding.codec, first, self._said)
         except (av.FFmpegError, ValueError, IndexError) as error:
-            raise output_error(self._sink.path, error) from error
+            raise output_error(self._sink.name, error) from error
         with template:
-            return self._sink.open(self._source, lambda c: self._add(c, template))
+            return self._sink.open(lambda container: self._add(container, template))
 
     def _add(self, container: OutputContainer, template: InputContainer) -> VideoStream:
         stream = container.add_stream_from_template(template.streams.video[0], opaque=True)

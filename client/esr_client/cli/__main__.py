@@ -1,0 +1,5 @@
+"""`python -m esr_client.cli`."""
+
+from esr_client.cli import main
+
+main()

@@ -1,0 +1,236 @@
+"""`esr-client upscale`."""
+
+from __future__ import annotations
+
+import os
+from fractions import Fraction
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from esr_client._errors import EsrError
+from esr_client.cli._app import ServerOption, Services, app, error_console, print_error, reported
+from esr_client.cli._progress import display_for
+from esr_client.cli._values import parse_ratio, parse_size, parse_time
+from esr_client.files import (
+    CODEC_NAMES,
+    ENCODERS,
+    Encode,
+    FileJob,
+    FileReport,
+    FileSettings,
+    InputSettings,
+    Media,
+    Task,
+    WantedSize,
+    plan_tasks,
+)
+from esr_client.files.pictures import PictureJob, PictureReport, PictureSettings
+
+_WINDOW = "Which part"
+_SIZE = "Size and model"
+_ENCODING = "Encoding"
+_RAW = "Formats of pipes and raw video"
+_MANY = "Many files"
+
+
+def _option(panel: str, text: str, metavar: str | None = None, *names: str) -> typer.models.OptionInfo:
+    option: typer.models.OptionInfo = typer.Option(*names, help=text, metavar=metavar, rich_help_panel=panel)
+    return option
+
+
+@app.command(no_args_is_help=True)
+def upscale(
+    paths: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="IN... OUT",
+            help="Files, folders, patterns, - for standard input or URLs that FFmpeg opens; last the output: "
+            "a file, a folder, - for standard output, or a URL (rtmp, udp, srt, rtsp).",
+        ),
+    ],
+    model: Annotated[
+        str | None, _option(_SIZE, "Model; see `esr-client models`. Default: esr_tr at the scale that is needed, x2.")
+    ] = None,
+    scale: Annotated[str | None, _option(_SIZE, "Factor of width and height, up to 4, such as 1.5.", "NUMBER")] = None,
+    width: Annotated[int | None, _option(_SIZE, "Width of the output; the height follows.", "PIXELS")] = None,
+    height: Annotated[int | None, _option(_SIZE, "Height of the output; the width follows.", "PIXELS")] = None,
+    server: ServerOption = None,
+    codec: Annotated[
+        str | None,
+        _option(
+            _ENCODING,
+            f"One of {', '.join(CODEC_NAMES)}, or FFmpeg's {', '.join(ENCODERS)}. "
+            "Default: vp9 for .webm, rawvideo for .y4m, h264 for others.",
+        ),
+    ] = None,
+    crf: Annotated[
+        int | None,
+        _option(
+            _ENCODING,
+            "Quality; lower is better and a larger file. h264 and hevc: 0 to 51, default 18 and 20; "
+            "vp9 and av1: 0 to 63, default 24.",
+        ),
+    ] = None,
+    preset: Annotated[
+        str | None,
+        _option(
+            _ENCODING,
+            "Speed. h264 and hevc: ultrafast to placebo, default medium; vp9: 0 to 8, default 4; "
+            "av1: 2 to 13, default 8.",
+        ),
+    ] = None,
+    encode: Annotated[
+        Encode, _option(_ENCODING, "Who encodes. `server` sends no raw frames over the network.")
+    ] = Encode.CLIENT,
+    deinterlace: Annotated[
+        str, _option(_SIZE, "How to deinterlace. Interlaced video is refused without it.", "bwdif")
+    ] = "",
+    start: Annotated[str, _option(_WINDOW, "Where to begin: seconds or [HH:]MM:SS.", "TIME")] = "0",
+    duration: Annotated[str | None, _option(_WINDOW, "How much to take. Live inputs have no end.", "TIME")] = None,
+    to: Annotated[str | None, _option(_WINDOW, "Where to end, instead of --duration.", "TIME")] = None,
+    skip_undecodable: Annotated[
+        bool,
+        _option(_WINDOW, "Go on after damaged packets, and count them.", None, "--skip-undecodable"),
+    ] = False,
+    input_format: Annotated[
+        str | None, _option(_RAW, "Container of IN: y4m, nut, matroska, mpegts, rawvideo, ...", "NAME")
+    ] = None,
+    input_size: Annotated[str | None, _option(_RAW, "Size of rawvideo.", "WIDTHxHEIGHT")] = None,
+    input_rate: Annotated[
+        str | None, _option(_RAW, "Frames per second of rawvideo or of numbered pictures. Default: 25.", "NUMBER")
+    ] = None,
+    input_pixel_format: Annotated[str | None, _option(_RAW, "Pixel format of rawvideo: yuv420p, ...", "NAME")] = None,
+    output_format: Annotated[
+        str | None, _option(_RAW, "Container of OUT. Default: by its suffix; nut for standard output.", "NAME")
+    ] = None,
+    recursive: Annotated[bool, _option(_MANY, "Look into folders of folders.", None, "--recursive", "-r")] = False,
+    skip_existing: Annotated[
+        bool, _option(_MANY, "Leave out inputs whose output exists.", None, "--skip-existing")
+    ] = False,
+    overwrite: Annotated[bool, _option(_MANY, "Replace outputs that exist.", None, "--overwrite")] = False,
+) -> None:
+    """Upscale video and pictures. Audio, subtitles, chapters and metadata are copied.
+
+    Examples: `esr-client upscale in.mp4 out.mp4`, `esr-client upscale --height 1080 films/ upscaled/`,
+    `ffmpeg -i in.mp4 -f nut - | esr-client upscale - - | ffplay -`.
+    """
+    with reported():
+        if len(paths) < 2:
+            raise ValueError(f"an output is missing: esr-client upscale {paths[0]} OUT")
+        settings = FileSettings(
+            model=model,
+            size=WantedSize(width=width, height=height, scale=parse_ratio(scale) if scale else None),
+            codec=codec,
+            crf=crf,
+            preset=preset,
+            encode=encode,
+            deinterlace=deinterlace,
+            input=InputSettings(
+                format=input_format,
+                size=parse_size(input_size) if input_size else None,
+                rate=parse_ratio(input_rate) if input_rate else None,
+                pixel_format=input_pixel_format,
+                start_s=parse_time(start),
+                duration_s=_duration(start, duration, to),
+                skip_undecodable=skip_undecodable,
+            ),
+            output_format=output_format,
+            overwrite=overwrite,
+        )
+        tasks = plan_tasks(paths[:-1], paths[-1], recursive=recursive)
+        with Services(server) as services:
+            is_single = len(tasks) == 1 and tasks[0].out == paths[-1]
+            run = _Run(services, settings, skip_existing=skip_existing)
+            if is_single:
+                run.upscale(tasks[0])
+            else:
+                run.upscale_all(tasks)
+
+
+def _duration(start: str, duration: str | None, to: str | None) -> Fraction | None:
+    if duration is not None and to is not None:
+        raise ValueError("give either --duration or --to, not both")
+    if to is None:
+        return None if duration is None else parse_time(duration)
+    length = parse_time(to) - parse_time(start)
+    if length <= 0:
+        raise ValueError(f"--to {to} is not after --start {start}")
+    return length
+
+
+class _Run:
+    """The tasks of one command, on one server."""
+
+    def __init__(self, services: Services, settings: FileSettings, *, skip_existing: bool) -> None:
+        self._services = services
+        self._settings = settings
+        self._skip_existing = skip_existing
+        self._console = error_console()
+
+    def upscale(self, task: Task) -> None:
+        """Upscale one input and print a summary.
+
+        Raises:
+            EsrError: as `FileJob`.
+        """
+        if self._skip_existing and os.path.exists(task.out):
+            self._print(f"{task.out} exists: skipped")
+            return
+        report = self._picture(task) if task.media is Media.PICTURE else self._video(task)
+        self._print(report)
+
+    def upscale_all(self, tasks: tuple[Task, ...]) -> None:
+        """Upscale every input, go on after one that fails, print a summary, and exit with 1 if one failed."""
+        failed: list[str] = []
+        skipped = 0
+        for number, task in enumerate(tasks, 1):
+            if self._skip_existing and os.path.exists(task.out):
+                skipped += 1
+                continue
+            self._print(f"[{number}/{len(tasks)}] {task.source}")
+            Path(task.out).parent.mkdir(parents=True, exist_ok=True)
+            try:
+                self.upscale(task)
+            except EsrError as error:
+                print_error(f"{task.source}: {error}")
+                failed.append(task.source)
+        done = len(tasks) - skipped - len(failed)
+        self._print(f"{done} upscaled, {skipped} skipped because their output exists, {len(failed)} failed")
+        if failed:
+            raise typer.Exit(1)
+
+    def _video(self, task: Task) -> str:
+        with FileJob(task.source, task.out, self._settings, notice=self._remark) as job:
+            client = self._services.client(job.model)
+            with display_for(self._console, job.destination.name) as display:
+                report = self._services.call(client, lambda: job.run(client, progress=display.show), job.stop)
+            return _summary(job.destination.name, report)
+
+    def _picture(self, task: Task) -> str:
+        settings = self._settings
+        picture = PictureSettings(model=settings.model, size=settings.size, overwrite=settings.overwrite)
+        job = PictureJob(task.source, task.out, picture, notice=self._remark)
+        client = self._services.client(job.model)
+        report = self._services.call(client, lambda: job.run(client))
+        return _picture_summary(task.out, report)
+
+    def _remark(self, text: str) -> None:
+        self._console.print(f"note: {text}", style="yellow", markup=False, soft_wrap=True)
+
+    def _print(self, text: str) -> None:
+        self._console.print(text, markup=False, soft_wrap=True)
+
+
+def _summary(name: str, report: FileReport) -> str:
+    fps = report.frames / report.elapsed_s if report.elapsed_s else 0.0
+    width, height = report.size
+    others = len(report.copied)
+    copied = f", {others} other stream{'s' if others > 1 else ''} copied" if others else ""
+    made = report.negotiated
+    return f"{name}: {width}x{height}, {report.frames} frames at {fps:.1f} FPS, {made.model} on {made.engine}{copied}"
+
+
+def _picture_summary(name: str, report: PictureReport) -> str:
+    return f"{name}: {report.width}x{report.height}, {report.model}, {report.elapsed_s:.2f} s"

@@ -1,0 +1,201 @@
+"""Where the output goes: a file that is renamed into place, a pipe, or a URL that FFmpeg writes to."""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import av.format
+
+from esr_client._errors import OutputError
+from esr_client.files._shown import shown
+
+STANDARD_STREAM = "-"
+"""The name of standard input and standard output."""
+
+_SUFFIX_FORMATS = {
+    ".mp4": "mp4",
+    ".m4v": "mp4",
+    ".mov": "mov",
+    ".mkv": "matroska",
+    ".webm": "webm",
+    ".ts": "mpegts",
+    ".m2ts": "mpegts",
+    ".avi": "avi",
+    ".flv": "flv",
+    ".nut": "nut",
+    ".y4m": "yuv4mpegpipe",
+    ".m3u8": "hls",
+}
+FILE_SUFFIXES = tuple(suffix for suffix in _SUFFIX_FORMATS if suffix != ".m3u8")
+"""Suffixes of outputs that are one file."""
+
+_SCHEME_FORMATS = {
+    "rtmp": "flv",
+    "rtmps": "flv",
+    "udp": "mpegts",
+    "srt": "mpegts",
+    "tcp": "mpegts",
+    "rtp": "rtp_mpegts",
+    "rtsp": "rtsp",
+}
+_FORMAT_NAMES = {"y4m": "yuv4mpegpipe", "mkv": "matroska", "ts": "mpegts"}
+"""Names that people say for FFmpeg's names of formats."""
+
+_PIPE_FORMAT = "nut"  # keeps every time base exactly, and ffmpeg, ffplay and mpv read it from a pipe
+_MOVIE_FORMATS = ("mp4", "mov", "ipod", "3gp", "3g2", "psp", "f4v")
+_FRAGMENTED = {"movflags": "frag_keyframe+empty_moov+default_base_moof"}  # a pipe cannot go back to write an index
+_WHOLE_PLAYLIST = {"hls_list_size": "0", "hls_playlist_type": "event"}
+
+
+class Kind(Enum):
+    """How an output is written."""
+
+    FILE = auto()
+    """To a temporary file that is renamed into place."""
+    PIPE = auto()
+    """To standard output, a FIFO or a device."""
+    URL = auto()
+    """By FFmpeg, to an address on the network or as the segments of a playlist."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Destination:
+    """An output that was named on a command line, with the container to write."""
+
+    name: str
+    """For messages."""
+    url: str
+    """A path or a URL."""
+    kind: Kind
+    format_name: str
+    """FFmpeg's name of the container."""
+    options: Mapping[str, str] = field(default_factory=dict)
+    """FFmpeg's options of the muxer."""
+
+    @property
+    def is_movie(self) -> bool:
+        """Whether the container is one of the MP4 family."""
+        return self.format_name in _MOVIE_FORMATS
+
+    @property
+    def is_live(self) -> bool:
+        """Whether someone may watch while the output is written."""
+        return self.kind is Kind.URL and "://" in self.url
+
+    @property
+    def is_playlist(self) -> bool:
+        """Whether the output is a playlist with segments."""
+        return self.format_name == "hls"
+
+
+def parse_destination(out: str | os.PathLike[str], format_name: str | None = None) -> Destination:
+    """Return where an output goes, and in which container.
+
+    Raises:
+        OutputError: the container is not known, or the protocol is not.
+    """
+    name = os.fspath(out)
+    wanted = None if format_name is None else output_format(format_name)
+    if name == STANDARD_STREAM or name == "/dev/stdout":
+        return _pipe("standard output", STANDARD_STREAM, wanted)
+    scheme = urlsplit(name).scheme if "://" in name else ""
+    if scheme:
+        return _url(name, scheme, wanted)
+    path = Path(name)
+    if path.exists() and not path.is_dir() and not stat.S_ISREG(path.stat().st_mode):
+        return _pipe(name, name, wanted or _SUFFIX_FORMATS.get(path.suffix.lower()))
+    container = wanted or _SUFFIX_FORMATS.get(path.suffix.lower())
+    if container is None:
+        known = ", ".join(_SUFFIX_FORMATS)
+        raise OutputError(
+            f"{path.name!r} has no suffix of a known container; known are {known}, or name it with --output-format"
+        )
+    if container == "hls":
+        return Destination(name=name, url=name, kind=Kind.URL, format_name=container, options=_WHOLE_PLAYLIST)
+    return Destination(name=name, url=name, kind=Kind.FILE, format_name=container)
+
+
+def _pipe(name: str, url: str, format_name: str | None) -> Destination:
+    container = format_name or _PIPE_FORMAT
+    if container == "hls":
+        raise OutputError(f"a playlist has segments beside it, which {name} cannot hold; name a file such as out.m3u8")
+    options = _FRAGMENTED if container in _MOVIE_FORMATS else {}
+    return Destination(name=name, url=url, kind=Kind.PIPE, format_name=container, options=options)
+
+
+def _url(url: str, scheme: str, format_name: str | None) -> Destination:
+    suffix = Path(urlsplit(url).path).suffix.lower()
+    usual = _SUFFIX_FORMATS.get(suffix, "mpegts") if scheme in ("http", "https") else _SCHEME_FORMATS.get(scheme)
+    if usual is None:
+        raise OutputError(
+            f"cannot write to {scheme}://; an output is a file, - for standard output, "
+            f"or a URL of {', '.join((*_SCHEME_FORMATS, 'http'))}"
+        )
+    container = format_name or usual
+    options = dict(_WHOLE_PLAYLIST) if container == "hls" else {"flush_packets": "1"}
+    if scheme in ("http", "https"):
+        options["method"] = "PUT"
+    return Destination(name=shown(url), url=url, kind=Kind.URL, format_name=container, options=options)
+
+
+def output_format(name: str) -> str:
+    """Return FFmpeg's name of a container to write.
+
+    Raises:
+        OutputError: FFmpeg cannot write it.
+    """
+    format_name = _FORMAT_NAMES.get(name, name)
+    if format_name not in av.format.formats_available or not av.format.ContainerFormat(format_name).is_output:
+        raise OutputError(
+            f"there is no output format {name!r}; common ones are y4m, nut, matroska, mpegts, mp4 and rawvideo"
+        )
+    return format_name
+
+
+def input_format(name: str) -> str:
+    """Return FFmpeg's name of a container to read.
+
+    Raises:
+        ValueError: FFmpeg cannot read it.
+    """
+    format_name = _FORMAT_NAMES.get(name, name)
+    if format_name not in av.format.formats_available or not av.format.ContainerFormat(format_name).is_input:
+        raise ValueError(
+            f"there is no input format {name!r}; common ones are y4m, nut, matroska, mpegts, mp4 and rawvideo"
+        )
+    return format_name
+
+
+def check_file(path: Path, source: str, *, overwrite: bool) -> None:
+    """Refuse to write a file that must not be replaced.
+
+    Raises:
+        OutputError: the file exists or is the source, its folder does not exist, or it is a folder.
+    """
+    if path.is_dir():
+        raise OutputError(f"{path} is a folder; name a file in it, such as {path / 'out.mp4'}")
+    if not path.parent.is_dir():
+        raise OutputError(f"there is no folder {path.parent}")
+    if not path.exists():
+        return
+    if os.path.exists(source) and os.path.samefile(source, path):
+        raise OutputError(f"{path} is the input itself; choose another name for the output")
+    if not overwrite:
+        raise OutputError(f"{path} exists; add --overwrite to replace it, or choose another name")
+
+
+def is_pipe(url: str) -> bool:
+    """Return whether an input is standard input, a FIFO or a character device."""
+    if url in (STANDARD_STREAM, "/dev/stdin"):
+        return True
+    if "://" in url or not os.path.exists(url):
+        return False
+    mode = os.stat(url).st_mode
+    return stat.S_ISFIFO(mode) or (stat.S_ISCHR(mode) and sys.platform != "win32")
