@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from esr_client._errors import EsrError
+from esr_client._interrupt import interruptible
 from esr_client.cli._app import ServerOption, Services, app, error_console, print_error, reported
 from esr_client.cli._progress import display_for
 from esr_client.cli._values import parse_ratio, parse_size, parse_time
@@ -21,6 +22,7 @@ from esr_client.files import (
     FileReport,
     FileSettings,
     InputSettings,
+    Interrupt,
     Media,
     Task,
     WantedSize,
@@ -103,7 +105,7 @@ def upscale(
     ] = None,
     input_pixel_format: Annotated[str | None, _option(_RAW, "Pixel format of rawvideo: yuv420p, ...", "NAME")] = None,
     output_format: Annotated[
-        str | None, _option(_RAW, "Container of OUT. Default: by its suffix; nut for standard output.", "NAME")
+        str | None, _option(_RAW, "Container of OUT. Default: by its suffix; matroska for standard output.", "NAME")
     ] = None,
     recursive: Annotated[bool, _option(_MANY, "Look into folders of folders.", None, "--recursive", "-r")] = False,
     skip_existing: Annotated[
@@ -114,7 +116,7 @@ def upscale(
     """Upscale video and pictures. Audio, subtitles, chapters and metadata are copied.
 
     Examples: `esr-client upscale in.mp4 out.mp4`, `esr-client upscale --height 1080 films/ upscaled/`,
-    `ffmpeg -i in.mp4 -f nut - | esr-client upscale - - | ffplay -`.
+    `ffmpeg -i in.mp4 -f matroska - | esr-client upscale - - | ffplay -`.
     """
     with reported():
         if len(paths) < 2:
@@ -202,11 +204,16 @@ class _Run:
             raise typer.Exit(1)
 
     def _video(self, task: Task) -> str:
-        with FileJob(task.source, task.out, self._settings, notice=self._remark) as job:
-            client = self._services.client(job.model)
-            with display_for(self._console, job.destination.name) as display:
-                report = self._services.call(client, lambda: job.run(client, progress=display.show), job.stop)
-            return _summary(job.destination.name, report)
+        with Interrupt() as interrupt:
+
+            def open_job() -> FileJob:
+                return FileJob(task.source, task.out, self._settings, notice=self._remark, interrupt=interrupt)
+
+            with interruptible(open_job, interrupt.set) as job:
+                client = self._services.client(job.model)
+                with display_for(self._console, job.destination.name) as display:
+                    report = self._services.call(client, lambda: job.run(client, progress=display.show), interrupt.set)
+                return _summary(job.destination.name, report)
 
     def _picture(self, task: Task) -> str:
         settings = self._settings

@@ -10,6 +10,7 @@ Importing this imports PyAV.
 from esr_client.files._batch import PICTURE_SUFFIXES, Media, Task, plan_tasks
 from esr_client.files._codecs import CODEC_NAMES, ENCODERS
 from esr_client.files._job import Encode, FileJob, FileReport, FileSettings, Progress, upscale_file
+from esr_client.files._pipes import Interrupt
 from esr_client.files._resize import WantedSize
 from esr_client.files._source import InputSettings
 
@@ -22,6 +23,7 @@ __all__ = [
     "FileReport",
     "FileSettings",
     "InputSettings",
+    "Interrupt",
     "Media",
     "Progress",
     "Task",

@@ -48,7 +48,8 @@ _SCHEME_FORMATS = {
 _FORMAT_NAMES = {"y4m": "yuv4mpegpipe", "mkv": "matroska", "ts": "mpegts"}
 """Names that people say for FFmpeg's names of formats."""
 
-_PIPE_FORMAT = "nut"  # keeps every time base exactly, and ffmpeg, ffplay and mpv read it from a pipe
+# Every player reads it from a pipe. nut has finer times, but FFmpeg delays all of them where there are B-frames.
+_PIPE_FORMAT = "matroska"
 _MOVIE_FORMATS = ("mp4", "mov", "ipod", "3gp", "3g2", "psp", "f4v")
 _FRAGMENTED = {"movflags": "frag_keyframe+empty_moov+default_base_moof"}  # a pipe cannot go back to write an index
 _WHOLE_PLAYLIST = {"hls_list_size": "0", "hls_playlist_type": "event"}

@@ -121,8 +121,11 @@ class FileJob:
         settings: FileSettings | None = None,
         *,
         notice: Notice | None = None,
+        interrupt: Interrupt | None = None,
     ) -> None:
         """Check the names, open the input, and choose model, size, encoder and streams.
+
+        `interrupt` ends waits of another thread, also those for a pipe while the input is opened.
 
         Raises:
             MediaError: the input cannot be read or the output not be written.
@@ -131,7 +134,7 @@ class FileJob:
         self._tell = notice or (lambda _: None)
         self._notices: list[str] = []
         self._stack = ExitStack()
-        self._interrupt = self._stack.enter_context(Interrupt())
+        self._interrupt = interrupt or self._stack.enter_context(Interrupt())
         self._first_time_s: Fraction | None = None
         self._first_clock_s = 0.0
         self.destination = parse_destination(out, settings.output_format)
@@ -287,10 +290,6 @@ class FileJob:
     def _note(self, text: str) -> None:
         self._notices.append(text)
         self._tell(text)
-
-    def stop(self) -> None:
-        """End every wait of `run` on a pipe or a clock; any thread may call it."""
-        self._interrupt.set()
 
     def close(self) -> None:
         """Close the input, and remove an output that is not complete."""
