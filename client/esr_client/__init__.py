@@ -14,8 +14,9 @@ from importlib import metadata as _metadata
 
 from esr_client._aio import AsyncClient, connect_async
 from esr_client._aio_stream import AsyncUpscaleStream
-from esr_client._client import Client, connect
+from esr_client._client import Client
 from esr_client._config import EncodedInput, EncodedOutput, Options, RawInput, RawOutput, StreamConfig, VideoFormat
+from esr_client._connect import connect
 from esr_client._delivery import Delivery, DeliveryPolicy, Dropped, DropReason
 from esr_client._errors import (
     AccessError,
@@ -40,6 +41,7 @@ from esr_client._errors import (
     UnsupportedError,
 )
 from esr_client._frame import ChromaLocation, Color, ColorRange, Frame, Packet, StageSeconds
+from esr_client._private_server import PrivateServer
 from esr_client._results import ModelInfo, Negotiated, ServerStatus, ServingState, StreamStatistics
 from esr_client._stream import UpscaleStream
 
@@ -51,53 +53,59 @@ def __getattr__(name: str) -> str:
     return _metadata.version("edge-sr")
 
 
-__all__ = [
-    "AccessError",
-    "AsyncClient",
-    "AsyncUpscaleStream",
-    "CallCancelledError",
-    "ChromaLocation",
+__all__ = [  # noqa: RUF022 -- in the order in which they are needed
+    "connect",
+    "connect_async",
     "Client",
-    "ClosedError",
+    "AsyncClient",
+    "UpscaleStream",
+    "AsyncUpscaleStream",
+    "PrivateServer",
+    "Frame",
+    "Packet",
+    "Options",
+    "Delivery",
+    "StreamConfig",
+    "VideoFormat",
+    "RawInput",
+    "RawOutput",
+    "EncodedInput",
+    "EncodedOutput",
     "Color",
     "ColorRange",
+    "ChromaLocation",
+    "DeliveryPolicy",
+    "Dropped",
+    "DropReason",
+    "ModelInfo",
+    "Negotiated",
+    "ServerStatus",
+    "ServingState",
+    "StageSeconds",
+    "StreamStatistics",
+    "EsrError",
+    "ErrorCode",
+    "AccessError",
+    "CallCancelledError",
+    "ClosedError",
     "ContractError",
     "DamagedInputError",
     "DeadlineExceededError",
-    "Delivery",
-    "DeliveryPolicy",
-    "DropReason",
-    "Dropped",
-    "EncodedInput",
-    "EncodedOutput",
-    "ErrorCode",
-    "EsrError",
-    "Frame",
     "FrameError",
     "InputError",
     "InternalServerError",
     "InvalidArgumentError",
     "MediaError",
-    "ModelInfo",
-    "Negotiated",
     "NotFoundError",
-    "Options",
     "OutputError",
-    "Packet",
     "PrivateServerError",
-    "RawInput",
-    "RawOutput",
     "ResourceExhaustedError",
     "ServerError",
-    "ServerStatus",
-    "ServingState",
-    "StageSeconds",
-    "StreamConfig",
-    "StreamStatistics",
     "UnavailableError",
     "UnsupportedError",
-    "UpscaleStream",
-    "VideoFormat",
-    "connect",
-    "connect_async",
 ]
+
+for _name in __all__:
+    # Tracebacks and help name classes as users import them.
+    globals()[_name].__module__ = __name__
+del _name

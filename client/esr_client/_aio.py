@@ -21,7 +21,7 @@ from esr_client._config import Options, StreamConfig, configs_for
 from esr_client._delivery import LOSSLESS, Delivery, Dropped
 from esr_client._errors import ClosedError, NotFoundError, from_rpc
 from esr_client._frame import Frame, Packet
-from esr_client._kinds import FrameT
+from esr_client._kinds import ChannelOrder, FrameKinds, FrameT, check_iterable
 from esr_client._results import ModelInfo, ServerStatus, ServingState
 
 if TYPE_CHECKING:
@@ -63,14 +63,20 @@ class AsyncClient:
         delivery: Delivery = LOSSLESS,
         ladder: Sequence[str] = (),
         target_fps: float | Fraction | None = None,
+        channel_order: ChannelOrder = "rgb",
+        copy: bool = False,
         on_drop: Callable[[Dropped], object] | None = None,
         timeout_s: float | None = None,
     ) -> AsyncUpscaleStream[FrameT]:
         """As `Client.upscale`. An iterable that is not asynchronous must not block."""
+        check_iterable(frames, "upscale")
+        kinds = FrameKinds(channel_order, copy=copy)
         config = configs_for(
             model=model, deinterlace=deinterlace, delivery=delivery, ladder=ladder, target_fps=target_fps
         )
-        return AsyncUpscaleStream(self._starter(timeout_s), Plan.for_frames(config, on_drop), frames, self._options)
+        return AsyncUpscaleStream(
+            self._starter(timeout_s), Plan.for_frames(config, kinds, on_drop), frames, self._options
+        )
 
     def stream(
         self,
@@ -81,6 +87,7 @@ class AsyncClient:
         timeout_s: float | None = None,
     ) -> AsyncUpscaleStream[Frame | Packet]:
         """As `Client.stream`. An iterable that is not asynchronous must not block."""
+        check_iterable(items, "stream")
         return AsyncUpscaleStream(self._starter(timeout_s), Plan.for_config(config, on_drop), items, self._options)
 
     def _starter(self, timeout_s: float | None) -> StartCall:
@@ -90,9 +97,17 @@ class AsyncClient:
 
         return start
 
-    async def upscale_image(self, frame: FrameT, *, model: str, timeout_s: float | None = None) -> FrameT:
+    async def upscale_image(
+        self,
+        frame: FrameT,
+        *,
+        model: str,
+        channel_order: ChannelOrder = "rgb",
+        copy: bool = False,
+        timeout_s: float | None = None,
+    ) -> FrameT:
         """As `Client.upscale_image`."""
-        request, answer = _calls.image_request(frame, model)
+        request, answer = _calls.image_request(frame, model, FrameKinds(channel_order, copy=copy))
         return answer(await self._unary(self._stub.UpscaleImage, request, timeout_s))
 
     async def models(self) -> tuple[ModelInfo, ...]:

@@ -19,7 +19,7 @@ from esr_client._config import Options, RawInput, RawOutput, StreamConfig
 from esr_client._delivery import DropCount, OnDrop
 from esr_client._errors import ContractError, ErrorCode, FrameError
 from esr_client._frame import Frame, Packet
-from esr_client._kinds import AS_IT_IS, Kind, kind_of
+from esr_client._kinds import AS_IT_IS, FrameKinds, Kind
 from esr_client._results import Negotiated, StreamStatistics
 from esr_client._shared_memory import memory_for
 
@@ -59,13 +59,13 @@ class Plan:
         """Of the stream, from before it begins."""
 
     @classmethod
-    def for_frames(cls, config: Callable[[RawInput], StreamConfig], on_drop: OnDrop | None) -> Plan:
+    def for_frames(cls, config: Callable[[RawInput], StreamConfig], kinds: FrameKinds, on_drop: OnDrop | None) -> Plan:
         """Frames of any kind: the first one says what the input is."""
 
         def config_for(first: object) -> StreamConfig:
-            return config(_input_of(kind_of(first).to_frame(first)))
+            return config(_input_of(kinds.kind_of(first).to_frame(first)))
 
-        return cls(config_for, kind_of, peeks=True, on_drop=on_drop)
+        return cls(config_for, kinds.kind_of, peeks=True, on_drop=on_drop)
 
     @classmethod
     def for_config(cls, config: StreamConfig, on_drop: OnDrop | None) -> Plan:

@@ -11,7 +11,7 @@ from esr_api.address import Address, parse_address
 from esr_api.v1 import upscaler_pb2 as pb
 from esr_client import _convert
 from esr_client._config import Options
-from esr_client._kinds import FrameT, kind_of
+from esr_client._kinds import FrameKinds, FrameT
 from esr_client._results import ModelInfo, ServerStatus, ServingState
 
 SERVICES = ("esr_api.v1.UpscalerService",)
@@ -36,10 +36,10 @@ def options_for(address: Address, options: Options) -> Options:
 
 
 def image_request(
-    frame: FrameT, model: str
+    frame: FrameT, model: str, kinds: FrameKinds
 ) -> tuple[pb.UpscaleImageRequest, Callable[[pb.UpscaleImageResponse], FrameT]]:
     """The request for one picture, and what makes the same kind of frame of its response."""
-    kind = kind_of(frame)
+    kind = kinds.kind_of(frame)
     value = kind.to_frame(frame)
     fmt = _convert.format_of(value)
     request = pb.UpscaleImageRequest(model=model, format=_convert.format_to(fmt))

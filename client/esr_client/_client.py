@@ -19,11 +19,11 @@ from esr_client._config import Options, StreamConfig, configs_for
 from esr_client._delivery import LOSSLESS, Delivery, Dropped
 from esr_client._errors import ClosedError, NotFoundError, from_rpc
 from esr_client._frame import Frame, Packet
-from esr_client._kinds import FrameT
+from esr_client._kinds import ChannelOrder, FrameKinds, FrameT, check_iterable
 from esr_client._results import ModelInfo, ServerStatus, ServingState
 from esr_client._stream import Call, StartCall, UpscaleStream
 
-__all__ = ["Client", "connect"]
+__all__ = ["Client"]
 
 RequestT = TypeVar("RequestT")
 ResponseT = TypeVar("ResponseT")
@@ -40,11 +40,24 @@ def _translated() -> Iterator[None]:
 class Client:
     """A connection to one server. Any thread may use it, and several streams may run at once."""
 
-    def __init__(self, target: str, options: Options, admin_token: str | None = None) -> None:
+    def __init__(
+        self,
+        target: str,
+        options: Options,
+        admin_token: str | None = None,
+        at_close: Callable[[], object] = lambda: None,
+    ) -> None:
+        """Check the address, and call `at_close` once the connection is closed. Callers use `connect`.
+
+        Raises:
+            ValueError: the target is no address, or the token cannot be sent.
+        """
+        self._at_close = at_close
         address = _calls.server_address(target)
         self._options = _calls.options_for(address, options)
         self._admin = _calls.admin_metadata(admin_token)
         self._closed = False
+        self._target = target
         self._channel = grpc.insecure_channel(address.target, options=options.channel_arguments())
         self._stub = UpscalerServiceStub(self._channel)
         self._health = health_pb2_grpc.HealthStub(self._channel)
@@ -58,25 +71,32 @@ class Client:
         delivery: Delivery = LOSSLESS,
         ladder: Sequence[str] = (),
         target_fps: float | Fraction | None = None,
+        channel_order: ChannelOrder = "rgb",
+        copy: bool = False,
         on_drop: Callable[[Dropped], object] | None = None,
         timeout_s: float | None = None,
     ) -> UpscaleStream[FrameT]:
-        """Upscale frames: `av.VideoFrame`, arrays of uint8, (H, W) gray or (H, W, 3) RGB, or `Frame`.
+        """Upscale frames: `av.VideoFrame`, arrays of uint8, (H, W) gray or (H, W, 3) colour, or `Frame`.
 
         Gives the same kind, in order, with its pts; what an array or an av frame cannot hold (stage times, sequence) a
-        `Frame` has. No frames, no call. `timeout_s` bounds the whole stream. `on_drop` is told of each frame that is
+        `Frame` has. No frames, no call. Arrays are RGB, or BGR with `channel_order="bgr"`, as OpenCV has them.
+        Arrays and planes that come back are read-only, because they may lie in memory that is used again; `copy=True`
+        gives arrays to write to. `timeout_s` bounds the whole stream. `on_drop` is told of each frame that is
         dropped, in its place among the others, by the thread that iterates. For the rest see `StreamConfig`.
 
         Raises:
+            TypeError: a single picture stands where an iterable of frames belongs.
             ValueError: model, ladder, target_fps and delivery do not go together.
 
         Raises, while iterating:
             EsrError: the server refused or ended the stream, or a frame cannot be sent.
         """
+        check_iterable(frames, "upscale")
+        kinds = FrameKinds(channel_order, copy=copy)
         config = configs_for(
             model=model, deinterlace=deinterlace, delivery=delivery, ladder=ladder, target_fps=target_fps
         )
-        return UpscaleStream(self._starter(timeout_s), Plan.for_frames(config, on_drop), frames, self._options)
+        return UpscaleStream(self._starter(timeout_s), Plan.for_frames(config, kinds, on_drop), frames, self._options)
 
     def stream(
         self,
@@ -90,9 +110,13 @@ class Client:
 
         Where packets come out a drop has no place among them: an encoder may still hold what was before it.
 
+        Raises:
+            TypeError: a single item stands where an iterable belongs.
+
         Raises, while iterating:
             EsrError: the server refused or ended the stream, or an item cannot be sent.
         """
+        check_iterable(items, "stream")
         return UpscaleStream(self._starter(timeout_s), Plan.for_config(config, on_drop), items, self._options)
 
     def _starter(self, timeout_s: float | None) -> StartCall:
@@ -102,13 +126,21 @@ class Client:
 
         return start
 
-    def upscale_image(self, frame: FrameT, *, model: str, timeout_s: float | None = None) -> FrameT:
-        """Upscale one picture; the same kind comes back.
+    def upscale_image(
+        self,
+        frame: FrameT,
+        *,
+        model: str,
+        channel_order: ChannelOrder = "rgb",
+        copy: bool = False,
+        timeout_s: float | None = None,
+    ) -> FrameT:
+        """Upscale one picture; the same kind comes back. For `channel_order` and `copy` see `upscale`.
 
         Raises:
             EsrError: the server refused, or the frame cannot be sent.
         """
-        request, answer = _calls.image_request(frame, model)
+        request, answer = _calls.image_request(frame, model, FrameKinds(channel_order, copy=copy))
         return answer(self._unary(self._stub.UpscaleImage, request, timeout_s))
 
     def models(self) -> tuple[ModelInfo, ...]:
@@ -169,9 +201,13 @@ class Client:
             raise ClosedError("this client was closed")
 
     def close(self) -> None:
-        """Close the connection; running streams are cancelled."""
+        """Close the connection, which cancels running streams, and end a private server that `connect` started."""
         self._closed = True
         self._channel.close()
+        self._at_close()
+
+    def __repr__(self) -> str:
+        return f"<esr_client.Client of {self._target}, {'closed' if self._closed else 'open'}>"
 
     def __enter__(self) -> Self:
         return self
@@ -180,16 +216,3 @@ class Client:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-def connect(target: str, *, options: Options | None = None, admin_token: str | None = None) -> Client:
-    """Make a client of the server at HOST, HOST:PORT, [IPV6]:PORT or unix:PATH; a missing port is 50051.
-
-    Nothing is sent before the first call.
-    `admin_token` goes along with `load_model` and `unload_model` only, and not encrypted: keep to a Unix socket, this
-    host, or a tunnel.
-
-    Raises:
-        ValueError: the target is no address, or the token cannot be sent.
-    """
-    return Client(target, options or Options(), admin_token)

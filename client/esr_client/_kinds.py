@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from collections.abc import AsyncIterable, Callable, Iterable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -19,6 +21,15 @@ if TYPE_CHECKING:
 
 FrameT = TypeVar("FrameT", bound="AnyFrame")
 
+ChannelOrder = Literal["rgb", "bgr"]
+"""The order of the channels in arrays: rgb as in Pillow and imageio, bgr as in OpenCV."""
+
+_ARRAY_FORMATS: dict[tuple[int, str], dict[str, str]] = {
+    (2, "uint8"): {"rgb": "gray", "bgr": "gray"},
+    (3, "uint8"): {"rgb": "rgb24", "bgr": "bgr24"},
+}
+"""Pixel formats of arrays, by dimensions, dtype and order of channels."""
+
 
 class Kind(NamedTuple):
     """How frames of one kind become a `Frame`, and a `Frame` one of them."""
@@ -31,43 +42,87 @@ def _same(item: Any) -> Any:  # noqa: ANN401 -- whatever it is
     return item
 
 
-def _from_array(array: NDArray[np.uint8]) -> Frame:
-    height, width = array.shape[:2]
-    samples = width * (array.size // max(1, width * height))
-    name = "gray" if array.ndim == 2 else "rgb24"
-    return Frame((array.reshape(height, samples),), width, height, name)
+def _copied(frame: Frame) -> Frame:
+    return replace(frame, planes=tuple(plane.copy() for plane in frame.planes))
 
 
-def _to_array(frame: Frame) -> NDArray[np.uint8]:
-    shape = (frame.height, frame.width) if frame.pixel_format == "gray" else (frame.height, frame.width, 3)
+def _to_array(frame: Frame) -> NDArray[Any]:
     # Splitting the last axis is a view, whatever the stride of the rows.
+    samples = frame.planes[0].shape[1] // frame.width
+    shape = (frame.height, frame.width) if samples == 1 else (frame.height, frame.width, samples)
     return frame.planes[0].reshape(shape)
 
 
 AS_IT_IS = Kind(_same, _same)
-_ARRAY = Kind(_from_array, _to_array)
 
 
-def _is_picture(array: NDArray[Any]) -> bool:
-    return array.dtype == np.uint8 and (array.ndim == 2 or (array.ndim == 3 and array.shape[2] == 3))
+class FrameKinds:
+    """The kinds of frames that one call takes, with what was said of arrays and of results."""
+
+    def __init__(self, channel_order: ChannelOrder = "rgb", *, copy: bool = False) -> None:
+        """`copy` makes results that may be written to.
+
+        Raises:
+            ValueError: there is no such order of channels.
+        """
+        if channel_order not in ("rgb", "bgr"):
+            raise ValueError(f"channel_order is 'rgb' or 'bgr' (OpenCV), not {channel_order!r}")
+        self._order = channel_order
+        self._finish = _copied if copy else _same
+
+    def kind_of(self, item: object) -> Kind:
+        """Return the kind of a frame.
+
+        Raises:
+            FrameError: it is none of those that can be sent.
+        """
+        if isinstance(item, Frame):
+            return Kind(_same, self._finish)
+        if isinstance(item, np.ndarray):
+            return Kind(self._from_array, lambda frame: _to_array(self._finish(frame)))
+        # Whoever has an av frame has imported av: nobody else needs to pay for it.
+        if "av" in sys.modules:
+            from esr_client import _av_frame
+
+            if _av_frame.is_frame(item):
+                return Kind(_av_frame.to_frame, _av_frame.from_frame)
+        raise FrameError(f"frames are av.VideoFrame, numpy.ndarray or esr_client.Frame, not {type(item).__name__}")
+
+    def _from_array(self, array: NDArray[Any]) -> Frame:
+        formats = _ARRAY_FORMATS.get((array.ndim, array.dtype.name))
+        if formats is None or (array.ndim == 3 and array.shape[2] != 3):
+            raise FrameError(_array_hint(array))
+        height, width = array.shape[:2]
+        samples = 3 if array.ndim == 3 else 1
+        return Frame((array.reshape(height, width * samples),), width, height, formats[self._order])
 
 
-def kind_of(item: object) -> Kind:
-    """The kind of a frame.
+def _array_hint(array: NDArray[Any]) -> str:
+    """Return what is wrong with an array, and what would be right."""
+    text = f"arrays are (H, W) gray or (H, W, 3) colour of uint8, not {array.shape} of {array.dtype}"
+    if array.ndim == 3 and array.shape[2] == 4:
+        return f"{text}; leave out alpha with array[:, :, :3]"
+    if array.ndim == 3 and array.shape[0] == 3:
+        return f"{text}; move the channels to the end with array.transpose(1, 2, 0)"
+    if array.dtype.kind == "f":
+        return f"{text}; values from 0 to 1 become code values by (array * 255).round().astype('uint8')"
+    return text
+
+
+def check_iterable(items: object, call: str) -> None:
+    """Refuse a single frame, or a name, where an iterable of frames belongs.
 
     Raises:
-        FrameError: it is none of those that can be sent.
+        TypeError: the message has the call that was probably meant.
     """
-    if isinstance(item, Frame):
-        return AS_IT_IS
-    if isinstance(item, np.ndarray):
-        if _is_picture(item):
-            return _ARRAY
-        raise FrameError(f"arrays are (H, W) or (H, W, 3) of uint8, not {item.shape} of {item.dtype}")
-    # Whoever has an av frame has imported av: nobody else needs to pay for it.
-    if "av" in sys.modules:
-        from esr_client import _av_frame
-
-        if _av_frame.is_frame(item):
-            return Kind(_av_frame.to_frame, _av_frame.from_frame)
-    raise FrameError(f"frames are av.VideoFrame, numpy.ndarray or esr_client.Frame, not {type(item).__name__}")
+    right = None
+    if isinstance(items, np.ndarray) and items.ndim in (2, 3):
+        right = f"for one picture use upscale_image(array, model=...), for several {call}([array, ...])"
+    elif isinstance(items, Frame):
+        right = f"for one picture use upscale_image(frame, model=...), for several {call}([frame, ...])"
+    elif isinstance(items, (str, bytes, os.PathLike)):
+        right = "for a file use esr_client.files.upscale_file(client, source, out)"
+    elif not isinstance(items, (Iterable, AsyncIterable)):
+        right = f"for one picture use upscale_image(frame, model=...), for several {call}([frame, ...])"
+    if right is not None:
+        raise TypeError(f"{call} takes an iterable of frames, not one {type(items).__name__}: {right}")

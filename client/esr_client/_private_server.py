@@ -13,8 +13,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
-from esr_client._client import Client, connect
+from esr_client._client import Client
+from esr_client._config import Options
 from esr_client._errors import EsrError, PrivateServerError
+
+__all__ = ["PrivateServer"]
 
 _START_TIMEOUT_S = 120.0
 _POLL_S = 0.05
@@ -61,7 +64,7 @@ class PrivateServer:
             PrivateServerError: it does not; the message has its last words.
         """
         end = time.monotonic() + timeout_s
-        with connect(self.target) as client:
+        with Client(self.target, Options()) as client:
             while not self._serves(client):
                 if self._process.poll() is not None:
                     raise PrivateServerError(_why(self._last_words()))

@@ -4,26 +4,34 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from importlib import metadata
 from types import ModuleType
+
+import pytest
 
 import esr_client
 
 
-def test_all_is_sorted_and_complete() -> None:
+def test_all_is_complete() -> None:
     public = {
         name
         for name, value in vars(esr_client).items()
         if not name.startswith("_") and not isinstance(value, ModuleType)
     }
-    assert esr_client.__all__ == sorted(esr_client.__all__)
+    assert esr_client.__all__[0] == "connect"
+    assert len(set(esr_client.__all__)) == len(esr_client.__all__)
     assert set(esr_client.__all__) == public
 
 
-def test_each_private_module_says_what_it_gives() -> None:
+def test_names_are_those_that_users_import() -> None:
     for name in esr_client.__all__:
-        value = getattr(esr_client, name)
-        module = sys.modules[value.__module__]
-        assert name in module.__all__, f"{module.__name__} does not list {name}"
+        assert getattr(esr_client, name).__module__ == "esr_client", name
+
+
+def test_version_is_that_of_the_package() -> None:
+    assert esr_client.__version__ == metadata.version("edge-sr")
+    with pytest.raises(AttributeError, match="no attribute 'nonesuch'"):
+        esr_client.nonesuch  # noqa: B018
 
 
 def test_importing_it_imports_neither_av_nor_the_server() -> None:

@@ -10,7 +10,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from esr_client._client import Client, connect
+from esr_client._client import Client
+from esr_client._connect import connect
 from esr_client._results import ModelInfo
 from esr_client.cli._app import DEFAULT_SERVER, RunningServerOption, ServerOption, Services, app, reported
 

@@ -10,7 +10,8 @@ import typer
 from rich.console import Console
 
 import esr_client
-from esr_client._client import Client, connect
+from esr_client._client import Client
+from esr_client._connect import connect
 from esr_client._errors import EsrError, UnavailableError
 from esr_client._interrupt import interruptible
 from esr_client._private_server import PrivateServer
