@@ -10,8 +10,6 @@ with esr_client.connect("127.0.0.1:50051") as client:           # esr_client.con
 from esr_client.files import upscale_file                       # whole files
 """
 
-from importlib import metadata as _metadata
-
 from esr_client._aio import AsyncClient, connect_async
 from esr_client._aio_stream import AsyncUpscaleStream
 from esr_client._client import Client
@@ -47,10 +45,12 @@ from esr_client._stream import UpscaleStream
 
 
 def __getattr__(name: str) -> str:
-    # Looked up when it is asked for: reading the metadata of packages takes longer than the rest of this file.
+    # Looked up when it is asked for: importing importlib.metadata alone takes 50 ms.
     if name != "__version__":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return _metadata.version("edge-sr")
+    from importlib import metadata
+
+    return metadata.version("edge-sr")
 
 
 __all__ = [  # noqa: RUF022 -- in the order in which they are needed

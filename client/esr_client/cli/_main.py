@@ -7,7 +7,7 @@ import signal
 import sys
 from types import FrameType
 
-from esr_client.cli import _administration, _upscale  # noqa: F401 -- each adds its commands to the application
+from esr_client.cli import _administration, _compare, _upscale  # noqa: F401 -- each adds its commands to the application
 from esr_client.cli._app import app
 
 

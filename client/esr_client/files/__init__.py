@@ -9,6 +9,7 @@ Importing this imports PyAV.
 
 from esr_client.files._batch import PICTURE_SUFFIXES, Media, Task, plan_tasks
 from esr_client.files._codecs import CODEC_NAMES, ENCODERS
+from esr_client.files._compare import Comparison, Layout, Score, compare
 from esr_client.files._job import Encode, FileJob, FileReport, FileSettings, Progress, upscale_file
 from esr_client.files._pipes import Interrupt
 from esr_client.files._resize import WantedSize
@@ -18,16 +19,20 @@ __all__ = [
     "CODEC_NAMES",
     "ENCODERS",
     "PICTURE_SUFFIXES",
+    "Comparison",
     "Encode",
     "FileJob",
     "FileReport",
     "FileSettings",
     "InputSettings",
     "Interrupt",
+    "Layout",
     "Media",
     "Progress",
+    "Score",
     "Task",
     "WantedSize",
+    "compare",
     "plan_tasks",
     "upscale_file",
 ]

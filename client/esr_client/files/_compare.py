@@ -1,0 +1,335 @@
+"""Two videos or pictures side by side, and how near each is to a reference."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import av
+from av.container import OutputContainer
+from av.error import BlockingIOError as AgainError
+from av.filter import Graph
+from av.filter.context import FilterContext
+from av.video.format import VideoFormat
+from av.video.stream import VideoStream
+
+from esr_client._errors import InputError
+from esr_client.files._codecs import encoding
+from esr_client.files._destination import check_file, parse_destination
+from esr_client.files._part import PartFile
+from esr_client.files._shown import output_error, reason, shown
+
+_PICTURE_SUFFIX = ".png"
+_FORMAT = "yuv444p"  # of what is compared by eye: a cut between two pixels of chroma would show
+
+
+class Layout(StrEnum):
+    """How two pictures share one."""
+
+    SIDE = "side"
+    """A left of B, each whole."""
+    SPLIT = "split"
+    """The left half of A beside the right half of B."""
+    ZOOM = "zoom"
+    """The middle ninth of each, three times as large, side by side."""
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """How near a video is to its reference: means over all frames, on luma, as FFmpeg's filters measure."""
+
+    psnr_db: float
+    ssim: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """What was compared."""
+
+    frames: int
+    size: tuple[int, int]
+    """Width and height at which A and B were compared."""
+    scores: tuple[Score, Score] | None
+    """Of A and of B; None without a reference."""
+
+
+def compare(
+    a: str | os.PathLike[str],
+    b: str | os.PathLike[str],
+    out: str | os.PathLike[str] | None,
+    *,
+    reference: str | os.PathLike[str] | None = None,
+    layout: Layout = Layout.SIDE,
+    at_s: float | None = None,
+    overwrite: bool = False,
+) -> Comparison:
+    """Compare two videos or pictures, frame by frame, and write them into one picture (.png) or video.
+
+    All are brought to the size of the reference, or of the larger of the two, with FFmpeg's bicubic. A picture shows
+    the frame at `at_s` seconds, or the first one. Without `out` only the scores are measured.
+
+    Raises:
+        InputError: an input cannot be read, or has no frame.
+        OutputError: the output cannot be written.
+        ValueError: there is neither an output nor a reference.
+    """
+    if out is None and reference is None:
+        raise ValueError("name an output with -o, or a reference to measure against, or both")
+    names = [os.fspath(name) for name in (a, b, reference) if name is not None]
+    if out is not None:
+        for name in names:
+            check_file(Path(out), name, overwrite=overwrite)
+    with contextlib.ExitStack() as stack:
+        inputs = [stack.enter_context(_Input(name)) for name in names]
+        size = _size(inputs)
+        screen = stack.enter_context(_Screen(Path(out), size, layout, at_s)) if out is not None else None
+        meters = (_Meter(size), _Meter(size)) if reference is not None else None
+        frames = 0
+        for pictures in zip(*(source.frames() for source in inputs), strict=False):
+            frames += 1
+            if meters is not None:
+                for meter, picture in zip(meters, pictures, strict=False):
+                    meter.add(picture, pictures[2])
+            if screen is not None:
+                screen.show(pictures[0], pictures[1])
+                if screen.is_done and meters is None:
+                    break
+        if not frames:
+            raise InputError(f"{shown(names[0])} or {shown(names[1])} has no frame")
+        if screen is not None:
+            screen.finish()
+        scores = (meters[0].score(), meters[1].score()) if meters is not None else None
+        return Comparison(frames=frames, size=size, scores=scores)
+
+
+class _Input:
+    """One video or picture that is read from its beginning."""
+
+    def __init__(self, name: str) -> None:
+        self.name = shown(name)
+        try:
+            self._container = av.open(name, "r")
+        except (av.FFmpegError, OSError) as error:
+            raise InputError(f"cannot open {self.name}: {reason(error)}") from error
+        if not self._container.streams.video:
+            self._container.close()
+            raise InputError(f"{self.name} has no video")
+        self.stream = self._container.streams.video[0]
+
+    def frames(self) -> Iterator[av.VideoFrame]:
+        """Give the frames in order."""
+        try:
+            yield from self._container.decode(self.stream)
+        except av.FFmpegError as error:
+            raise InputError(f"cannot decode {self.name}: {reason(error)}") from error
+
+    def __enter__(self) -> _Input:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._container.close()
+
+
+def _size(inputs: Sequence[_Input]) -> tuple[int, int]:
+    """Return the size to compare at: the reference's, or the larger one's. Encoders want it even."""
+    sizes = [(source.stream.width, source.stream.height) for source in inputs]
+    width, height = sizes[2] if len(sizes) == 3 else max(sizes, key=lambda size: size[0] * size[1])
+    return width - width % 2, height - height % 2
+
+
+Filters = Sequence[tuple[str, str]]
+"""Names and options of FFmpeg's filters, one after the other."""
+
+
+def _chain(graph: Graph, first: FilterContext, filters: Filters) -> FilterContext:
+    """Add filters after `first` and return the last one."""
+    for name, options in filters:
+        following = graph.add(name, options)
+        first.link_to(following)
+        first = following
+    return first
+
+
+class _Pair:
+    """Two streams of frames, brought to one size, into a filter with two inputs."""
+
+    def __init__(self, size: tuple[int, int], each: tuple[Filters, Filters], joined: Filters) -> None:
+        self._size = size
+        self._each = each
+        self._joined = joined
+        self._graph: Graph | None = None
+        self._sources: list[FilterContext] = []
+        self._sink: FilterContext | None = None
+
+    def _build(self, frames: Sequence[av.VideoFrame]) -> None:
+        graph = self._graph = Graph()
+        width, height = self._size
+        (name, options), *rest = self._joined
+        join = graph.add(name, options)
+        for number, (frame, filters) in enumerate(zip(frames, self._each, strict=True)):
+            source = graph.add_buffer(
+                width=frame.width, height=frame.height, format=VideoFormat(frame.format.name), time_base=frame.time_base
+            )
+            # Frames are paired by their number: times and aspect ratios are of no interest here.
+            common = [
+                ("scale", f"{width}:{height}:flags=bicubic"),
+                ("format", _FORMAT),
+                ("settb", "1/25"),
+                ("setpts", "N"),
+            ]
+            _chain(graph, source, [*common, *filters]).link_to(join, 0, number)
+            self._sources.append(source)
+        self._sink = graph.add("buffersink")
+        _chain(graph, join, rest).link_to(self._sink)
+        graph.configure()
+
+    def push(self, *frames: av.VideoFrame) -> list[av.VideoFrame]:
+        """Return the frames that two more give."""
+        if self._graph is None:
+            self._build(frames)
+        for source, frame in zip(self._sources, frames, strict=True):
+            source.push(frame)
+        return self._pull()
+
+    def flush(self) -> list[av.VideoFrame]:
+        """Return what the filters still hold."""
+        for source in self._sources:
+            source.push(None)
+        return self._pull()
+
+    def _pull(self) -> list[av.VideoFrame]:
+        frames: list[av.VideoFrame] = []
+        while self._sink is not None:
+            try:
+                frame = self._sink.pull()
+            except (AgainError, av.error.EOFError):
+                break
+            assert isinstance(frame, av.VideoFrame)
+            frames.append(frame)
+        return frames
+
+
+class _Meter:
+    """PSNR and SSIM of one video, by FFmpeg's filters."""
+
+    def __init__(self, size: tuple[int, int]) -> None:
+        self._pairs = {name: _Pair(size, ((), ()), [(name, "")]) for name in ("psnr", "ssim")}
+        self._sums = {"lavfi.psnr.mse.y": 0.0, "lavfi.ssim.Y": 0.0}
+        self._frames = 0
+
+    def add(self, frame: av.VideoFrame, reference: av.VideoFrame) -> None:
+        """Count one frame."""
+        for pair in self._pairs.values():
+            self._count(pair.push(frame, reference))
+
+    def _count(self, measured: list[av.VideoFrame]) -> None:
+        for frame in measured:
+            for key in self._sums:
+                if key in frame.metadata:
+                    self._sums[key] += float(frame.metadata[key])
+                    self._frames += key == "lavfi.ssim.Y"
+
+    def score(self) -> Score:
+        """Return the means over all frames; PSNR is that of the mean squared error, infinite for equal videos."""
+        for pair in self._pairs.values():
+            self._count(pair.flush())
+        error = self._sums["lavfi.psnr.mse.y"] / self._frames
+        psnr_db = 10 * math.log10(255**2 / error) if error else math.inf
+        return Score(psnr_db, self._sums["lavfi.ssim.Y"] / self._frames)
+
+
+_LAYOUTS: dict[Layout, tuple[Filters, Filters]] = {
+    Layout.SIDE: ((), ()),
+    Layout.SPLIT: ([("crop", "iw/2:ih:0:0")], [("crop", "iw/2:ih:iw/2:0")]),
+    Layout.ZOOM: (
+        [("crop", "iw/3:ih/3"), ("scale", "iw*3:ih*3:flags=neighbor")],
+        [("crop", "iw/3:ih/3"), ("scale", "iw*3:ih*3:flags=neighbor")],
+    ),
+}
+
+
+class _Screen:
+    """The picture or video in which both are seen."""
+
+    def __init__(self, out: Path, size: tuple[int, int], layout: Layout, at_s: float | None) -> None:
+        self._out = out
+        self._at_s = at_s
+        self._is_picture = out.suffix.lower() == _PICTURE_SUFFIX
+        self._format_name = "image2" if self._is_picture else parse_destination(out).format_name
+        self._encoding = None if self._is_picture else encoding(self._format_name, None, None, None)
+        self._pair = _Pair(size, _LAYOUTS[layout], [("hstack", "inputs=2")])
+        self._part = PartFile(out)
+        self._container: OutputContainer | None = None
+        self._stream: VideoStream | None = None
+        self._times: deque[tuple[int | None, Fraction | None]] = deque()
+        self.is_done = False
+        """Whether no more frames are needed."""
+
+    def show(self, a: av.VideoFrame, b: av.VideoFrame) -> None:
+        """Add two frames, at the time of the first."""
+        if self.is_done or (self._is_picture and self._at_s is not None and (a.time or 0.0) < self._at_s):
+            return
+        self.is_done = self._is_picture
+        self._times.append((a.pts, a.time_base))
+        self._write(self._pair.push(a, b))
+
+    def _write(self, frames: list[av.VideoFrame]) -> None:
+        try:
+            for frame in frames:
+                pts, time_base = self._times.popleft()
+                if self._container is None or self._stream is None:
+                    self._container, self._stream = self._open(frame, time_base or Fraction(1, 25))
+                frame.pts, frame.time_base = pts, time_base
+                self._container.mux(self._stream.encode(frame.reformat(format=self._stream.pix_fmt)))
+        except (av.FFmpegError, OSError, ValueError) as error:
+            raise output_error(self._out, error) from error
+
+    def _open(self, frame: av.VideoFrame, time_base: Fraction) -> tuple[OutputContainer, VideoStream]:
+        options = {"update": "1"} if self._is_picture else {}
+        container = av.open(str(self._part.path), "w", format=self._format_name, options=options)
+        codec = "png" if self._encoding is None else self._encoding.codec
+        added: Any = container.add_stream(
+            codec, rate=25, options=dict(self._encoding.options) if self._encoding else {}
+        )
+        stream: VideoStream = added
+        stream.width, stream.height = frame.width, frame.height
+        stream.pix_fmt = "rgb24" if self._is_picture else "yuv420p"
+        stream.codec_context.time_base = stream.time_base = time_base
+        return container, stream
+
+    def finish(self) -> None:
+        """Write what the filters and the encoder hold, and give the file its name.
+
+        Raises:
+            InputError: no frame is as late as was asked for.
+            OutputError: the file cannot be written.
+        """
+        self._write(self._pair.flush())
+        if self._container is None or self._stream is None:
+            raise InputError(f"the videos end before {self._at_s:g} s")
+        try:
+            self._container.mux(self._stream.encode(None))
+            self._container.close()
+            self._container = None
+            self._part.commit()
+        except (av.FFmpegError, OSError) as error:
+            raise output_error(self._out, error) from error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._container is not None:
+            self._container.close()
+        self._part.close()
