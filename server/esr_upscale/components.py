@@ -2,34 +2,29 @@
 
 A kernel sees one component as (H, W) code values in 0 … 2ⁿ−1. Planar formats are viewed without a copy; semi-planar and
 shifted ones (nv12, p010le) are taken apart; RGB goes through 16-bit full-range YCbCr (BT.601), fine enough that the way
-there and back returns every 8-bit code value.
+there and back returns every 8-bit code value, and 16-bit ones within 2. Fused kernels have a shorter way for RGB.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from esr_upscale.bt601 import KB, KG, KR, LUMA_DEPTH
 from esr_upscale.frame import ColorModel, Frame, PixelFormat
+from esr_upscale.kernels import Memory, own_memory
 
 Planes = tuple[NDArray[Any], ...]
 
-_RGB_DEPTH = 16
-_KR, _KB = 0.299, 0.114
-_TO_YCBCR = np.array(
-    [
-        [_KR, 1 - _KR - _KB, _KB],
-        [-_KR / (2 - 2 * _KB), (_KR + _KB - 1) / (2 - 2 * _KB), 0.5],
-        [0.5, (_KR + _KB - 1) / (2 - 2 * _KR), -_KB / (2 - 2 * _KR)],
-    ]
-)
-_FROM_YCBCR = np.linalg.inv(_TO_YCBCR)
-_CHROMA_ZERO = np.array([0, 1 << (_RGB_DEPTH - 1), 1 << (_RGB_DEPTH - 1)])
-_RGB_SCALE = 257.0  # 65535 / 255
+_CHROMA_ZERO = 1 << (LUMA_DEPTH - 1)
+_CB_SCALE, _CR_SCALE = 2 * (1 - KB), 2 * (1 - KR)
+"""B − Y is Cb times the first, R − Y is Cr times the second."""
+_BLOCK_SAMPLES = 1 << 16
+"""Of a component, that are worked on before the next: what is made of them stays in the cache."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +38,7 @@ class Components:
 
 def working_depth(fmt: PixelFormat) -> int:
     """The depth at which kernels work on this format: its own, and 16 bit for RGB."""
-    return _RGB_DEPTH if fmt.model is ColorModel.RGB else fmt.depth
+    return LUMA_DEPTH if fmt.model is ColorModel.RGB else fmt.depth
 
 
 def is_planar(fmt: PixelFormat) -> bool:
@@ -53,13 +48,14 @@ def is_planar(fmt: PixelFormat) -> bool:
 
 def unpack(frame: Frame) -> Components:
     """Take a frame apart into component planes."""
-    planes = _SPLIT[frame.format.model](frame)
+    planes = (_split_rgb if frame.format.model is ColorModel.RGB else _split_planar)(frame)
     return Components(working_depth(frame.format), planes[0], planes[1:])
 
 
-def pack(fmt: PixelFormat, components: Components) -> Planes:
-    """Lay component planes out as the planes of `fmt`; the inverse of `unpack`."""
-    return _JOIN[fmt.model](fmt, (components.luma, *components.chroma))
+def pack(fmt: PixelFormat, components: Components, memory: Memory = own_memory) -> Planes:
+    """Lay component planes out as the planes of `fmt`; the inverse of `unpack`. `memory` is asked for that of RGB."""
+    parts = (components.luma, *components.chroma)
+    return (_join_rgb(fmt, parts, memory),) if fmt.model is ColorModel.RGB else _join_planar(fmt, parts)
 
 
 def _split_planar(frame: Frame) -> Planes:
@@ -90,30 +86,51 @@ def _interleave(parts: list[NDArray[Any]], lsb: int) -> NDArray[Any]:
 
 
 def _split_rgb(frame: Frame) -> Planes:
-    order = list(frame.format.planes[0].components)
-    pixels = frame.planes[0].reshape(frame.height, frame.width, 3)[:, :, np.argsort(order)]
-    ycbcr = pixels @ (_TO_YCBCR * _RGB_SCALE).T + _CHROMA_ZERO
-    return tuple(np.moveaxis(_round(ycbcr, _RGB_DEPTH), -1, 0).copy())
+    fmt, size = frame.format, (frame.height, frame.width)
+    pixels = frame.planes[0].reshape(*size, 3)
+    planes = tuple(np.empty(size, np.uint16) for _ in range(3))
+    for rows in _row_blocks(*size):
+        r, g, b = (pixels[rows, :, place].astype(np.float32) for place in np.argsort(fmt.planes[0].components))
+        luma = KR * r + KG * g + KB * b
+        gain = ((1 << LUMA_DEPTH) - 1) / ((1 << fmt.depth) - 1)
+        _store(luma * gain, LUMA_DEPTH, planes[0][rows])
+        for plane, part, scale in ((planes[1], b, _CB_SCALE), (planes[2], r, _CR_SCALE)):
+            part -= luma
+            part *= gain / scale
+            part += _CHROMA_ZERO
+            _store(part, LUMA_DEPTH, plane[rows])
+    return planes
 
 
-def _join_rgb(fmt: PixelFormat, components: Sequence[NDArray[Any]]) -> Planes:
-    ycbcr = np.stack(components, axis=-1) - _CHROMA_ZERO
-    rgb = _round(ycbcr @ (_FROM_YCBCR / _RGB_SCALE).T, fmt.depth).astype(fmt.dtype)
-    pixels = rgb[:, :, list(fmt.planes[0].components)]
-    return (np.ascontiguousarray(pixels).reshape(pixels.shape[0], -1),)
+def _join_rgb(fmt: PixelFormat, components: Sequence[NDArray[Any]], memory: Memory) -> NDArray[Any]:
+    size = height, width = components[0].shape
+    shape = (height, 3 * width)
+    given = memory(shape, fmt.dtype)
+    plane = np.empty(shape, fmt.dtype) if given is None else given
+    pixels = plane.reshape(*size, 3)
+    gain = np.float32(((1 << fmt.depth) - 1) / ((1 << LUMA_DEPTH) - 1))
+    for rows in _row_blocks(*size):
+        luma, b, r = (component[rows].astype(np.float32) for component in components)
+        luma *= gain
+        for part, scale in ((b, _CB_SCALE), (r, _CR_SCALE)):
+            part -= _CHROMA_ZERO
+            part *= gain * scale
+        g = luma - KR / KG * r
+        g -= KB / KG * b
+        r += luma
+        b += luma
+        for part, place in zip((r, g, b), np.argsort(fmt.planes[0].components), strict=True):
+            _store(part, fmt.depth, pixels[rows, :, place])
+    return plane
 
 
-def _round(values: NDArray[Any], depth: int) -> NDArray[Any]:
-    return np.clip(np.floor(values + 0.5), 0, (1 << depth) - 1).astype(np.uint16)
+def _row_blocks(height: int, width: int) -> Iterator[slice]:
+    rows = max(1, _BLOCK_SAMPLES // width)
+    return (slice(start, start + rows) for start in range(0, height, rows))
 
 
-_SPLIT: dict[ColorModel, Callable[[Frame], Planes]] = {
-    ColorModel.GRAY: _split_planar,
-    ColorModel.YCBCR: _split_planar,
-    ColorModel.RGB: _split_rgb,
-}
-_JOIN: dict[ColorModel, Callable[[PixelFormat, Sequence[NDArray[Any]]], Planes]] = {
-    ColorModel.GRAY: _join_planar,
-    ColorModel.YCBCR: _join_planar,
-    ColorModel.RGB: _join_rgb,
-}
+def _store(values: NDArray[np.float32], depth: int, out: NDArray[Any]) -> None:
+    """Write float code values, rounded and clipped, to `out`. Changes `values`."""
+    values += np.float32(0.5)
+    np.clip(values, 0, (1 << depth) - 1, out=values)
+    np.copyto(out, values, casting="unsafe")

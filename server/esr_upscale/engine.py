@@ -13,17 +13,21 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
+from typing import TypeVar
 
 from esr_upscale import kernels
 from esr_upscale.errors import EngineError
 from esr_upscale.filters import Siting
 from esr_upscale.frame import pixel_format
-from esr_upscale.kernels import PlaneKernel, Weights
+from esr_upscale.kernels import PackedRgb, PlaneKernel, Weights
 from esr_upscale.models import ModelSpec
 from esr_upscale.upscaler import Upscaler
 
 ENGINES = ("auto", "fused", "torch")
 DEVICES = ("cpu", "cuda")
+
+T = TypeVar("T")
+Key = TypeVar("Key", bound=Hashable)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +100,7 @@ class LoadedModel:
         self.fallback = _obstacle(spec, weights, settings) if settings.fuses else None
         """Why the model runs on torch where fused kernels are allowed; None where it does not."""
         self._kernels: dict[Hashable, PlaneKernel] = {}
+        self._rgb: dict[int, PackedRgb | None] = {}
         self._lock = threading.Lock()
         self.upscaler = Upscaler(spec.scale, self)
         self.engine = self.luma(8).engine
@@ -106,23 +111,21 @@ class LoadedModel:
         Raises:
             EngineError: no engine that the settings allow can run the model.
         """
-        return self._once(depth, lambda: self._plan(depth))
+        return _once(self._kernels, depth, self._lock, lambda: self._plan(depth))
 
     def chroma(self, depth: int, siting_x: Siting, siting_y: Siting) -> PlaneKernel:
         """Bicubic for chroma planes of `depth` bits with a siting on each axis. Raises EngineError as `luma`."""
-        return self._once((depth, siting_x, siting_y), lambda: self._plan_chroma(depth, siting_x, siting_y))
+        key = depth, siting_x, siting_y
+        return _once(self._kernels, key, self._lock, lambda: self._plan_chroma(depth, siting_x, siting_y))
+
+    def rgb(self, depth: int) -> PackedRgb | None:
+        """Fused kernels for packed RGB of `depth` bits; None where this engine has none."""
+        return _once(self._rgb, depth, self._lock, lambda: self._plan_rgb(depth))
 
     def warm_up(self) -> None:
         """Make and run the kernels of the commonest formats, so that no stream pays for their first run."""
         for name in ("yuv420p", "yuv420p10le"):
             self.upscaler.warm_up(pixel_format(name))
-
-    def _once(self, key: Hashable, make: Callable[[], PlaneKernel]) -> PlaneKernel:
-        if key not in self._kernels:
-            with self._lock:
-                if key not in self._kernels:
-                    self._kernels[key] = make()
-        return self._kernels[key]
 
     def _plan(self, depth: int) -> PlaneKernel:
         settings, name = self._settings, self.spec.canonical_id
@@ -153,6 +156,13 @@ class LoadedModel:
         kernel = kernel or kernels.plan_chroma(scale, siting_x, siting_y, depth, settings.threads_of_frame)
         return _there(kernel, f"chroma at ×{scale}, {depth} bits")
 
+    def _plan_rgb(self, depth: int) -> PackedRgb | None:
+        if self.engine != "fused":
+            return None
+        compiled, scale = self._compiled(), self.spec.scale
+        ahead = compiled.plan_rgb(scale, depth) if compiled else None
+        return ahead or kernels.plan_rgb(scale, depth, self._settings.threads_of_frame)
+
     def _compiled(self) -> kernels.CompiledKernels | None:
         directory = self._settings.kernels
         return kernels.load(directory, self._settings.threads_of_frame) if directory else None
@@ -166,9 +176,19 @@ class LoadedModel:
         return kernel
 
 
+def _once(kept: dict[Key, T], key: Key, lock: threading.Lock, make: Callable[[], T]) -> T:
+    if key not in kept:
+        with lock:
+            if key not in kept:
+                kept[key] = make()
+    return kept[key]
+
+
 def _there(kernel: PlaneKernel | None, what: str) -> PlaneKernel:
     if kernel is None:
-        raise EngineError(f"there is no compiled kernel for {what}, nor is Halide installed; `esr compile` makes it")
+        raise EngineError(
+            f"there is no compiled kernel for {what}, nor is Halide installed; `esr compile` with that --depth makes it"
+        )
     return kernel
 
 

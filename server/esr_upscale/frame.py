@@ -128,6 +128,7 @@ _GRAY = (PlaneLayout((0,)),)
 _FORMATS = (
     PixelFormat("gray", ColorModel.GRAY, 8, _GRAY),
     PixelFormat("gray10le", ColorModel.GRAY, 10, _GRAY),
+    PixelFormat("gray16le", ColorModel.GRAY, 16, _GRAY),
     PixelFormat("yuv420p", ColorModel.YCBCR, 8, _planar(1, 1)),
     PixelFormat("yuvj420p", ColorModel.YCBCR, 8, _planar(1, 1)),
     PixelFormat("nv12", ColorModel.YCBCR, 8, _semi_planar(1, 1)),
@@ -139,6 +140,8 @@ _FORMATS = (
     PixelFormat("yuv444p10le", ColorModel.YCBCR, 10, _planar(0, 0)),
     PixelFormat("rgb24", ColorModel.RGB, 8, (PlaneLayout((0, 1, 2)),)),
     PixelFormat("bgr24", ColorModel.RGB, 8, (PlaneLayout((2, 1, 0)),)),
+    PixelFormat("rgb48le", ColorModel.RGB, 16, (PlaneLayout((0, 1, 2)),)),
+    PixelFormat("bgr48le", ColorModel.RGB, 16, (PlaneLayout((2, 1, 0)),)),
 )
 
 PIXEL_FORMATS = {row.name: row for row in _FORMATS}

@@ -10,10 +10,11 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from esr_upscale.bt601 import LUMA_DEPTH, LUMA_WEIGHTS
 from esr_upscale.components import Components, is_planar, pack, unpack
 from esr_upscale.filters import Siting
-from esr_upscale.frame import Frame, PixelFormat
-from esr_upscale.kernels import Memory, PlaneKernel, own_memory
+from esr_upscale.frame import ColorModel, Frame, PixelFormat
+from esr_upscale.kernels import Memory, PackedRgb, PlaneKernel, own_memory
 
 PlaneData: TypeAlias = NDArray[Any]
 
@@ -27,6 +28,10 @@ class Kernels(Protocol):
 
     def chroma(self, depth: int, siting_x: Siting, siting_y: Siting) -> PlaneKernel:
         """Bicubic (Keys, a = −0.5) for chroma of this depth and siting."""
+        ...
+
+    def rgb(self, depth: int) -> PackedRgb | None:
+        """Kernels of packed RGB of this depth; None where RGB is taken apart to component planes instead."""
         ...
 
 
@@ -54,23 +59,39 @@ class Upscaler:
 
         Laying components out again (RGB, nv12) counts as chroma: it is what colour costs beyond luma.
         """
+        rgb = self._kernels.rgb(frame.format.depth) if frame.format.model is ColorModel.RGB else None
+        if rgb:
+            return self._through_rgb(rgb, frame, memory, among)
         started = time.perf_counter()
         parts = unpack(frame)
-        memory = memory if is_planar(frame.format) else own_memory  # others are laid out anew
+        # Planes of other layouts are not those that kernels write.
+        plane_memory = memory if is_planar(frame.format) else own_memory
         unpacked = time.perf_counter()
-        luma = self._kernels.luma(parts.depth)(parts.luma, memory, among)
+        luma = self._kernels.luma(parts.depth)(parts.luma, plane_memory, among)
         after_luma = time.perf_counter()
         siting = frame.format.siting(frame.color.chroma_location)
-        chroma = tuple(self._kernels.chroma(parts.depth, *siting)(plane, memory, among) for plane in parts.chroma)
-        width, height = frame.width * self.scale, frame.height * self.scale
-        upscaled = dataclasses.replace(
-            frame,
-            width=width,
-            height=height,
-            planes=pack(frame.format, Components(parts.depth, luma, self._cropped(frame, chroma))),
-        )
+        chroma = tuple(self._kernels.chroma(parts.depth, *siting)(plane, plane_memory, among) for plane in parts.chroma)
+        planes = pack(frame.format, Components(parts.depth, luma, self._cropped(frame, chroma)), memory)
         done = time.perf_counter()
-        return Upscaled(upscaled, after_luma - unpacked, done - after_luma + unpacked - started)
+        return Upscaled(self._enlarged(frame, planes), after_luma - unpacked, done - after_luma + unpacked - started)
+
+    def _through_rgb(self, rgb: PackedRgb, frame: Frame, memory: Memory, among: int) -> Upscaled:
+        """Upscale packed RGB without planes of chroma."""
+        pixels, weight = frame.planes[0], LUMA_WEIGHTS[frame.format.planes[0].components[0]]
+        kernel = self._kernels.luma(LUMA_DEPTH)
+        started = time.perf_counter()
+        luma = rgb.luma(pixels, weight, among)
+        unpacked = time.perf_counter()
+        upscaled = kernel(luma, own_memory, among)
+        after_luma = time.perf_counter()
+        planes = (rgb.color(pixels, upscaled, weight, memory, among),)
+        done = time.perf_counter()
+        return Upscaled(self._enlarged(frame, planes), after_luma - unpacked, done - after_luma + unpacked - started)
+
+    def _enlarged(self, frame: Frame, planes: tuple[PlaneData, ...]) -> Frame:
+        return dataclasses.replace(
+            frame, width=frame.width * self.scale, height=frame.height * self.scale, planes=planes
+        )
 
     def _cropped(self, frame: Frame, chroma: tuple[PlaneData, ...]) -> tuple[PlaneData, ...]:
         """Cut chroma to the ceiling shift of the output's luma size: s·⌈w/2⌉ can be one or more too many."""

@@ -16,10 +16,12 @@ from esr_upscale import kernels
 from esr_upscale.engine import EngineSettings, LoadedModel, engine_name
 from esr_upscale.errors import EngineError
 from esr_upscale.filters import Siting
+from esr_upscale.frame import Frame, pixel_format
 from esr_upscale.kernels.compiled import CompiledKernel, CompiledKernels
 from esr_upscale.kernels.library import compile_library
 from esr_upscale.kernels.manifest import LIBRARY, MANIFEST, Compiled, read_manifest
 from esr_upscale.models import load_weights, resolve
+from tests.support.frames import noise_planes
 from tests.support.pictures import random_weights, synthetic_luma
 
 HARNESS = Path(__file__).with_name("call_kernel.c")
@@ -81,6 +83,28 @@ def test_chroma_is_compiled_with_every_siting(native: Path) -> None:
 
 
 @on_x86
+def test_rgb_is_compiled_with_16_bits(native: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And where it is not, RGB has no kernels of its own."""
+    spec = resolve("bicubic_x2")
+    compile_library([(spec, load_weights(spec))], (8, 16), "x86-64-linux", tmp_path)
+    in_time = LoadedModel(spec, load_weights(spec), EngineSettings(threads=2))
+    frames = [_rgb_frame(name) for name in ("rgb24", "bgr24", "rgb48le", "bgr48le")]
+    expected = [in_time.upscaler(frame).frame.planes[0] for frame in frames]
+    monkeypatch.setattr(kernels, "available", lambda: False)
+    ahead = LoadedModel(spec, load_weights(spec), EngineSettings(threads=2, kernels=tmp_path, engine="fused"))
+    for frame, plane in zip(frames, expected, strict=True):
+        assert ahead.rgb(frame.format.depth) is not None
+        _nearly_equal(ahead.upscaler(frame).frame.planes[0], plane)
+    assert CompiledKernels(native, 1).plan_rgb(2, 8) is None
+    assert CompiledKernels(tmp_path, 1).plan_rgb(3, 8) is None
+
+
+def _rgb_frame(name: str) -> Frame:
+    fmt = pixel_format(name)
+    return Frame(fmt, 51, 37, noise_planes(fmt, 51, 37))
+
+
+@on_x86
 def test_threads_share_a_compiled_kernel(native: Path) -> None:
     kernel = CompiledKernels(native, 2).plan(SPEC, load_weights(SPEC), 8)
     assert kernel is not None
@@ -132,7 +156,7 @@ def test_a_failure_inside_the_library_is_an_error(native: Path) -> None:
     library = CompiledKernels(native, 1)
     entry = read_manifest(native).functions[0]
     with pytest.raises(EngineError, match=r"failed on a plane of \(4, 4\): .*extent"):
-        library.call(entry.function, np.zeros((4, 4), np.uint8), 1, np.zeros((4, 3, 64), np.uint8))
+        library.call(entry.function, [np.zeros((4, 4), np.uint8)], [], 1, np.zeros((4, 3, 64), np.uint8))
 
 
 @on_x86

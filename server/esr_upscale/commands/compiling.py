@@ -12,7 +12,7 @@ from esr_upscale.errors import EngineError
 from esr_upscale.kernels import available
 from esr_upscale.models import list_models, load_weights, resolve
 
-DEPTHS = (8, 10)
+DEPTHS = (8, 10, 16)
 
 
 @clear_errors()
@@ -20,7 +20,7 @@ def compile_models(
     out: Annotated[Path, typer.Option("--out", "-o", help="Directory for the library and its manifest.")],
     model: Annotated[list[str] | None, typer.Option(help="A model, any number of them. [default: esr_tr_x2]")] = None,
     target: Annotated[str, typer.Option(help="arm-64-linux or x86-64-linux.")] = "arm-64-linux",
-    depth: Annotated[list[int] | None, typer.Option(help="Bits of a sample; 16 serves RGB. [default: 8, 10]")] = None,
+    depth: Annotated[list[int] | None, typer.Option(help="Bits of a sample; RGB takes 16. [default: all]")] = None,
     cc: Annotated[str | None, typer.Option(help="C compiler of the target, to link with.")] = None,
     weights: Weights = None,
 ) -> None:

@@ -40,10 +40,10 @@ def build(scale: int, siting_x: Siting, siting_y: Siting, job: Job) -> Pipeline:
     source = read(luma, "edge")
     columns, rows = polyphase(scale, siting_x), polyphase(scale, siting_y)
     lines, phases = hl.Func("lines"), hl.Func("phases")
-    lines[X, Y, C] = spread([_filtered(phase, lambda k: source[X, Y + k]) for phase in rows], C)
+    lines[X, Y, C] = spread([filtered(phase, lambda k: source[X, Y + k]) for phase in rows], C)
     # The half that rounding needs goes in with the last filter.
     across = [
-        _filtered(phase, lambda k, dy=dy: lines[X + k, Y, dy]) + hl.f32(0.5)  # type: ignore[misc]
+        filtered(phase, lambda k, dy=dy: lines[X + k, Y, dy]) + hl.f32(0.5)  # type: ignore[misc]
         for dy in range(scale)
         for phase in columns
     ]
@@ -60,7 +60,7 @@ def build(scale: int, siting_x: Siting, siting_y: Siting, job: Job) -> Pipeline:
     return finish(luma, loops, scale, TUNING, job)
 
 
-def _filtered(phase: Phase, at: Callable[[int], hl.Expr]) -> hl.Expr:
+def filtered(phase: Phase, at: Callable[[int], hl.Expr]) -> hl.Expr:
     first, *others = [hl.f32(phase.weights[k]) * at(phase.first + k) for k in range(TAPS) if phase.weights[k]]
     return sum(others, first)
 

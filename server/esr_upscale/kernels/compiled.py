@@ -1,14 +1,15 @@
 """Kernels that were compiled elsewhere, called through ctypes: for devices that have no Halide.
 
-The library has functions `int f(halide_buffer_t *luma, int32_t tasks, halide_buffer_t *out)`, which any number of
-threads may call at once; ctypes lets go of the interpreter while one runs. The buffer's layout is that of Halide 21's
-HalideRuntime.h.
+The library has functions `int f(halide_buffer_t *plane, …, float scalar, …, int32_t tasks, halide_buffer_t *out)`; most
+have one plane and no scalar. Any number of threads may call them at once; ctypes lets go of the interpreter while one
+runs. The buffer's layout is that of Halide 21's HalideRuntime.h.
 """
 
 from __future__ import annotations
 
 import ctypes
 import threading
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from esr_upscale.bt601 import LUMA_DEPTH
 from esr_upscale.errors import EngineError
 from esr_upscale.filters import Siting
 from esr_upscale.kernels.interface import Memory, Weights, own_memory, share_of
 from esr_upscale.kernels.layout import sample_type
-from esr_upscale.kernels.manifest import EACH_STRIP, LIBRARY, Compiled, chroma_name, digest, find, read_manifest
+from esr_upscale.kernels.manifest import (
+    EACH_STRIP,
+    LIBRARY,
+    Compiled,
+    chroma_name,
+    digest,
+    find,
+    read_manifest,
+    rgb_luma_name,
+    rgb_name,
+)
+from esr_upscale.kernels.packed import PackedRgb
 from esr_upscale.models import ModelSpec
 
 UNSIGNED = 1
@@ -78,7 +91,7 @@ def _complaints() -> _Complaints:
 
 
 class CompiledKernel:
-    """One function of a library. A PlaneKernel."""
+    """One function of a library. A PlaneKernel, if it reads one plane; a PlaneFunction."""
 
     engine = "fused"
 
@@ -95,8 +108,20 @@ class CompiledKernel:
         if plane.dtype != self._dtype or plane.strides[1] != plane.itemsize:
             raise EngineError(f"{self._entry.function} takes rows of {self._dtype}, not {plane.dtype} {plane.strides}")
         height, width = plane.shape
+        return self.run((plane,), (), (height, width), memory, among)
+
+    def run(
+        self,
+        planes: Sequence[NDArray[Any]],
+        scalars: Sequence[float],
+        size: tuple[int, int],
+        memory: Memory = own_memory,
+        among: int = 1,
+    ) -> NDArray[Any]:
+        """As PlaneFunction."""
+        height, width = size
         result = self._entry.layout.allocate(height, width, memory)
-        self._library.call(self._entry.function, plane, among, self._entry.layout.rows(result))
+        self._library.call(self._entry.function, planes, scalars, among, self._entry.layout.rows(result))
         return self._entry.layout.crop(result, width)
 
 
@@ -137,10 +162,24 @@ class CompiledKernels:
         entry = find(self._manifest.functions, chroma_name(scale, siting_x, siting_y), depth)
         return CompiledKernel(self, entry) if entry else None
 
-    def call(self, function: str, plane: NDArray[Any], among: int, result: NDArray[Any]) -> None:
+    def plan_rgb(self, scale: int, depth: int) -> PackedRgb | None:
+        """The functions of packed RGB, if they were compiled for this scale and depth."""
+        luma = find(self._manifest.functions, rgb_luma_name(depth), LUMA_DEPTH)
+        color = find(self._manifest.functions, rgb_name(scale), depth)
+        return PackedRgb(CompiledKernel(self, luma), CompiledKernel(self, color)) if luma and color else None
+
+    def call(
+        self,
+        function: str,
+        planes: Sequence[NDArray[Any]],
+        scalars: Sequence[float],
+        among: int,
+        result: NDArray[Any],
+    ) -> None:
         """Run a function of the library on planes of its type, one of `among` that share the threads."""
         tasks = share_of(self._threads, among) if among > 1 else EACH_STRIP
-        given, made = ctypes.byref(_buffer(plane)), ctypes.byref(_buffer(result))
-        code = getattr(self._library, function)(given, ctypes.c_int32(tasks), made)
+        buffers = [ctypes.byref(_buffer(plane)) for plane in (*planes, result)]
+        values = [ctypes.c_float(scalar) for scalar in scalars]
+        code = getattr(self._library, function)(*buffers[:-1], *values, ctypes.c_int32(tasks), buffers[-1])
         if code:
-            raise EngineError(f"{function} failed on a plane of {plane.shape}: {_complaints().last()}")
+            raise EngineError(f"{function} failed on a plane of {planes[0].shape}: {_complaints().last()}")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import queue
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cache, partial
@@ -21,17 +21,18 @@ from numpy.typing import NDArray
 
 from esr_upscale.errors import EngineError
 from esr_upscale.filters import Siting
-from esr_upscale.kernels import bicubic
+from esr_upscale.kernels import bicubic, rgb
 from esr_upscale.kernels.design import designs
 from esr_upscale.kernels.interface import FRAMES_AT_ONCE, Memory, Weights, own_memory, share_of
-from esr_upscale.kernels.layout import sample_type
+from esr_upscale.kernels.layout import RGB_COMPONENTS, sample_type
 from esr_upscale.kernels.manifest import EACH_STRIP, digest
+from esr_upscale.kernels.packed import PackedRgb
 from esr_upscale.kernels.pipeline import Format, Job, Pipeline, Vectors
 from esr_upscale.models import ModelSpec, check_weights
 
 
 class FusedKernel:
-    """Pipelines that are all the same. A PlaneKernel."""
+    """Pipelines that are all the same. A PlaneKernel, if they read one plane; a PlaneFunction."""
 
     engine = "fused"
 
@@ -49,10 +50,22 @@ class FusedKernel:
             EngineError: Halide gives up, e.g. for want of memory.
         """
         height, width = plane.shape
+        return self.run((plane,), (), (height, width), memory, among)
+
+    def run(
+        self,
+        planes: Sequence[NDArray[Any]],
+        scalars: Sequence[float],
+        size: tuple[int, int],
+        memory: Memory = own_memory,
+        among: int = 1,
+    ) -> NDArray[Any]:
+        """As PlaneFunction."""
+        height, width = size
         result = self._layout.allocate(height, width, memory)
         pipeline = self._idle.get()
         try:
-            pipeline.luma.set(hl.Buffer(_writable(plane)))
+            _set_inputs(pipeline, planes, scalars)
             pipeline.tasks.set(_tasks(share_of(self._threads, among)))
             pipeline.out.realize(hl.Buffer(self._layout.rows(result)))
         except hl.HalideError as error:
@@ -74,6 +87,13 @@ def plan(spec: ModelSpec, weights: Weights, pixel_depth: int, threads: int) -> F
 def plan_chroma(scale: int, siting_x: Siting, siting_y: Siting, pixel_depth: int, threads: int) -> FusedKernel:
     """Compile the kernel of a chroma plane, or find the one that this process has."""
     return _compiled(lambda job: bicubic.build(scale, siting_x, siting_y, job), pixel_depth, threads)
+
+
+@cache
+def plan_rgb(scale: int, depth: int, threads: int) -> PackedRgb:
+    """Compile the kernels of packed RGB, or find those that this process has."""
+    color = partial(rgb.build_color, scale)
+    return PackedRgb(_compiled(rgb.build_luma, depth, threads), _compiled(color, depth, threads))
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,9 +131,18 @@ def _compile(pipeline: Pipeline, target: hl.Target) -> None:
     # By a run on one pixel: that lets go of the interpreter for as long as it takes, about a second in which other
     # streams go on. `compile_jit` holds it.
     layout = pipeline.layout
-    pipeline.luma.set(hl.Buffer(np.zeros((1, 1), sample_type(layout.depth))))
+    shapes = ((1, 1) if plane.dimensions() == 2 else (1, 1, RGB_COMPONENTS) for plane in pipeline.planes)
+    pixels = [np.zeros(s, sample_type(p.type().bits())) for s, p in zip(shapes, pipeline.planes, strict=True)]
+    _set_inputs(pipeline, pixels, [0.0 for _ in pipeline.scalars])
     pipeline.tasks.set(1)
     pipeline.out.realize(hl.Buffer(layout.rows(layout.allocate(1, 1))), target)
+
+
+def _set_inputs(pipeline: Pipeline, planes: Sequence[NDArray[Any]], scalars: Sequence[float]) -> None:
+    for param, plane in zip(pipeline.planes, planes, strict=True):
+        param.set(hl.Buffer(_writable(plane)))
+    for scalar, value in zip(pipeline.scalars, scalars, strict=True):
+        scalar.set(value)
 
 
 class _Memory:

@@ -6,7 +6,7 @@ A kernel upscales one plane of one component. Which engine it is does not show i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
@@ -36,6 +36,24 @@ which need not meet so often, and what comes before and after the one's kernels 
 def share_of(threads: int, among: int) -> int:
     """Threads of one of `among` that share so many; 1 at least."""
     return -(-threads // among)
+
+
+class PlaneFunction(Protocol):
+    """Compiled code from planes of one size to one plane. Safe to call from several threads at once."""
+
+    def run(
+        self,
+        planes: Sequence[NDArray[Any]],
+        scalars: Sequence[float],
+        size: tuple[int, int],
+        memory: Memory = own_memory,
+        among: int = 1,
+    ) -> NDArray[Any]:
+        """Return the result for `planes` and `scalars`, of a picture whose size is (H, W) before upscaling.
+
+        `memory` and `among` are those of `PlaneKernel`. Raises EngineError if the code gives up.
+        """
+        ...
 
 
 class PlaneKernel(Protocol):

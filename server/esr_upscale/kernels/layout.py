@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 
 from esr_upscale.kernels.interface import Memory, own_memory
 
+RGB_COMPONENTS = 3
+"""Samples of a pixel of packed RGB."""
+
 
 def sample_type(depth: int) -> type[np.uint8] | type[np.uint16]:
     """What holds code values of a depth: uint8 up to 8 bits, uint16 up to 16."""
@@ -26,14 +29,16 @@ class Layout:
     """LR pixels of a segment."""
     tile_segments: int
     """Segments of a tile, at most; 0 where a row is one tile."""
+    components: int = 1
+    """Samples of a pixel, side by side: 3 of packed RGB."""
 
     def shape(self, height: int, width: int) -> tuple[int, int]:
-        """Rows and padded columns of the result of a plane of this size."""
+        """Rows and padded samples per row of the result of a picture of this size."""
         segments = -(-width // self.segment_px)
         if self.tile_segments:
             tiles = -(-segments // self.tile_segments)
             segments = tiles * -(-segments // tiles)
-        return self.scale * height, self.scale * segments * self.segment_px
+        return self.scale * height, self.components * self.scale * segments * self.segment_px
 
     def allocate(self, height: int, width: int, memory: Memory = own_memory) -> NDArray[Any]:
         """Memory for the result of a plane of this size, from `memory` if that gives any. What the picture is of it,
@@ -49,4 +54,4 @@ class Layout:
 
     def crop(self, result: NDArray[Any], width: int) -> NDArray[Any]:
         """The picture in `result`, for a plane `width` pixels wide."""
-        return result[:, : self.scale * width]
+        return result[:, : self.components * self.scale * width]

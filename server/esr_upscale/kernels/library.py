@@ -16,12 +16,22 @@ from pathlib import Path
 
 import halide as hl
 
+from esr_upscale.bt601 import LUMA_DEPTH
 from esr_upscale.errors import EngineError
 from esr_upscale.filters import Siting
-from esr_upscale.kernels import bicubic
+from esr_upscale.kernels import bicubic, rgb
 from esr_upscale.kernels.design import designs
 from esr_upscale.kernels.interface import Weights
-from esr_upscale.kernels.manifest import ABI, LIBRARY, Compiled, Manifest, chroma_name, digest
+from esr_upscale.kernels.manifest import (
+    ABI,
+    LIBRARY,
+    Compiled,
+    Manifest,
+    chroma_name,
+    digest,
+    rgb_luma_name,
+    rgb_name,
+)
 from esr_upscale.kernels.pipeline import Format, Job, Pipeline, Vectors
 from esr_upscale.models import ModelSpec
 
@@ -47,6 +57,8 @@ TARGETS = {
 }
 SITED = tuple(product((Siting.COSITED, Siting.CENTRED), (Siting.CENTRED, Siting.COSITED, Siting.COSITED_LAST)))
 """Sitings (x, y) that pixel formats have."""
+RGB_DEPTHS = (8, 16)
+"""Depths of packed RGB that pixel formats have."""
 
 
 def compile_library(
@@ -58,6 +70,8 @@ def compile_library(
     report: Callable[[str], None] = lambda _: None,
 ) -> Path:
     """Compile models, and the bicubic of their chroma, to a library and its manifest in `directory`.
+
+    With 16 among the depths, the kernels of packed RGB of 8 and 16 bits are in it too.
 
     `report` is told the name of every function before it is compiled. `compiler` replaces the target's own.
 
@@ -105,9 +119,21 @@ def _pipelines(
             raise EngineError(f"{spec.canonical_id} has no fused kernel")
         job = _job(spec.canonical_id, depth, vectors)
         yield _described(spec.canonical_id, weights, designs()[spec.family].build(spec, weights, job))
-    for scale, depth, siting in product(sorted({spec.scale for spec, _ in models}), depths, SITED):
+    scales = sorted({spec.scale for spec, _ in models})
+    # No format has planes of chroma at the depth that RGB is worked on.
+    for scale, depth, siting in product(scales, (depth for depth in depths if depth != LUMA_DEPTH), SITED):
         name = chroma_name(scale, *siting)
         yield _described(name, {}, bicubic.build(scale, *siting, _job(name, depth, vectors)))
+    if LUMA_DEPTH in depths:
+        yield from _rgb_pipelines(scales, vectors)
+
+
+def _rgb_pipelines(scales: Iterable[int], vectors: Vectors) -> Iterator[tuple[Compiled, Pipeline]]:
+    for depth in RGB_DEPTHS:
+        name = rgb_luma_name(depth)
+        yield _described(name, {}, rgb.build_luma(_job(name, depth, vectors)))
+        for name, scale in ((rgb_name(scale), scale) for scale in scales):
+            yield _described(name, {}, rgb.build_color(scale, _job(name, depth, vectors)))
 
 
 def _job(model: str, depth: int, vectors: Vectors) -> Job:
@@ -127,7 +153,7 @@ def _described(model: str, weights: Weights, pipeline: Pipeline) -> tuple[Compil
 def _compile(pipeline: Pipeline, path: Path, kind: Target) -> None:
     targets = [hl.Target(f"{variant}-no_runtime") for variant in kind.variants]
     # The function has the name of the file.
-    inputs = [pipeline.luma, pipeline.tasks]
+    inputs = [*pipeline.planes, *pipeline.scalars, pipeline.tasks]
     if len(targets) == 1:
         pipeline.out.compile_to_object(f"{path}.o", inputs, path.name, targets[0])
         return

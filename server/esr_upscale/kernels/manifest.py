@@ -14,8 +14,8 @@ from esr_upscale.kernels.interface import Weights
 from esr_upscale.kernels.layout import Layout
 
 ABI = 3
-"""How functions are called: a buffer of Halide 21, luma (H, W); an int32, how many tasks it is cut into at most; and a
-buffer for the result, (H, s, padded s·W). Another number, another way."""
+"""How functions are called: buffers of Halide 21 for the planes, (H, W) or (H, W, 3); float scalars; an int32, how many
+tasks the picture is cut into at most; and a buffer for the result, (H, s, padded row). Another number, another way."""
 EACH_STRIP = 1 << 20
 """More tasks than a plane has strips: each strip is one."""
 MANIFEST, LIBRARY = "kernels.json", "libesr_kernels.so"
@@ -27,7 +27,7 @@ class Compiled:
 
     function: str
     model: str
-    """Canonical id, or `chroma_x2` and the like."""
+    """Canonical id, or a name that `chroma_name`, `rgb_luma_name` or `rgb_name` gives."""
     weights: str
     """`digest` of the weights that are in it."""
     layout: Layout
@@ -78,6 +78,16 @@ def digest(weights: Weights) -> str:
 def chroma_name(scale: int, siting_x: Siting, siting_y: Siting) -> str:
     """What the manifest calls bicubic with these sitings."""
     return f"chroma_x{scale}_{siting_x.name.lower()}_{siting_y.name.lower()}"
+
+
+def rgb_luma_name(depth: int) -> str:
+    """What the manifest calls the luma of packed RGB of `depth` bits."""
+    return f"luma_of_rgb{depth}"
+
+
+def rgb_name(scale: int) -> str:
+    """What the manifest calls the colour of packed RGB over upscaled luma."""
+    return f"rgb_x{scale}"
 
 
 def find(functions: Iterable[Compiled], model: str, depth: int) -> Compiled | None:

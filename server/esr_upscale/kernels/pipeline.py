@@ -99,9 +99,11 @@ class Loops:
 
 @dataclass(frozen=True, slots=True)
 class Pipeline:
-    """A scheduled pipeline: `luma` in, `out` out, which is laid out as `layout` says."""
+    """A scheduled pipeline: `planes` in, `out` out, which is laid out as `layout` says."""
 
-    luma: hl.ImageParam
+    planes: tuple[hl.ImageParam, ...]
+    scalars: tuple[hl.Param, ...]
+    """float32 values that it is called with, after the planes."""
     tasks: hl.Param
     """How many tasks a plane is cut into at most, 1 or more; whole strips all."""
     out: hl.Func
@@ -155,19 +157,20 @@ def _table(values: Sequence[int], index: hl.Expr) -> hl.Expr:
 def finish(luma: hl.ImageParam, loops: Loops, scale: int, tuning: Tuning, job: Job, *used: hl.Buffer) -> Pipeline:
     """The pipeline of scheduled stages."""
     layout = Layout(scale, job.format.depth, tuning.segment_px, tuning.tile_segments)
-    return Pipeline(luma, loops.tasks, loops.out, layout, used)
+    return Pipeline((luma,), (), loops.tasks, loops.out, layout, used)
 
 
 STRIPS = 4
 """A plane has a multiple of so many strips, where it is high enough, so that 2 or 4 threads have as much to do each."""
 
 
-def schedule_output(out: hl.Func, scale: int, tuning: Tuning) -> Loops:
-    """Lay out the loops over the upscaled plane."""
+def schedule_output(out: hl.Func, scale: int, tuning: Tuning, components: int = 1) -> Loops:
+    """Lay out the loops over the upscaled plane, whose rows have the samples of `components` interleaved."""
     task, strip, tile, row, segment, xi, pixel, dx = (
         hl.Var(name) for name in ("task", "strip", "tile", "row", "segment", "xi", "pixel", "dx")
     )
-    samples = scale * tuning.segment_px
+    across = scale * components
+    samples = across * tuning.segment_px
     buffer = out.output_buffer()
     buffer.dim(0).set_min(0)
     buffer.dim(1).set_bounds(0, scale)
@@ -180,7 +183,7 @@ def schedule_output(out: hl.Func, scale: int, tuning: Tuning) -> Loops:
     rows, tasks = _ceil(height, strips), hl.Param(hl.Int(32), "tasks")
     out.split(Y, strip, row, rows, hl.TailStrategy.ShiftInwards)
     out.split(strip, task, strip, _ceil(_ceil(height, rows), tasks), hl.TailStrategy.ShiftInwards)
-    out.split(X, segment, xi, samples, hl.TailStrategy.RoundUp).split(xi, pixel, dx, scale)
+    out.split(X, segment, xi, samples, hl.TailStrategy.RoundUp).split(xi, pixel, dx, across)
     order = [dx, pixel, DY, segment, row, strip, task]
     if tuning.tile_segments:
         segments = width // samples
