@@ -76,7 +76,7 @@ class Client:
         on_drop: Callable[[Dropped], object] | None = None,
         timeout_s: float | None = None,
     ) -> UpscaleStream[FrameT]:
-        """Upscale frames: `av.VideoFrame`, arrays of uint8, (H, W) gray or (H, W, 3) colour, or `Frame`.
+        """Upscale frames: `av.VideoFrame`, arrays of uint8 or uint16, (H, W) gray or (H, W, 3) colour, or `Frame`.
 
         Gives the same kind, in order, with its pts; what an array or an av frame cannot hold (stage times, sequence) a
         `Frame` has. No frames, no call. Arrays are RGB, or BGR with `channel_order="bgr"`, as OpenCV has them.

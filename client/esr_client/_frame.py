@@ -84,6 +84,7 @@ PIXEL_FORMATS = {
     for row in (
         PixelFormat("gray", _GRAY),
         PixelFormat("gray10le", _GRAY, 2),
+        PixelFormat("gray16le", _GRAY, 2),
         PixelFormat("yuv420p", _420),
         PixelFormat("yuvj420p", _420),
         PixelFormat("nv12", _SEMI_420),
@@ -95,6 +96,8 @@ PIXEL_FORMATS = {
         PixelFormat("yuv444p10le", _444, 2),
         PixelFormat("rgb24", _PACKED),
         PixelFormat("bgr24", _PACKED),
+        PixelFormat("rgb48le", _PACKED, 2),
+        PixelFormat("bgr48le", _PACKED, 2),
     )
 }
 

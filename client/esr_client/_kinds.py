@@ -24,9 +24,11 @@ FrameT = TypeVar("FrameT", bound="AnyFrame")
 ChannelOrder = Literal["rgb", "bgr"]
 """The order of the channels in arrays: rgb as in Pillow and imageio, bgr as in OpenCV."""
 
-_ARRAY_FORMATS: dict[tuple[int, str], dict[str, str]] = {
-    (2, "uint8"): {"rgb": "gray", "bgr": "gray"},
-    (3, "uint8"): {"rgb": "rgb24", "bgr": "bgr24"},
+_ARRAY_FORMATS: dict[tuple[int, np.dtype[Any]], dict[str, str]] = {
+    (2, np.dtype(np.uint8)): {"rgb": "gray", "bgr": "gray"},
+    (2, np.dtype("<u2")): {"rgb": "gray16le", "bgr": "gray16le"},
+    (3, np.dtype(np.uint8)): {"rgb": "rgb24", "bgr": "bgr24"},
+    (3, np.dtype("<u2")): {"rgb": "rgb48le", "bgr": "bgr48le"},
 }
 """Pixel formats of arrays, by dimensions, dtype and order of channels."""
 
@@ -89,7 +91,7 @@ class FrameKinds:
         raise FrameError(f"frames are av.VideoFrame, numpy.ndarray or esr_client.Frame, not {type(item).__name__}")
 
     def _from_array(self, array: NDArray[Any]) -> Frame:
-        formats = _ARRAY_FORMATS.get((array.ndim, array.dtype.name))
+        formats = _ARRAY_FORMATS.get((array.ndim, array.dtype))
         if formats is None or (array.ndim == 3 and array.shape[2] != 3):
             raise FrameError(_array_hint(array))
         height, width = array.shape[:2]
@@ -99,7 +101,7 @@ class FrameKinds:
 
 def _array_hint(array: NDArray[Any]) -> str:
     """Return what is wrong with an array, and what would be right."""
-    text = f"arrays are (H, W) gray or (H, W, 3) colour of uint8, not {array.shape} of {array.dtype}"
+    text = f"arrays are (H, W) gray or (H, W, 3) colour of uint8 or uint16, not {array.shape} of {array.dtype}"
     if array.ndim == 3 and array.shape[2] == 4:
         return f"{text}; leave out alpha with array[:, :, :3]"
     if array.ndim == 3 and array.shape[0] == 3:

@@ -63,7 +63,7 @@ def _same(one: Frame, other: Frame) -> bool:
     return all(np.array_equal(a, b) for a, b in zip(one.planes, other.planes, strict=True)) and one.pts == other.pts
 
 
-@pytest.mark.parametrize("name", ["gray", "yuv420p", "nv12", "yuv422p10le", "p010le", "bgr24"])
+@pytest.mark.parametrize("name", ["gray", "yuv420p", "nv12", "yuv422p10le", "p010le", "bgr24", "rgb48le"])
 def test_the_pixels_are_those_of_messages(server: Server, client: esr_client.Client, name: str) -> None:
     sent = [_noise(i, name) for i in range(12)]
     with client.upscale(sent, model="bicubic_x2") as stream:

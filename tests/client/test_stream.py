@@ -8,11 +8,13 @@ import threading
 import time
 from collections.abc import Iterator
 from fractions import Fraction
+from typing import Any
 
 import av
 import grpc
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 import esr_client
 from esr_api.v1 import upscaler_pb2 as pb
@@ -32,13 +34,29 @@ def test_rgb_arrays_come_back_as_rgb(client: Client) -> None:
     assert np.array_equal(out, picture.repeat(2, 0).repeat(2, 1))
 
 
+@pytest.mark.parametrize("shape", [(6, 5), (6, 5, 3)])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_arrays_come_back_in_kind(client: Client, shape: tuple[int, ...], dtype: type[np.uint8 | np.uint16]) -> None:
+    picture = np.random.default_rng(0).integers(0, np.iinfo(dtype).max, shape, dtype, endpoint=True)
+    (out,) = client.upscale([picture], model="m")
+    assert out.dtype == dtype
+    assert np.array_equal(out, picture.repeat(2, 0).repeat(2, 1))
+
+
+@pytest.mark.parametrize(("shape", "dtype"), [((6, 5), ">u2"), ((6, 5), "f4"), ((6, 5, 4), "u1"), ((2, 6, 5, 3), "u2")])
+def test_other_arrays_are_refused(client: Client, shape: tuple[int, ...], dtype: str) -> None:
+    picture: NDArray[Any] = np.zeros(shape, dtype)
+    with pytest.raises(esr_client.FrameError, match="of uint8 or uint16, not"):
+        list(client.upscale([picture], model="m"))
+
+
 def test_a_view_with_padded_rows_is_sent_without_its_padding(client: Client) -> None:
     wide = np.random.default_rng(0).integers(0, 256, (6, 32), np.uint8)
     (out,) = client.upscale([wide[:, 3:11]], model="m")
     assert np.array_equal(out, wide[:, 3:11].repeat(2, 0).repeat(2, 1))
 
 
-@pytest.mark.parametrize("name", ["gray", "nv12", "yuv420p", "yuv444p10le", "p010le", "bgr24"])
+@pytest.mark.parametrize("name", ["gray", "nv12", "yuv420p", "yuv444p10le", "p010le", "bgr24", "bgr48le"])
 def test_frames_keep_time_and_tags(client: Client, name: str) -> None:
     color = esr_client.Color(range=esr_client.ColorRange.FULL, primaries=9, transfer=16, matrix=9)
     sent = [
@@ -57,7 +75,7 @@ def test_missing_pts_stay_missing(client: Client) -> None:
     assert [f.pts for f in client.upscale([frame(0, pts=None), frame(1)], model="m")] == [None, 10]
 
 
-@pytest.mark.parametrize("name", ["yuv420p", "yuv420p10le", "rgb24", "gray"])
+@pytest.mark.parametrize("name", ["yuv420p", "yuv420p10le", "rgb24", "bgr24", "rgb48le", "gray", "gray16le"])
 def test_av_frames_keep_time_and_tags(client: Client, name: str) -> None:
     picture = av.VideoFrame(49, 31, name)
     for plane in picture.planes:
