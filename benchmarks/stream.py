@@ -1,7 +1,7 @@
 """540p → 1080p raw frames over loopback: frames per second, and processor time per frame in client and server.
 
-Real frames (Big Buck Bunny, scaled to 960×540, yuv420p) through a server process and back, for each model in turn,
-several times over; medians. Stage times are those that the server reports with every frame.
+Real frames (Big Buck Bunny, scaled to 960×540) through a server process and back, for each model and each kind of frame
+in turn, several times over; medians. Stage times are those that the server reports with every frame.
 """
 
 from __future__ import annotations
@@ -14,8 +14,10 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import psutil
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
@@ -26,6 +28,21 @@ from benchmarks.serving import Serving, serving
 
 WIDTH, HEIGHT = 960, 540
 MODELS = ("bicubic_x2", "esr_tr_x2")
+MODEL_OF_KINDS = "esr_tr_x2"
+FORMATS = ("yuv444p", "yuv444p10le", "rgb24", "bgr24", "rgb48le", "bgr48le")
+ARRAYS = {"uint8 arrays": "rgb24", "uint16 arrays": "rgb48le"}
+"""Arrays (H, W, 3), and the format of their pixels."""
+
+Items: TypeAlias = list[esr_client.Frame] | list[NDArray[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What is streamed, and through which model."""
+
+    name: str
+    model: str
+    items: Items
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,19 +55,38 @@ class Run:
     stage_ms: dict[str, float]
 
 
-def run(client: esr_client.Client, server: psutil.Process, model: str, frames: list[esr_client.Frame]) -> Run:
-    """Stream all frames once and account for each: same pts, twice the size."""
+def cases(count: int) -> list[Case]:
+    """Return everything that is measured, `count` frames each."""
+    usual = read_frames(WIDTH, HEIGHT, count)
+    found = [Case(model, model, usual) for model in MODELS]
+    of = {name: read_frames(WIDTH, HEIGHT, count, name) for name in FORMATS}
+    found += [Case(f"{MODEL_OF_KINDS} {name}", MODEL_OF_KINDS, frames) for name, frames in of.items()]
+    for name, fmt in ARRAYS.items():
+        pixels = [frame.planes[0].reshape(HEIGHT, WIDTH, 3) for frame in of[fmt]]
+        found.append(Case(f"{MODEL_OF_KINDS} {name}", MODEL_OF_KINDS, pixels))
+    return found
+
+
+def run(client: esr_client.Client, server: psutil.Process, case: Case, items: Items) -> Run:
+    """Stream items once and account for each: same pts, twice the size."""
     server_before, client_before, started = _cpu_s(server), time.process_time(), time.perf_counter()
-    stream = client.upscale(frames, model=model)
-    answered = [(frame.pts, frame.width, frame.height) for frame in stream]
+    stream: esr_client.UpscaleStream[Any] = client.upscale(items, model=case.model)
+    answered = [_seen(item) for item in stream]
     elapsed_s = time.perf_counter() - started
     client_s, server_s = time.process_time() - client_before, _cpu_s(server) - server_before
-    assert answered == [(frame.pts, 2 * WIDTH, 2 * HEIGHT) for frame in frames]
+    assert answered == [(pts, 2 * width, 2 * height) for pts, width, height in map(_seen, items)]
     assert stream.statistics is not None
     stages = stream.statistics.stages
-    count = len(frames)
+    count = len(items)
     per_stage = {name: getattr(stages, name) / count * 1e3 for name in ("queue", "luma", "chroma")}
     return Run(count / elapsed_s, client_s / count * 1e3, server_s / count * 1e3, per_stage)
+
+
+def _seen(item: esr_client.Frame | NDArray[Any]) -> tuple[int | None, int, int]:
+    """Return the pts, width and height; arrays have no pts."""
+    if isinstance(item, esr_client.Frame):
+        return item.pts, item.width, item.height
+    return None, item.shape[1], item.shape[0]
 
 
 def _cpu_s(process: psutil.Process) -> float:
@@ -58,28 +94,28 @@ def _cpu_s(process: psutil.Process) -> float:
     return float(times.user + times.system)
 
 
-def measure(served: Serving, frames: list[esr_client.Frame], repeats: int) -> dict[str, list[Run]]:
-    """Interleave the models, so that a slow minute of the machine falls on all of them."""
+def measure(served: Serving, found: list[Case], repeats: int) -> dict[str, list[Run]]:
+    """Interleave the cases, so that a slow minute of the machine falls on all of them."""
     server = psutil.Process(served.pid)
-    runs: dict[str, list[Run]] = {model: [] for model in MODELS}
+    runs: dict[str, list[Run]] = {case.name: [] for case in found}
     with esr_client.connect(served.target) as client:
-        for model in MODELS:
-            run(client, server, model, frames[:10])
+        for case in found:
+            run(client, server, case, case.items[:10])
         for _ in range(repeats):
-            for model in MODELS:
-                runs[model].append(run(client, server, model, frames))
+            for case in found:
+                runs[case.name].append(run(client, server, case, case.items))
     return runs
 
 
 def summary(runs: dict[str, list[Run]]) -> dict[str, float]:
     """One flat object of medians."""
     flat: dict[str, float] = {}
-    for model, done in runs.items():
-        flat[f"{model}.fps"] = _median(r.fps for r in done)
-        flat[f"{model}.client.cpu_ms"] = _median(r.client_cpu_ms for r in done)
-        flat[f"{model}.server.cpu_ms"] = _median(r.server_cpu_ms for r in done)
+    for name, done in runs.items():
+        flat[f"{name}.fps"] = _median(r.fps for r in done)
+        flat[f"{name}.client.cpu_ms"] = _median(r.client_cpu_ms for r in done)
+        flat[f"{name}.server.cpu_ms"] = _median(r.server_cpu_ms for r in done)
         for stage in done[0].stage_ms:
-            flat[f"{model}.{stage}.ms"] = _median(r.stage_ms[stage] for r in done)
+            flat[f"{name}.{stage}.ms"] = _median(r.stage_ms[stage] for r in done)
     return flat
 
 
@@ -87,12 +123,12 @@ def _median(values: Iterable[float]) -> float:
     return round(statistics.median(values), 3)
 
 
-def _table(flat: dict[str, float], frames: int, repeats: int) -> Table:
-    title = f"960×540 → 1920×1080 yuv420p over loopback, {frames} frames × {repeats}, {os.cpu_count()} processors"
+def _table(flat: dict[str, float], names: Iterable[str], frames: int, repeats: int) -> Table:
+    title = f"960×540 → 1920×1080 over loopback, {frames} frames × {repeats}, {os.cpu_count()} processors"
     table = Table("model", "FPS", "client CPU ms", "server CPU ms", "luma ms", "chroma ms", title=title)
-    for model in MODELS:
+    for name in names:
         keys = ("fps", "client.cpu_ms", "server.cpu_ms", "luma.ms", "chroma.ms")
-        table.add_row(model, *(f"{flat[f'{model}.{key}']:.1f}" for key in keys))
+        table.add_row(name, *(f"{flat[f'{name}.{key}']:.1f}" for key in keys))
     return table
 
 
@@ -103,10 +139,11 @@ def main() -> int:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--json", type=Path, help="write one flat object of all figures")
     arguments = parser.parse_args()
-    frames = read_frames(WIDTH, HEIGHT, arguments.frames)
+    found = cases(arguments.frames)
     with serving(*MODELS) as served:
-        flat = summary(measure(served, frames, arguments.repeats))
-    Console().print(_table(flat, len(frames), arguments.repeats))
+        flat = summary(measure(served, found, arguments.repeats))
+    names = [case.name for case in found]
+    Console().print(_table(flat, names, len(found[0].items), arguments.repeats))
     write_flat(flat, arguments.json)
     return 0
 
