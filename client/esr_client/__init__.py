@@ -50,7 +50,10 @@ def __getattr__(name: str) -> str:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import metadata
 
-    return metadata.version("edge-sr")
+    try:
+        return metadata.version("edge-sr")
+    except metadata.PackageNotFoundError:
+        return metadata.version("edge-sr-client")
 
 
 __all__ = [  # noqa: RUF022 -- in the order in which they are needed

@@ -55,14 +55,19 @@ class LimitError(UpscaleError):
     """Something is larger than the limits of this server allow."""
 
 
+_SIMILARITY = 0.7  # of names that may be misspellings of each other
+
+
 class UnknownModelError(UpscaleError):
     """No model has this name. `near` holds the closest known names, best first."""
 
     def __init__(self, name: str, known: Iterable[str]) -> None:
         names = sorted(set(known))
         self.name = name
-        self.near = tuple(difflib.get_close_matches(name.lower(), names, n=3, cutoff=0.4))
-        hint = f"did you mean {', '.join(self.near)}?" if self.near else f"known models: {', '.join(names)}"
+        self.near = tuple(difflib.get_close_matches(name.lower(), names, n=3, cutoff=_SIMILARITY))
+        # An alias says enough; the names with every hyper-parameter are sixty.
+        aliases = [known_name for known_name in names if known_name.count("_") <= 2] or names
+        hint = f"did you mean {', '.join(self.near)}?" if self.near else f"there are {', '.join(aliases)}"
         super().__init__(f"no model is named {name!r}; {hint}")
 
 

@@ -46,7 +46,8 @@ class RefuseInterlaced:
         """
         if frame.interlaced:
             raise InterlacedError(
-                f"the frame with pts {frame.pts} is interlaced; set deinterlace=bwdif to make it progressive"
+                f"the frame with pts {frame.pts} is interlaced; choose deinterlace='bwdif' "
+                "(esr-client: --deinterlace bwdif)"
             )
         yield frame
 
