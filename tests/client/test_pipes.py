@@ -203,3 +203,44 @@ def test_many_files(server: str, source: Path, tmp_path: Path) -> None:
     (films / "broken.mp4").unlink()
     code, _, text = piped(server, b"", films, tmp_path / "up", *QUICK, "--skip-existing")
     assert (code, "0 upscaled, 2 skipped" in text) == (0, True), text
+
+
+def test_numbered_pictures(server: str, source: Path, tmp_path: Path) -> None:
+    code, _, text = piped(server, b"", source, tmp_path / "a_%03d.png", "--model", "bicubic_x2")
+    assert code == 0, text
+    names = [path.name for path in sorted(tmp_path.glob("a_*.png"))]
+    assert names == [f"a_{number:03}.png" for number in range(1, 13)]
+    code, _, text = piped(server, b"", source, tmp_path / "a_%03d.png", "--model", "bicubic_x2")
+    assert (code, "a_001.png exists; add --overwrite" in text) == (1, True)
+    code, _, text = piped(server, b"", tmp_path / "a_%03d.png", tmp_path / "b.mkv", *QUICK, "--codec", "hevc")
+    assert code == 0, text
+    assert clips.video(tmp_path / "b.mkv").size == (192, 128)
+    code, _, text = piped(server, b"", tmp_path / "a_%03d.png", tmp_path / "c_%d.jpg", "--model", "bicubic_x2")
+    assert code == 0, text
+    with av.open(str(tmp_path / "c_12.jpg")) as last, av.open(str(tmp_path / "a_012.png")) as first:
+        upscaled, picture = next(last.decode(video=0)), next(first.decode(video=0))
+    assert (upscaled.width, upscaled.height) == (192, 128)
+    # Colours stay where they were: the means of red, green and blue.
+    means = [frame.to_ndarray(format="rgb24").mean(axis=(0, 1)) for frame in (upscaled, picture)]
+    assert abs(means[0] - means[1]).max() < 3
+
+
+def test_pictures_of_a_video_have_its_colours(server: str, tmp_path: Path) -> None:
+    """BT.709 and limited range are told apart from BT.601 and full range."""
+    frame = av.VideoFrame(32, 32, "yuv420p")
+    for plane, value in zip(frame.planes, (63, 102, 240), strict=True):  # red in BT.709, limited
+        plane.update(bytes([value]) * plane.buffer_size)
+    source = tmp_path / "red.mkv"
+    with av.open(str(source), "w") as output:
+        stream = output.add_stream("libx264", rate=25, options={"crf": "0"})
+        stream.width, stream.height, stream.pix_fmt = 32, 32, "yuv420p"
+        context = stream.codec_context
+        context.color_range, context.color_primaries, context.color_trc, context.colorspace = 1, 1, 1, 1
+        frame.pts = 0
+        output.mux(stream.encode(frame))
+        output.mux(stream.encode(None))
+    code, _, text = piped(server, b"", source, tmp_path / "red_%d.png", "--model", "bicubic_x2")
+    assert code == 0, text
+    with av.open(str(tmp_path / "red_1.png")) as opened:
+        red, green, blue = next(opened.decode(video=0)).to_ndarray(format="rgb24").mean(axis=(0, 1))
+    assert (red > 250, green < 5, blue < 5) == (True, True, True), (red, green, blue)

@@ -10,7 +10,7 @@ from enum import Enum, auto
 from pathlib import Path
 
 from esr_client._errors import InputError, OutputError
-from esr_client.files._destination import FILE_SUFFIXES, STANDARD_STREAM, is_pipe
+from esr_client.files._destination import FILE_SUFFIXES, STANDARD_STREAM, is_pipe, numbered
 
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".avif")
 _VIDEO_SUFFIXES = frozenset(
@@ -45,6 +45,8 @@ def plan_tasks(sources: Sequence[str], out: str, *, recursive: bool = False) -> 
         InputError: a folder or a pattern has nothing to upscale.
         OutputError: the output is not a folder where one is needed, or two inputs would have the same output.
     """
+    if len(sources) == 1 and _is_picture_pattern(sources[0]) and _is_picture_pattern(out):
+        return tuple(_numbered_tasks(sources[0], out))
     if len(sources) == 1 and not _is_many(sources[0]) and not _is_folder(out):
         return (Task(sources[0], out, _media(sources[0], out)),)
     folder = Path(out)
@@ -57,6 +59,17 @@ def plan_tasks(sources: Sequence[str], out: str, *, recursive: bool = False) -> 
         if other != task.source:
             raise OutputError(f"{other} and {task.source} would both become {task.out}; upscale them into two folders")
     return tuple({task.out: task for task in tasks}.values())
+
+
+def _is_picture_pattern(name: str) -> bool:
+    return "%" in name and "://" not in name and Path(name).suffix.lower() in PICTURE_SUFFIXES
+
+
+def _numbered_tasks(source: str, out: str) -> Iterator[Task]:
+    files = numbered(Path(source))
+    if not files:
+        raise InputError(f"no file matches {source}")
+    yield from (Task(str(path), out % number, Media.PICTURE) for number, path in sorted(files.items()))
 
 
 def _is_many(source: str) -> bool:

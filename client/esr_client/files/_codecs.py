@@ -28,6 +28,8 @@ class EncoderRow:
     crf_max: int = 51
     even: bool = False
     """Refuses odd sizes of subsampled formats."""
+    picture_formats: tuple[str, str] | None = None
+    """Of an encoder of single pictures: what it takes, for 8 bits and for more. Frames are converted to it."""
     fixed: Mapping[str, str] = field(default_factory=dict)
     bitstream: str = "matroska"
     """A container in which one packet can be read back with its headers as the encoder wrote them."""
@@ -61,6 +63,9 @@ ENCODERS = {
     # Slower presets than 2 take minutes for a second of 1080p.
     "libsvtav1": EncoderRow(crf=24, preset="8", presets=tuple(str(number) for number in range(2, 14)), crf_max=63),
     "rawvideo": EncoderRow(crf=None, preset=None),
+    "png": EncoderRow(crf=None, preset=None, picture_formats=("rgb24", "rgb48be")),
+    "tiff": EncoderRow(crf=None, preset=None, picture_formats=("rgb24", "rgb48le")),
+    "mjpeg": EncoderRow(crf=None, preset=None, fixed={"q": "2"}, picture_formats=("yuvj444p", "yuvj444p")),
 }
 """Encoders of `--codec`, with the defaults and bounds of `--crf` and `--preset`."""
 
@@ -106,16 +111,24 @@ class Encoding:
 
 
 def encoding(
-    format_name: str, codec: str | None, crf: int | None, preset: str | None, *, default_preset: str | None = None
+    format_name: str,
+    codec: str | None,
+    crf: int | None,
+    preset: str | None,
+    *,
+    default_codec: str | None = None,
+    default_preset: str | None = None,
 ) -> Encoding:
     """Return the encoder and its options for a container; None stands for the default.
 
-    `default_preset` replaces the default of encoders that have a preset of this name.
+    `default_codec` replaces the container's default, `default_preset` that of encoders that have such a preset.
 
     Raises:
         OutputError: there is no such encoder, or it does not take this quality or speed.
     """
-    name = _DEFAULT_CODECS.get(format_name, "libx264") if codec is None else CODEC_NAMES.get(codec, codec)
+    name = (
+        default_codec or _DEFAULT_CODECS.get(format_name, "libx264") if codec is None else CODEC_NAMES.get(codec, codec)
+    )
     row = encoder_row(name)
     options: dict[str, str] = {}
     for option, value, default in (("--crf", crf, row.crf), ("--preset", preset, row.preset)):
@@ -156,6 +169,9 @@ def encoder_format(codec: str, name: str) -> str:
     Raises:
         OutputError: it has none; the message names the encoders that have.
     """
+    pictures = encoder_row(codec).picture_formats
+    if pictures is not None:
+        return pictures[pixel_format(name).sample_bytes - 1]
     found = _takes(codec, name)
     if found is None:
         others = [other for other, row in ENCODERS.items() if row.presets and _takes(other, name)]

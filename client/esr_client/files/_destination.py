@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 import sys
 from collections.abc import Mapping
@@ -35,6 +36,11 @@ _SUFFIX_FORMATS = {
 }
 FILE_SUFFIXES = tuple(suffix for suffix in _SUFFIX_FORMATS if suffix != ".m3u8")
 """Suffixes of outputs that are one file."""
+
+SEQUENCE_CODECS = {".png": "png", ".tif": "tiff", ".tiff": "tiff", ".jpg": "mjpeg", ".jpeg": "mjpeg"}
+"""Encoders of numbered pictures, by suffix."""
+
+_NUMBER = re.compile(r"%0?\d*d")
 
 _SCHEME_FORMATS = {
     "rtmp": "flv",
@@ -79,6 +85,8 @@ class Destination:
     """FFmpeg's name of the container."""
     options: Mapping[str, str] = field(default_factory=dict)
     """FFmpeg's options of the muxer."""
+    codec: str | None = None
+    """The encoder that the name asks for; None: the container's default."""
 
     @property
     def is_movie(self) -> bool:
@@ -112,6 +120,9 @@ def parse_destination(out: str | os.PathLike[str], format_name: str | None = Non
     path = Path(name)
     if path.exists() and not path.is_dir() and not stat.S_ISREG(path.stat().st_mode):
         return _pipe(name, name, wanted or _SUFFIX_FORMATS.get(path.suffix.lower()))
+    if _NUMBER.search(path.name) and path.suffix.lower() in SEQUENCE_CODECS:
+        codec = SEQUENCE_CODECS[path.suffix.lower()]
+        return Destination(name=name, url=name, kind=Kind.URL, format_name="image2", codec=codec)
     container = wanted or _SUFFIX_FORMATS.get(path.suffix.lower())
     if container is None:
         known = ", ".join(_SUFFIX_FORMATS)
@@ -174,8 +185,16 @@ def input_format(name: str) -> str:
     return format_name
 
 
+def numbered(pattern: Path) -> dict[int, Path]:
+    """Return the files that a name with one %d or %04d stands for, by their numbers."""
+    before, after = _NUMBER.split(pattern.name, maxsplit=1)
+    found = re.compile(f"{re.escape(before)}(\\d+){re.escape(after)}")
+    matches = ((found.fullmatch(path.name), path) for path in pattern.parent.glob("*"))
+    return {int(match[1]): path for match, path in sorted(matches, key=lambda pair: pair[1]) if match}
+
+
 def check_file(path: Path, source: str, *, overwrite: bool) -> None:
-    """Refuse to write a file that must not be replaced.
+    """Refuse to write a file that must not be replaced. A pattern stands for all of its files.
 
     Raises:
         OutputError: the file exists or is the source, its folder does not exist, or it is a folder.
@@ -184,6 +203,10 @@ def check_file(path: Path, source: str, *, overwrite: bool) -> None:
         raise OutputError(f"{path} is a folder; name a file in it, such as {path / 'out.mp4'}")
     if not path.parent.is_dir():
         raise OutputError(f"there is no folder {path.parent}")
+    if _NUMBER.search(path.name) and not overwrite:
+        existing = next(iter(numbered(path).values()), None)
+        if existing is not None:
+            raise OutputError(f"{existing} exists; add --overwrite to replace it, or choose another name")
     if not path.exists():
         return
     if os.path.exists(source) and os.path.samefile(source, path):

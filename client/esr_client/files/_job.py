@@ -19,7 +19,7 @@ from esr_client._errors import InputError, OutputError
 from esr_client._frame import Frame, Packet, pixel_format
 from esr_client._results import Negotiated, StreamStatistics
 from esr_client._stream import UpscaleStream
-from esr_client.files._codecs import Encoding, encoding
+from esr_client.files._codecs import Encoding, encoder_row, encoding
 from esr_client.files._destination import Kind, check_file, parse_destination
 from esr_client.files._pipes import Interrupt
 from esr_client.files._resize import Resizer, WantedSize, scale_for
@@ -169,9 +169,10 @@ class FileJob:
             settings.codec,
             settings.crf,
             settings.preset,
+            default_codec=destination.codec,
             default_preset=_LIVE_PRESET if destination.is_live else None,
         )
-        if settings.encode == Encode.SERVER and not chosen.options:
+        if settings.encode == Encode.SERVER and not encoder_row(chosen.codec).presets:
             raise OutputError(f"the server does not encode {chosen.codec}; leave out --encode server")
         return chosen
 

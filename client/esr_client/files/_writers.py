@@ -168,9 +168,15 @@ class FrameWriter:
         made = _av_frame.from_frame(frame)
         if made.format.name != stream.pix_fmt:
             made = made.reformat(format=stream.pix_fmt, threads=1)
+            if encoder_row(self._encoding.codec).picture_formats is not None:
+                made.color_range = ColorRange.FULL
+                return self._timed(made, pts)
         made.color_range = _color(frame).range
-        made.pts, made.time_base = pts, self._source.time_base
-        return made
+        return self._timed(made, pts)
+
+    def _timed(self, frame: av.VideoFrame, pts: int) -> av.VideoFrame:
+        frame.pts, frame.time_base = pts, self._source.time_base
+        return frame
 
     def _encode(self, stream: VideoStream, frame: av.VideoFrame | None) -> None:
         try:
