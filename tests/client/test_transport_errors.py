@@ -11,8 +11,8 @@ from esr_client._transport_errors import plain_text
     ("message", "plain"),
     [
         (
-            "failed to connect to all addresses; last error: UNKNOWN: ipv4:127.0.0.1:50051: Failed to connect to remote "
-            "host: Connection refused",
+            "failed to connect to all addresses; last error: UNKNOWN: ipv4:127.0.0.1:50051: Failed to connect to "
+            "remote host: Connection refused",
             "no server answers at 127.0.0.1:50051; start one with `esr-serve`, or check the address",
         ),
         (
@@ -22,7 +22,7 @@ from esr_client._transport_errors import plain_text
         ),
         (
             "errors resolving nosuch.invalid:50051: [field:hostname lookup error:address lookup failed]",
-            "there is no host named nosuch.invalid:50051; check the address of the server",
+            "there is no host named nosuch.invalid; check the address of the server",
         ),
         (
             "failed to connect to all addresses; last error: UNAVAILABLE: ipv4:127.0.0.1:9109: Failed parsing HTTP/2 "
