@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -119,7 +120,9 @@ def _why(last_words: str) -> str:
     if "ModuleNotFoundError" in last_words:
         missing = last_words.rpartition("ModuleNotFoundError: ")[2].splitlines()[0]
         return f'the private server needs more than the client ({missing}): pip install "edge-sr[server]"'
-    return f"the private server did not start: {last_words or 'it said nothing'}"
+    # What `esr-serve` says of a wrong model or setting is an answer to the user, and the rest of its log is not.
+    answer = re.findall(r"^esr-serve: (.+)$", last_words, re.MULTILINE)
+    return answer[-1] if answer else f"the private server did not start: {last_words or 'it said nothing'}"
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -201,7 +201,8 @@ def _watch_stdin(closed: Callable[[], object]) -> None:
     """Call `closed` when standard input ends: a parent that dies, however, takes its private server along."""
 
     def watch() -> None:
-        while sys.stdin.buffer.read(4096):
+        # Not through sys.stdin: a thread that reads it holds its lock, and ending the process would be a fatal error.
+        while os.read(0, 4096):
             pass
         closed()
 

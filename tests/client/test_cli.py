@@ -164,6 +164,14 @@ def test_the_server_extra_is_named_when_it_is_missing() -> None:
     assert "No module named 'prometheus_client'" in _private_server._why(words)
 
 
+def test_a_private_server_that_cannot_start_ends_quietly() -> None:
+    """Its thread that waits for the end of standard input must not turn the refusal into a fatal error."""
+    with PrivateServer("nonesuch") as private, pytest.raises(esr_client.PrivateServerError) as caught:
+        private.wait()
+    assert str(caught.value).startswith("no model is named 'nonesuch'; there are bicubic_x2, ")
+    assert "Fatal" not in str(caught.value)
+
+
 def test_all_that_a_newcomer_types(tmp_path: Path) -> None:
     source, out = make(tmp_path / "in.mp4", Clip()), tmp_path / "out.mp4"
     with started("upscale", source, out) as child:

@@ -10,10 +10,10 @@ Importing this imports PyAV.
 from esr_client.files._batch import PICTURE_SUFFIXES, Media, Task, plan_tasks
 from esr_client.files._codecs import CODEC_NAMES, ENCODERS
 from esr_client.files._compare import Comparison, Layout, Score, compare
+from esr_client.files._input_settings import InputSettings
 from esr_client.files._job import Encode, FileJob, FileReport, FileSettings, Progress, upscale_file
 from esr_client.files._pipes import Interrupt
 from esr_client.files._resize import WantedSize
-from esr_client.files._source import InputSettings
 
 __all__ = [
     "CODEC_NAMES",

@@ -26,6 +26,7 @@ from esr_client._errors import InputError
 from esr_client._frame import ChromaLocation, Frame, Packet
 from esr_client.files._codecs import SERVER_DECODES
 from esr_client.files._destination import input_format, is_pipe
+from esr_client.files._input_settings import InputSettings
 from esr_client.files._pipes import Interrupt, PipeReader
 from esr_client.files._shown import reason, shown
 from esr_client.files._siting import chroma_location
@@ -49,45 +50,6 @@ class Picture:
     display_matrix: tuple[int, ...] | None = None
     """Nine integers as FFmpeg has them, or None."""
     chroma_location: ChromaLocation = ChromaLocation.UNSPECIFIED
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InputSettings:
-    """How to open an input, and which part of it to take."""
-
-    format: str | None = None
-    """FFmpeg's name of the container, or y4m, mkv or ts; None: it is found out."""
-    size: tuple[int, int] | None = None
-    """Width and height of rawvideo."""
-    rate: Fraction | None = None
-    """Frames per second of rawvideo, and of pictures in a numbered sequence."""
-    pixel_format: str | None = None
-    """Of rawvideo, by FFmpeg's name."""
-    start_s: Fraction = Fraction(0)
-    """Where to begin, after the input's own beginning."""
-    duration_s: Fraction | None = None
-    """How much to take; None: all. A live input may have no end."""
-    open_timeout_s: float | None = 30.0
-    read_timeout_s: float | None = 30.0
-    """How long an input on the network may be silent. Pipes may be silent for as long as they like."""
-    skip_undecodable: bool = False
-
-    def __post_init__(self) -> None:
-        if self.format is not None:
-            input_format(self.format)
-        if self.format == "rawvideo" and (self.size is None or self.pixel_format is None):
-            raise ValueError("rawvideo says nothing of itself: its size and pixel format are needed")
-        if self.start_s < 0:
-            raise ValueError(f"a start is at 0 s or later, not at {float(self.start_s):g}")
-        if self.duration_s is not None and self.duration_s <= 0:
-            raise ValueError(f"a duration is above 0 s, not {float(self.duration_s):g}")
-
-    def options(self) -> dict[str, str]:
-        """Return FFmpeg's options of the demuxer."""
-        size = f"{self.size[0]}x{self.size[1]}" if self.size else None
-        rate = str(self.rate) if self.rate else None
-        values = {"video_size": size, "framerate": rate, "pixel_format": self.pixel_format}
-        return {name: value for name, value in values.items() if value is not None}
 
 
 class Source:
