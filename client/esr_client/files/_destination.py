@@ -157,18 +157,25 @@ def _url(url: str, scheme: str, format_name: str | None) -> Destination:
     return Destination(name=shown(url), url=url, kind=Kind.URL, format_name=container, options=options)
 
 
+_COMMON_FORMATS = "common ones are y4m, nut, matroska, mpegts, mp4 and rawvideo"
+
+
+def _format(name: str) -> av.format.ContainerFormat | None:
+    """Return one of FFmpeg's formats, by its name or by the one that people say for it."""
+    format_name = _FORMAT_NAMES.get(name, name)
+    return av.format.ContainerFormat(format_name) if format_name in av.format.formats_available else None
+
+
 def output_format(name: str) -> str:
     """Return FFmpeg's name of a container to write.
 
     Raises:
         OutputError: FFmpeg cannot write it.
     """
-    format_name = _FORMAT_NAMES.get(name, name)
-    if format_name not in av.format.formats_available or not av.format.ContainerFormat(format_name).is_output:
-        raise OutputError(
-            f"there is no output format {name!r}; common ones are y4m, nut, matroska, mpegts, mp4 and rawvideo"
-        )
-    return format_name
+    found = _format(name)
+    if found is None or not found.is_output:
+        raise OutputError(f"there is no output format {name!r}; {_COMMON_FORMATS}")
+    return _FORMAT_NAMES.get(name, name)
 
 
 def input_format(name: str) -> str:
@@ -177,12 +184,10 @@ def input_format(name: str) -> str:
     Raises:
         ValueError: FFmpeg cannot read it.
     """
-    format_name = _FORMAT_NAMES.get(name, name)
-    if format_name not in av.format.formats_available or not av.format.ContainerFormat(format_name).is_input:
-        raise ValueError(
-            f"there is no input format {name!r}; common ones are y4m, nut, matroska, mpegts, mp4 and rawvideo"
-        )
-    return format_name
+    found = _format(name)
+    if found is None or not found.is_input:
+        raise ValueError(f"there is no input format {name!r}; {_COMMON_FORMATS}")
+    return _FORMAT_NAMES.get(name, name)
 
 
 def numbered(pattern: Path) -> dict[int, Path]:

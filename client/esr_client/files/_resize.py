@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
@@ -95,24 +95,8 @@ class Resizer:
             self._graph, self._format = self._build(frame), shape
         self._graph.push(picture)
         reduced = self._graph.vpull()
-        planes = _av_frame.planes_of(reduced)
         width, height = self._size
-        return Frame(
-            planes=planes,
-            width=width,
-            height=height,
-            pixel_format=frame.pixel_format,
-            pts=frame.pts,
-            duration=frame.duration,
-            time_base=frame.time_base,
-            color=frame.color,
-            sample_aspect_ratio=frame.sample_aspect_ratio,
-            rotation=frame.rotation,
-            corrupt=frame.corrupt,
-            sequence=frame.sequence,
-            stages=frame.stages,
-            model=frame.model,
-        )
+        return replace(frame, planes=_av_frame.planes_of(reduced), width=width, height=height)
 
     def _build(self, frame: Frame) -> Graph:
         graph = Graph()
