@@ -72,7 +72,7 @@ def test_eval_beside(tiles: Path, tmp_path: Path) -> None:
     assert bicubic[3:] == ["30.00 / 0.9000", "30.00", f"{gain:+.2f}"]
     assert esr_tr[3:] == ["–", "–", "–"]
     published.write_text("model,psnr_Set5\nbicubic_x2,30.0\n")
-    result = RUNNER.invoke(app, [*command, "--beside", str(published)])
+    result = RUNNER.invoke(app, [*command, "--beside", str(published), "--overwrite"])
     assert result.exit_code == 2
     assert "published.csv has no figures of tiles; it has of: set5" in result.stderr
 

@@ -14,7 +14,9 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from typer.testing import CliRunner
 
+from esr_upscale.cli import app
 from esr_upscale.errors import InvalidInputError, UnknownModelError, WeightsError
 from esr_upscale.models import Padding, list_models, load_card, load_weights, resolve
 from esr_upscale.nets import build_module
@@ -182,9 +184,13 @@ def test_weights_that_are_there_stay(tmp_path: Path) -> None:
     path = import_checkpoint(_save(_tensors(SPEC.paper_id), tmp_path / "a.model"), SPEC, "MIT", tmp_path)
     before = path.read_bytes()
     other = _save({name: tensor + 1 for name, tensor in _tensors(SPEC.paper_id).items()}, tmp_path / "b.model")
-    with pytest.raises(InvalidInputError, match="is there already; import into another directory"):
-        import_checkpoint(other, SPEC, "MIT", tmp_path)
+    command = ["import", str(other), "--name", SPEC.paper_id, "--out", str(tmp_path)]
+    refused = CliRunner().invoke(app, command)
+    assert refused.exit_code == 2
+    assert f"{path} exists (and 1 more); --overwrite replaces" in refused.stderr
     assert path.read_bytes() == before
+    assert CliRunner().invoke(app, [*command, "--overwrite"]).exit_code == 0
+    assert path.read_bytes() != before
 
 
 def test_a_fixed_filter_has_nothing_to_import(tmp_path: Path) -> None:

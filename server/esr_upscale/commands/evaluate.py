@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from esr_upscale.commands.common import Data, Threads, Weights, clear_errors, print_table
+from esr_upscale.commands.common import Data, Overwrite, Threads, Weights, check_outputs, clear_errors, print_table
 from esr_upscale.errors import InvalidInputError
 from esr_upscale.models import ModelSpec, list_models, resolve
+from esr_upscale.replacement import write_text
 
 if TYPE_CHECKING:
     from esr_upscale.training.beside import Published
@@ -36,8 +37,10 @@ def evaluate_models(
     cards: Annotated[Path | None, typer.Option(help="Put the PSNR on the cards in this directory.")] = None,
     weights: Weights = None,
     threads: Threads = 1,
+    overwrite: Overwrite = False,
 ) -> None:
     """Measure PSNR and SSIM of luma, of models on sets of pictures or of a video; prints a Markdown table."""
+    check_outputs([json_file], overwrite=overwrite)
     if video:
         if models or data or beside or cards:
             raise InvalidInputError("--video compares two files; it takes no models, --data, --beside or --cards")
@@ -47,7 +50,11 @@ def evaluate_models(
         raise InvalidInputError("there is nothing to judge; name models, or compare files: --video a.mp4 b.mp4")
     if not data:
         raise InvalidInputError("there is nothing to judge on; give a directory of pictures: --data path/to/Set5")
-    scores = _judge_models(models, tuple(data), beside, tuple(weights or ()), threads)
+    directories = tuple(weights or ())
+    specs = [resolve(model, list_models(*directories)) for model in models]
+    if cards:
+        _check_cards(specs, cards)
+    scores = _judge_models(specs, tuple(data), beside, directories, threads)
     if json_file:
         figures = {s.canonical_id: {name: asdict(q) for name, q in score.items()} for s, score in scores.items()}
         _write_json(json_file, figures)
@@ -56,19 +63,25 @@ def evaluate_models(
 
 
 def _judge_models(
-    models: list[str], sets: tuple[Path, ...], beside: Path | None, weights: tuple[Path, ...], threads: int
+    specs: list[ModelSpec], sets: tuple[Path, ...], beside: Path | None, weights: tuple[Path, ...], threads: int
 ) -> dict[ModelSpec, dict[str, Quality]]:
     from esr_upscale.training.beside import read_published
     from esr_upscale.training.quality import judge
 
-    known = list_models(*weights)
-    specs = [resolve(model, known) for model in models]
     published = read_published(beside) if beside else None
     if beside and published:
         _check_sets(published, sets, beside)
     scores = {spec: judge(spec, sets, threads, *weights) for spec in specs}
     print_qualities(scores, published)
     return scores
+
+
+def _check_cards(specs: Sequence[ModelSpec], cards: Path) -> None:
+    from esr_upscale.training.cards import measured_card
+
+    for spec in specs:
+        measured_card(spec, {}, cards)
+    check_outputs([cards / f"{spec.canonical_id}.json" for spec in specs], overwrite=True)
 
 
 def _write_cards(scores: Mapping[ModelSpec, Mapping[str, Quality]], cards: Path) -> None:
@@ -135,4 +148,4 @@ def _judge_video(reference: Path, distorted: Path, json_file: Path | None, threa
 
 
 def _write_json(path: Path, figures: Mapping[str, object]) -> None:
-    path.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    write_text(path, json.dumps(figures, indent=2) + "\n")

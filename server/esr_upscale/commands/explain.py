@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from esr_upscale.commands.common import Weights, clear_errors
+from esr_upscale.commands.common import Overwrite, Weights, check_outputs, clear_errors
 from esr_upscale.models import list_models, load_weights, resolve
 
 
@@ -17,13 +17,15 @@ def explain_model(
     picture: Annotated[Path | None, typer.Option(help="Picture to show channels on; one is made without.")] = None,
     out: Annotated[Path, typer.Option(help="Directory for the figures.")] = Path("explain"),
     weights: Weights = None,
+    overwrite: Overwrite = False,
 ) -> None:
     """Draw a model's filters, their frequency responses and where each channel wins, as PNG files."""
-    from esr_upscale.training.explain import explain, synthetic_picture
+    from esr_upscale.training.explain import explain, figure_paths, synthetic_picture
     from esr_upscale.training.protocol import read_luma
 
     directories = weights or ()
     spec = resolve(model, list_models(*directories))
+    check_outputs(figure_paths(spec, out), overwrite=overwrite)
     luma = synthetic_picture() if picture is None else read_luma(picture) / 255
     for path in explain(spec, load_weights(spec, *directories), luma, out):
         typer.echo(path)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from esr_upscale.commands.common import Weights, clear_errors
+from esr_upscale.commands.common import Overwrite, Weights, check_outputs, clear_errors
 from esr_upscale.errors import InvalidInputError
 from esr_upscale.models import list_models, load_card, load_weights, resolve
 
@@ -18,12 +18,14 @@ def export_model(
     onnx: Annotated[Path | None, typer.Option(help="ONNX file to write.")] = None,
     opset: Annotated[int, typer.Option(help="ONNX operator set, 18 or later.")] = 18,
     weights: Weights = None,
+    overwrite: Overwrite = False,
 ) -> None:
     """Write a model as an ONNX file: luma in [0, 1], any batch, height and width."""
-    from esr_upscale.training.onnx_file import export_onnx
-
     if onnx is None:
         raise InvalidInputError("there is nothing to write; say which file: --onnx FILE.onnx")
+    check_outputs([onnx], overwrite=overwrite)
+    from esr_upscale.training.onnx_file import export_onnx
+
     directories = weights or ()
     spec = resolve(model, list_models(*directories))
     tensors, licence = load_weights(spec, *directories), load_card(spec, *directories).licence

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from esr_upscale.commands.common import clear_errors
+from esr_upscale.commands.common import Overwrite, check_outputs, clear_errors, weights_files
 
 OUT = Path("weights")
 UNKNOWN_LICENCE = "LicenseRef-unknown"
@@ -31,10 +31,12 @@ def import_model(
     ] = PaddingChoice.ZEROS,
     licence: Annotated[str, typer.Option(help="SPDX id of the checkpoint's licence, for the card.")] = UNKNOWN_LICENCE,
     out: Annotated[Path, typer.Option(help="Directory for the weights and their card.")] = OUT,
+    overwrite: Overwrite = False,
 ) -> None:
     """Turn a published checkpoint into weights with a card, to be used with --weights."""
     from esr_upscale.training.published import checkpoint_spec, import_checkpoint
 
     spec = checkpoint_spec(file, name, "edge" if padding is PaddingChoice.EDGE else "zeros")
+    check_outputs(weights_files(spec, out), overwrite=overwrite)
     path = import_checkpoint(file, spec, licence, out)
     typer.echo(f"{path}: {spec.parameters} parameters")

@@ -13,9 +13,10 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
-from esr_upscale.commands.common import SETS, Weights, clear_errors, print_table
+from esr_upscale.commands.common import SETS, Overwrite, Weights, check_outputs, clear_errors, print_table
 from esr_upscale.errors import InvalidInputError
 from esr_upscale.models import ModelSpec, list_models, load_card, resolve
+from esr_upscale.replacement import write_text
 
 if TYPE_CHECKING:
     from esr_upscale.engine import EngineSettings
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from esr_upscale.pareto.power import Found
 
 OUT = Path("pareto")
+FILES = ("pareto.png", "pareto.html")
 SIZE = "960x540"
 TURN_S = 0.25
 """Seconds of a model's turn in a round."""
@@ -55,6 +57,7 @@ def draw_pareto(
     threads: Annotated[int, typer.Option(min=0, help="Threads of a frame; 0 is one for each processor.")] = 0,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     weights: Weights = None,
+    overwrite: Overwrite = False,
 ) -> None:
     """Time models on this machine and draw their PSNR against frames per second, with the Pareto frontier.
 
@@ -66,6 +69,7 @@ def draw_pareto(
     if size and recommend:
         raise InvalidInputError("give either --size or --recommend, which sets the sizes itself")
     target = Target.of(recommend) if recommend else None
+    check_outputs([*(out / name for name in FILES), json_file], overwrite=overwrite)
     directories = tuple(weights or ())
     known = list_models(*directories)
     specs = list(dict.fromkeys(resolve(model, known) for model in models)) if models else list(known)
@@ -77,7 +81,7 @@ def draw_pareto(
         typer.echo(note)
     _draw(report, rows, out)
     if json_file:
-        json_file.write_text(json.dumps(_as_json(report), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        write_text(json_file, json.dumps(_as_json(report), indent=2, ensure_ascii=False) + "\n")
     if target and not _say_best(report, target):
         raise typer.Exit(1)
 
@@ -158,12 +162,11 @@ def _draw(report: Report, rows: Sequence[Sequence[str]], out: Path) -> None:
 
     chart = Chart(report.places, report.machine, report.target)
     figure = draw_chart(chart)
-    out.mkdir(parents=True, exist_ok=True)
-    write_png(figure, out / "pareto.png")
-    made = page(chart, figure, HEAD, rows, ". ".join(_notes(report)) + ".")
-    (out / "pareto.html").write_text(made, encoding="utf-8")
-    for name in ("pareto.png", "pareto.html"):
-        typer.echo(out / name)
+    picture, document = (out / name for name in FILES)
+    write_png(figure, picture)
+    write_text(document, page(chart, figure, HEAD, rows, ". ".join(_notes(report)) + "."))
+    for path in (picture, document):
+        typer.echo(path)
 
 
 def _say_best(report: Report, target: Target) -> bool:

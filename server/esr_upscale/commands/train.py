@@ -15,7 +15,15 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
-from esr_upscale.commands.common import Data, clear_errors, print_scores, print_table
+from esr_upscale.commands.common import (
+    Data,
+    Overwrite,
+    check_outputs,
+    clear_errors,
+    print_scores,
+    print_table,
+    weights_files,
+)
 from esr_upscale.errors import InvalidInputError, UpscaleError
 from esr_upscale.models import resolve
 
@@ -42,6 +50,7 @@ def train_model(
     start: Annotated[str | None, typer.Option(help="Weights to go on from: a directory, or shipped.")] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Threads to compute on. Default: 1.")] = None,
     data: Data = None,
+    overwrite: Overwrite = False,
 ) -> None:
     """Train models on tiles, write weights and cards, and judge them if --data is given.
 
@@ -54,19 +63,27 @@ def train_model(
     if (model is None) == (pool is None):
         raise InvalidInputError("give either a model or --pool FILE.toml")
     if pool is not None or str(model).endswith(".toml"):
+        if overwrite:
+            raise InvalidInputError(
+                "a file of models leaves out those that have weights; "
+                "--overwrite is for a model named on the command line"
+            )
         done = _train_pool(pool or Path(str(model)), tiles, out, given)
     else:
-        done = _train_one(str(model), tiles, out, given)
+        done = _train_one(str(model), tiles, out, given, overwrite)
     if data and done:
         _judge(done, tuple(data), out, threads or 1)
     if None in done:
         raise typer.Exit(1)
 
 
-def _train_one(model: str, tiles: Path, out: Path, settings: dict[str, Any]) -> list[str | None]:
+def _train_one(model: str, tiles: Path, out: Path, settings: dict[str, Any], overwrite: bool) -> list[str | None]:
+    from esr_upscale.training.checkpoint import Checkpoint
     from esr_upscale.training.run import TrainingSettings, train
 
     spec = resolve(model)
+    # A checkpoint is of a run that has been allowed to write them.
+    check_outputs(weights_files(spec, out), overwrite=overwrite or Checkpoint(spec, out).exists())
     with _stop_signals() as stop, _progress(spec.canonical_id) as report:
         journal = train(spec, tiles, out, TrainingSettings.of(settings), report, stop)
     typer.echo(f"{out / spec.canonical_id}.safetensors: {journal.psnr:.2f} dB held-out, {journal.steps} steps")

@@ -13,6 +13,7 @@ from safetensors.numpy import load_file, save
 from esr_upscale.errors import WeightsError
 from esr_upscale.models.card import ModelCard, parse_card
 from esr_upscale.models.spec import ModelSpec
+from esr_upscale.replacement import replace_file, write_text
 
 PACKAGED = Path(__file__).parent / "weights"
 SUFFIX = ".safetensors"
@@ -58,12 +59,12 @@ def check_weights(spec: ModelSpec, tensors: Mapping[str, NDArray[np.float32]], o
 def save_weights(spec: ModelSpec, tensors: Mapping[str, NDArray[np.float32]], card: ModelCard, directory: Path) -> Path:
     """Write weights and card into `directory` (made if missing) and return the weights' path."""
     check_weights(spec, tensors, "the new weights")
-    directory.mkdir(parents=True, exist_ok=True)
     path = directory / (spec.canonical_id + SUFFIX)
     contiguous = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
     # Not save_file, which makes a file that only its owner may read: installed by root, no service could.
-    path.write_bytes(save(contiguous, metadata={"model": spec.canonical_id, "padding": spec.padding}))
-    path.with_suffix(".json").write_text(card.to_json(), encoding="utf-8")
+    with replace_file(path) as part:
+        part.write_bytes(save(contiguous, metadata={"model": spec.canonical_id, "padding": spec.padding}))
+    write_text(path.with_suffix(".json"), card.to_json())
     return path
 
 

@@ -16,6 +16,7 @@ from matplotlib.transforms import Bbox
 
 from esr_upscale.models import FAMILIES, ModelSpec
 from esr_upscale.pareto.choose import Place, Target, frontier
+from esr_upscale.replacement import replace_file
 
 DPI = 130
 MARKERS = "osD^vP*XhdpH"
@@ -64,7 +65,8 @@ def draw_chart(chart: Chart) -> Figure:
 
 def write_png(figure: Figure, path: Path) -> None:
     """Write a figure as a PNG file."""
-    figure.savefig(path, dpi=DPI)
+    with replace_file(path) as part:
+        figure.savefig(part, dpi=DPI)
 
 
 def _scale(axes: Axes, scale: int, chart: Chart) -> list[Annotation]:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from esr_upscale.errors import InvalidInputError
 from esr_upscale.models import ModelCard, ModelSpec, load_card
+from esr_upscale.replacement import write_text
 
 LICENCE = "Apache-2.0"
 CREDITS_FILE = "CREDITS.csv"
@@ -53,8 +54,11 @@ def _drawn(emphasis: Mapping[str, float]) -> str:
 
 
 def measured_card(spec: ModelSpec, psnr: Mapping[str, float], directory: Path) -> ModelCard:
-    """The card of `spec` in `directory` with these figures in it; a new one for a fixed filter."""
-    if spec.tensor_shapes:
+    """The card of `spec` in `directory` with these figures in it; for a fixed filter without one, a new card.
+
+    Raises WeightsError where there is no card of a model that has weights.
+    """
+    if spec.tensor_shapes or (directory / f"{spec.canonical_id}.json").is_file():
         card = load_card(spec, directory)
         return dataclasses.replace(card, psnr={**card.psnr, **psnr})
     return ModelCard(
@@ -64,9 +68,8 @@ def measured_card(spec: ModelSpec, psnr: Mapping[str, float], directory: Path) -
 
 def write_card(card: ModelCard, directory: Path) -> Path:
     """Write `card` into `directory`, named after its model, and return the path."""
-    directory.mkdir(parents=True, exist_ok=True)
     path = directory / f"{card.model}.json"
-    path.write_text(card.to_json(), encoding="utf-8")
+    write_text(path, card.to_json())
     return path
 
 

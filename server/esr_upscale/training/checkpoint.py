@@ -7,7 +7,6 @@ JSON, in its header, so that the two can never disagree; the journal alone stays
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from torch import Tensor
 
 from esr_upscale.errors import InvalidInputError
 from esr_upscale.models import ModelSpec
+from esr_upscale.replacement import replace_file, write_text
 
 DIRECTORY = "runs"
 
@@ -62,7 +62,8 @@ class Checkpoint:
     def write(self, journal: Journal, state: dict[str, Tensor]) -> None:
         """Replace the checkpoint: a crash in the middle leaves the old one."""
         tensors = {name: tensor.detach().contiguous() for name, tensor in state.items()}
-        _replace(self.path, save(tensors, metadata={"journal": journal.to_json()}))
+        with replace_file(self.path) as part:
+            part.write_bytes(save(tensors, metadata={"journal": journal.to_json()}))
 
     def read(self) -> tuple[Journal, dict[str, Tensor]]:
         """The journal and state of the interrupted run. Raises InvalidInputError when they cannot be read."""
@@ -75,19 +76,12 @@ class Checkpoint:
 
     def finish(self, journal: Journal) -> None:
         """Leave the journal and take the checkpoint away."""
-        _replace(self._journal, journal.to_json().encode())
+        write_text(self._journal, journal.to_json())
         self.path.unlink(missing_ok=True)
 
     def finished(self) -> Journal | None:
         """The journal of the last run that came to its end."""
         return _parse(self._journal.read_text(encoding="utf-8")) if self._journal.is_file() else None
-
-
-def _replace(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    new = path.with_suffix(".new")
-    new.write_bytes(content)
-    os.replace(new, path)
 
 
 def _parse(text: str) -> Journal:

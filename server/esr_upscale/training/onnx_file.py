@@ -19,6 +19,7 @@ from esr_upscale.errors import EngineError, InvalidInputError
 from esr_upscale.kernels import Weights
 from esr_upscale.models import ModelSpec
 from esr_upscale.nets import build_module
+from esr_upscale.replacement import replace_file
 
 OLDEST_OPSET = 18
 """The oldest operator set that torch's exporter writes, and so what most runtimes can read."""
@@ -47,11 +48,8 @@ def export_onnx(spec: ModelSpec, weights: Weights, licence: str, path: Path, ops
         raise InvalidInputError(f"opset {opset} cannot be written here, {found} can; the oldest is {OLDEST_OPSET}")
     _describe(program, spec, licence)
     _forget_sources(program)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        program.save(path, external_data=False)
-    except OSError as error:
-        raise InvalidInputError(f"{path} cannot be written: {error.strerror}") from error
+    with replace_file(path) as part:
+        program.save(part, external_data=False)
     return path
 
 

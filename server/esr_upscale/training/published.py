@@ -22,7 +22,6 @@ from torch import Tensor
 from esr_upscale.errors import InvalidInputError, UnknownModelError, WeightsError
 from esr_upscale.models import ModelCard, ModelSpec, Padding, resolve, save_weights
 from esr_upscale.models.spec import Shapes
-from esr_upscale.models.weights_file import SUFFIX
 from esr_upscale.training.cards import today, versions
 
 MOST_FAULTS = 6
@@ -33,14 +32,11 @@ def import_checkpoint(file: Path, spec: ModelSpec, licence: str, out: Path) -> P
     """Write the weights in the torch checkpoint `file` into `out`, as those of `spec`, with a card beside them.
 
     Values become float32. `licence` is the SPDX id for the card. Returns the path of the weights. Raises
-    InvalidInputError for a family without weights, and where `out` has weights of that name; WeightsError when the
-    file cannot be read as a state dict without running code, or its tensors are not those of `spec`.
+    InvalidInputError for a family without weights; WeightsError when the file cannot be read as a state dict without
+    running code, or its tensors are not those of `spec`. Weights of that name in `out` are replaced.
     """
     if not spec.tensor_shapes:
         raise InvalidInputError(f"{spec.canonical_id} is a fixed filter and has no weights to import")
-    there = out / (spec.canonical_id + SUFFIX)
-    if there.exists():
-        raise InvalidInputError(f"{there} is there already; import into another directory, or take it away first")
     content = _content(file)
     tensors = _float32(_fitting(_state_dict(content, file.name), spec, file.name), file.name)
     card = _card(spec, file.name, hashlib.sha256(content).hexdigest(), licence)

@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 
 from esr_upscale.kernels import Weights
 from esr_upscale.models import ModelSpec
+from esr_upscale.replacement import replace_file
 from esr_upscale.training.explain import figures
 from esr_upscale.training.explain.arrays import both_forms, channels, filter_groups
 from esr_upscale.training.explain.forms import forms_figure
 from esr_upscale.training.explain.picture import synthetic_picture
 
-__all__ = ["draw_figures", "explain", "synthetic_picture"]
+__all__ = ["draw_figures", "explain", "figure_paths", "synthetic_picture"]
 
 DPI = 130
 
@@ -29,13 +30,17 @@ def explain(spec: ModelSpec, weights: Weights, picture: NDArray[Any], out: Path)
     `picture` is the luma (H, W) in 0 … 1 that channels are shown on. Raises InvalidInputError for a family that has
     no such figures.
     """
-    drawn = draw_figures(spec, weights, picture)
-    out.mkdir(parents=True, exist_ok=True)
-    paths = []
-    for name, figure in drawn.items():
-        paths.append(out / f"{spec.canonical_id}_{name}.png")
-        figure.savefig(paths[-1], dpi=DPI)
+    paths = figure_paths(spec, out)
+    for path, figure in zip(paths, draw_figures(spec, weights, picture).values(), strict=True):
+        with replace_file(path) as part:
+            figure.savefig(part, dpi=DPI)
     return paths
+
+
+def figure_paths(spec: ModelSpec, out: Path) -> list[Path]:
+    """Return the files that `explain` writes into `out`. The last one shows what channels make of a picture."""
+    last = {"bicubic": "forms", "esr_max": "winners"}.get(spec.family, "attention")
+    return [out / f"{spec.canonical_id}_{name}.png" for name in ("phases", "filters", "frequency", last)]
 
 
 def draw_figures(spec: ModelSpec, weights: Weights, picture: NDArray[Any]) -> dict[str, Figure]:
