@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +32,18 @@ def test_models() -> None:
     assert result.exit_code == 0, result.output
     for spec in list_models():
         assert f"| {spec.canonical_id} " in result.stdout
+
+
+def test_version() -> None:
+    result = RUNNER.invoke(app, ["--version"])
+    assert (result.exit_code, result.stdout) == (0, f"esr {version('edge-sr')}\n")
+
+
+@pytest.mark.parametrize("command", ["", *(info.name or "" for info in app.registered_commands)])
+def test_help(command: str) -> None:
+    result = RUNNER.invoke(app, [*command.split(), "-h"])
+    assert result.exit_code == 0
+    assert f"Usage: root {command}".strip() in result.stdout
 
 
 def test_models_needs_no_torch() -> None:
@@ -112,6 +125,7 @@ def test_train(tiles: Path, tmp_path: Path) -> None:
     card = load_card(spec, out)
     assert card.psnr.keys() == {"tiles"}
     assert (card.seed, card.credits) == (3, ("drawing (there), CC-BY-4.0: p1.jpg",))
+    assert card.licence == "LicenseRef-unknown"
     assert "5 steps of 8192" in card.recipe
     listed = RUNNER.invoke(app, ["models", "--weights", str(out)])
     assert "esr_max_x2_k3_c2" in listed.stdout

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
+from typing import Annotated
+
 import typer
 
 from esr_upscale.commands.common import SETS, Weights, clear_errors, print_table
@@ -14,7 +17,27 @@ from esr_upscale.commands.pareto import draw_pareto
 from esr_upscale.commands.train import train_model
 from esr_upscale.models import list_models, load_card
 
-app = typer.Typer(help="Train, judge, explain, compare and convert edge-SR models.", no_args_is_help=True)
+app = typer.Typer(
+    help="Train, judge, explain, compare and convert edge-SR models.",
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"esr {version('edge-sr')}")
+        raise typer.Exit
+
+
+@app.callback()
+def read_options(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    pass
+
 
 app.command("train")(train_model)
 app.command("eval")(evaluate_models)

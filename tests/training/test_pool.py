@@ -119,6 +119,16 @@ def test_the_licence_of_weights_goes_on(tiles: Path, tmp_path: Path) -> None:
     command = ["train", "espcn_x2_zeros", "--tiles", str(tiles), "--steps", "4", "--out", str(tmp_path / "out")]
     assert RUNNER.invoke(app, [*command, "--start", str(tmp_path / "imported")]).exit_code == 0
     assert load_card(spec, tmp_path / "out").licence == "GPL-3.0-only"
+    again = [*command, "--start", str(tmp_path / "imported"), "--overwrite", "--licence", "LGPL-3.0-only OR MIT"]
+    assert RUNNER.invoke(app, again).exit_code == 0
+    assert load_card(spec, tmp_path / "out").licence == "LGPL-3.0-only OR MIT"
+
+
+def test_a_licence_that_is_none(tiles: Path, tmp_path: Path) -> None:
+    command = ["train", "esr_tr_x2", "--tiles", str(tiles), "--out", str(tmp_path), "--licence", "see the file!"]
+    result = RUNNER.invoke(app, command)
+    assert result.exit_code == 2
+    assert "licence = 'see the file!' is not possible: it is an SPDX id such as CC-BY-4.0" in result.stderr
 
 
 def test_weights_that_no_run_can_start_from(tiles: Path, tmp_path: Path) -> None:

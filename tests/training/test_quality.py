@@ -38,7 +38,9 @@ def test_mean() -> None:
 
 def test_judge(tmp_path: Path) -> None:
     sets = (write_tiles(tmp_path / "A", 1), write_tiles(tmp_path / "B", 2))
-    found = judge(resolve("bicubic_x2"), sets, 1)
+    spec, reports = resolve("bicubic_x2"), []
+    found = judge([spec], sets, 1, report=lambda done, total: reports.append((done, total)))[spec]
+    assert reports == [(done, 6) for done in range(1, 7)]
     assert list(found) == ["A", "B"]
     assert found["A"] != found["B"]
     assert found["A"] == Quality(round(found["A"].psnr, 3), round(found["A"].ssim, 4))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from esr_upscale.commands.common import Data, Overwrite, Threads, Weights, check_outputs, clear_errors, print_table
+from esr_upscale.commands.progress import show_progress
 from esr_upscale.errors import InvalidInputError
 from esr_upscale.models import ModelSpec, list_models, resolve
 from esr_upscale.replacement import write_text
@@ -71,7 +72,8 @@ def _judge_models(
     published = read_published(beside) if beside else None
     if beside and published:
         _check_sets(published, sets, beside)
-    scores = {spec: judge(spec, sets, threads, *weights) for spec in specs}
+    with show_progress("judging pictures") as show:
+        scores = judge(specs, sets, threads, *weights, report=show)
     print_qualities(scores, published)
     return scores
 
@@ -136,8 +138,8 @@ def _judge_video(reference: Path, distorted: Path, json_file: Path | None, threa
     from esr_upscale.nets.engine import torch_threads
     from esr_upscale.training.videos import compare_videos
 
-    with torch_threads(threads):
-        found = compare_videos(reference, distorted)
+    with torch_threads(threads), show_progress("comparing frames") as show:
+        found = compare_videos(reference, distorted, lambda done: show(done, None))
     head = ["video", "frames", "PSNR", "PSNR of mean MSE", "worst frame", "SSIM"]
     worst = f"{found.worst_psnr:.2f} (frame {found.worst_frame})"
     figures = [f"{found.psnr:.2f}", f"{found.psnr_of_mean_mse:.2f}", worst, f"{found.ssim:.4f}"]

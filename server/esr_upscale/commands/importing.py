@@ -9,10 +9,9 @@ from typing import Annotated
 import typer
 
 from esr_upscale.commands.common import Overwrite, check_outputs, clear_errors, weights_files
+from esr_upscale.models.card import UNKNOWN_LICENCE
 
 OUT = Path("weights")
-UNKNOWN_LICENCE = "LicenseRef-unknown"
-"""What the card says where nobody has said anything, in SPDX's form for an id of one's own."""
 
 
 class PaddingChoice(StrEnum):

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import json
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.progress import Progress
 
 from esr_upscale.commands.common import SETS, Overwrite, Weights, check_outputs, clear_errors, print_table
+from esr_upscale.commands.progress import show_progress
 from esr_upscale.errors import InvalidInputError
 from esr_upscale.models import ModelSpec, list_models, load_card, resolve
 from esr_upscale.replacement import write_text
@@ -108,8 +107,9 @@ def _examine(
     quality = {spec: mean_psnr(spec, directories) for spec in specs}
     power = find_meter(settings.device)
     jobs = [job(spec, sizes[spec], settings, *directories) for spec in specs]
-    with _progress(len(jobs) * rounds) as step:
-        measured = measure(jobs, rounds, TURN_S, power.meter, step)
+    turns, count = itertools.count(1), len(jobs) * rounds
+    with show_progress("timing") as show:
+        measured = measure(jobs, rounds, TURN_S, power.meter, lambda: show(next(turns), count))
     places = tuple(Place(each, quality[each.spec]) for each in measured)
     by_scale = ([p for p in places if p.measured.spec.scale == s] for s in sorted({spec.scale for spec in specs}))
     best = tuple(place for same in by_scale for place in frontier(same))
@@ -121,13 +121,6 @@ def mean_psnr(spec: ModelSpec, directories: tuple[Path, ...] = ()) -> float | No
     """Mean PSNR in dB over the three sets, by the model's card; None when the card lacks one of them."""
     psnr = load_card(spec, *directories).psnr
     return sum(psnr[name] for name in SETS) / len(SETS) if all(name in psnr for name in SETS) else None
-
-
-@contextmanager
-def _progress(total: int) -> Iterator[Callable[[], None]]:
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("timing", total=total)
-        yield lambda: bar.advance(task)
 
 
 def _row(place: Place, on_frontier: bool) -> list[str]:

@@ -11,9 +11,6 @@ from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.progress import Progress as Bar
 
 from esr_upscale.commands.common import (
     Data,
@@ -24,6 +21,7 @@ from esr_upscale.commands.common import (
     print_table,
     weights_files,
 )
+from esr_upscale.commands.progress import show_progress
 from esr_upscale.errors import InvalidInputError, UpscaleError
 from esr_upscale.models import resolve
 
@@ -49,6 +47,9 @@ def train_model(
     rate: Annotated[float | None, typer.Option(min=0, help="Peak learning rate of a multi-layer network.")] = None,
     start: Annotated[str | None, typer.Option(help="Weights to go on from: a directory, or shipped.")] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Threads to compute on. Default: 1.")] = None,
+    licence: Annotated[
+        str | None, typer.Option(help="SPDX id of the weights' licence, for the card. Default: LicenseRef-unknown.")
+    ] = None,
     data: Data = None,
     overwrite: Overwrite = False,
 ) -> None:
@@ -58,7 +59,7 @@ def train_model(
     Options for the training override those of a file.
     """
     values: dict[str, Any] = {"seconds": seconds, "steps": steps, "seed": seed, "restarts": restarts, "batch": batch}
-    values |= {"crop": crop, "rate": rate, "start": start, "threads": threads}
+    values |= {"crop": crop, "rate": rate, "start": start, "threads": threads, "licence": licence}
     given = {name: value for name, value in values.items() if value is not None}
     if (model is None) == (pool is None):
         raise InvalidInputError("give either a model or --pool FILE.toml")
@@ -119,7 +120,9 @@ def _judge(names: list[str | None], sets: tuple[Path, ...], out: Path, threads: 
     from esr_upscale.training.quality import judge
 
     specs = [resolve(name) for name in names if name]
-    scores = {spec: {name: q.psnr for name, q in judge(spec, sets, threads, out).items()} for spec in specs}
+    with show_progress("judging") as show:
+        qualities = judge(specs, sets, threads, out, report=show)
+    scores = {spec: {name: q.psnr for name, q in quality.items()} for spec, quality in qualities.items()}
     for spec, score in scores.items():
         write_card(measured_card(spec, score, out), out)
     if scores:
@@ -153,14 +156,10 @@ def _stop_signals() -> Iterator[Callable[[], bool]]:
 
 @contextmanager
 def _progress(title: str) -> Iterator[Callable[[Progress], None]]:
-    figures = TextColumn("loss {task.fields[loss]:.6f}  held-out {task.fields[psnr]} dB")
-    text = TextColumn("{task.description}")
-    columns = (text, BarColumn(), MofNCompleteColumn(), figures, TimeElapsedColumn(), TimeRemainingColumn())
-    with Bar(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task(title, total=None, loss=0.0, psnr="–")
+    with show_progress(title) as show:
 
-        def show(p: Progress) -> None:
+        def report(p: Progress) -> None:
             psnr = f"{p.psnr:.2f}" if math.isfinite(p.psnr) else "–"
-            bar.update(task, completed=p.step, total=p.steps, loss=p.loss, psnr=psnr)
+            show(p.step, p.steps, f"loss {p.loss:.6f}, held-out {psnr} dB")
 
-        yield show
+        yield report

@@ -9,6 +9,9 @@ from typing import Any
 
 from esr_upscale.errors import WeightsError
 
+UNKNOWN_LICENCE = "LicenseRef-unknown"
+"""The licence on a card if no one has named one: it makes no claim. SPDX has this form for ids of one's own."""
+
 
 @dataclass(frozen=True)
 class ModelCard:

@@ -11,18 +11,29 @@ from pathlib import Path
 
 from esr_upscale.errors import InvalidInputError
 from esr_upscale.models import ModelCard, ModelSpec, load_card
+from esr_upscale.models.card import UNKNOWN_LICENCE
 from esr_upscale.replacement import write_text
 
-LICENCE = "Apache-2.0"
 CREDITS_FILE = "CREDITS.csv"
 LIBRARIES = ("edge-sr", "numpy", "safetensors", "torch")
 FIXED = "Keys' cubic, a = −0.5: a formula, not trained"
+FIXED_LICENCE = "Apache-2.0"
+"""That of edge-sr, which the formula's taps are computed by."""
 
 
 def new_card(
-    spec: ModelSpec, recipe: str, tiles: Path, count: int, seed: int, emphasis: Mapping[str, float] | None = None
+    spec: ModelSpec,
+    recipe: str,
+    tiles: Path,
+    count: int,
+    seed: int,
+    emphasis: Mapping[str, float] | None = None,
+    licence: str = "",
 ) -> ModelCard:
-    """The card of weights trained just now on the `count` tiles in the directory `tiles`. It has no figures yet."""
+    """The card of weights trained just now on the `count` tiles in the directory `tiles`. It has no figures yet.
+
+    `licence` is an SPDX id; without one the card makes no claim.
+    """
     credits_file = tiles / CREDITS_FILE
     return ModelCard(
         model=spec.canonical_id,
@@ -30,7 +41,7 @@ def new_card(
         recipe=recipe,
         data=f"{count} luma tiles{_drawn(emphasis or {})}; the works among them that ask for credit are listed",
         credits=read_credits(credits_file) if credits_file.is_file() else (),
-        licence=LICENCE,
+        licence=licence or UNKNOWN_LICENCE,
         psnr={},
         date=today(),
         versions=versions(),
@@ -39,13 +50,16 @@ def new_card(
 
 
 def continued_card(card: ModelCard, start: ModelCard) -> ModelCard:
-    """The card of weights that went on from those of `start`: what it owes to others, and its licence, go on too."""
+    """The card of weights that went on from those of `start`: what it owes to others goes on too.
+
+    So does the licence, unless `card` names one.
+    """
     return dataclasses.replace(
         card,
         recipe=f"{start.recipe}; from there {card.recipe}",
         data=card.data if card.data == start.data else f"{start.data}; from there {card.data}",
         credits=tuple(dict.fromkeys((*start.credits, *card.credits))),
-        licence=start.licence,
+        licence=start.licence if card.licence == UNKNOWN_LICENCE else card.licence,
     )
 
 
@@ -62,7 +76,7 @@ def measured_card(spec: ModelSpec, psnr: Mapping[str, float], directory: Path) -
         card = load_card(spec, directory)
         return dataclasses.replace(card, psnr={**card.psnr, **psnr})
     return ModelCard(
-        spec.canonical_id, spec.padding, FIXED, "none", (), LICENCE, dict(psnr), today(), versions(), seed=None
+        spec.canonical_id, spec.padding, FIXED, "none", (), FIXED_LICENCE, dict(psnr), today(), versions(), seed=None
     )
 
 

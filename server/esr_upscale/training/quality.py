@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import itertools
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,18 +45,39 @@ def picture_quality(kernel: PlaneKernel, luma: NDArray[np.float64], scale: int) 
     return Quality(psnr(made, truth, scale), ssim(made[inner, inner], truth[inner, inner]))
 
 
-def set_quality(kernel: PlaneKernel, scale: int, directory: Path) -> Quality:
-    """The mean of `kernel`, an 8-bit one, over the pictures in `directory`."""
-    return Quality.mean(picture_quality(kernel, read_luma(path), scale) for path in list_pictures(directory))
+def ignore(*_: object) -> None:
+    """Take a report and do nothing."""
 
 
-def judge(spec: ModelSpec, sets: tuple[Path, ...], threads: int, *directories: Path) -> dict[str, Quality]:
-    """The quality of `spec` on each directory of pictures, by the directory's name, on the engine that serves it.
+def set_quality(kernel: PlaneKernel, scale: int, directory: Path, report: Callable[[], None] = ignore) -> Quality:
+    """The mean of `kernel`, an 8-bit one, over the pictures in `directory`; `report` is called after each."""
+    qualities = []
+    for path in list_pictures(directory):
+        qualities.append(picture_quality(kernel, read_luma(path), scale))
+        report()
+    return Quality.mean(qualities)
+
+
+def judge(
+    specs: Sequence[ModelSpec],
+    sets: Sequence[Path],
+    threads: int,
+    *directories: Path,
+    report: Callable[[int, int], None] = ignore,
+) -> dict[ModelSpec, dict[str, Quality]]:
+    """The quality of models on each directory of pictures, by the directory's name, on the engine that serves them.
 
     Weights are looked for in `directories` and then among the packaged ones. Figures are rounded, to 0.001 dB and
-    0.0001, as they are written.
+    0.0001, as they are written. `report` is told after each picture how many are done, and of how many.
     """
-    kernel = LoadedModel(spec, load_weights(spec, *directories), EngineSettings(threads=threads)).luma(8)
-    with torch_threads(threads):
-        found = {data.name: set_quality(kernel, spec.scale, data) for data in sets}
-    return {name: Quality(round(quality.psnr, 3), round(quality.ssim, 4)) for name, quality in found.items()}
+    count = sum(len(list_pictures(data)) for data in sets) * len(specs)
+    pictures = itertools.count(1)
+    found: dict[ModelSpec, dict[str, Quality]] = {}
+    for spec in specs:
+        kernel = LoadedModel(spec, load_weights(spec, *directories), EngineSettings(threads=threads)).luma(8)
+        found[spec] = {}
+        for data in sets:
+            with torch_threads(threads):
+                quality = set_quality(kernel, spec.scale, data, lambda: report(next(pictures), count))
+            found[spec][data.name] = Quality(round(quality.psnr, 3), round(quality.ssim, 4))
+    return found

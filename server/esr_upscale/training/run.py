@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from functools import partial
@@ -21,7 +22,7 @@ from esr_upscale.training.multi_layer import RATE, CropTrainer
 from esr_upscale.training.one_layer import PatchTrainer
 from esr_upscale.training.tiles import Tile, load_tiles
 
-MAY_CHANGE = {"seconds", "steps", "threads"}
+MAY_CHANGE = {"seconds", "steps", "threads", "licence"}
 """Settings that an interrupted run goes on without."""
 
 SHIPPED = "shipped"
@@ -53,6 +54,8 @@ class TrainingSettings:
     """Beginnings of tiles' names, and how many times as often as others such tiles are drawn."""
     start: str = ""
     """A directory with weights that a network of several layers goes on from, or `SHIPPED` for those of edge-sr."""
+    licence: str = ""
+    """SPDX id of the weights' licence, for the card. Empty: that of the weights to start from, or no claim."""
 
     @staticmethod
     def of(values: Mapping[str, Any]) -> TrainingSettings:
@@ -85,7 +88,16 @@ def _check_start(value: object) -> None:
         raise InvalidInputError(f'start = {value!r} is not possible: it is a directory with weights, or "{SHIPPED}"')
 
 
-CHECKS: Mapping[str, Callable[[object], None]] = MappingProxyType({"emphasis": _check_emphasis, "start": _check_start})
+def _check_licence(value: object) -> None:
+    if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z0-9.+() -]*[A-Za-z0-9+)]", value):
+        raise InvalidInputError(
+            f"licence = {value!r} is not possible: it is an SPDX id such as CC-BY-4.0, or LicenseRef- and a name"
+        )
+
+
+CHECKS: Mapping[str, Callable[[object], None]] = MappingProxyType(
+    {"emphasis": _check_emphasis, "start": _check_start, "licence": _check_licence}
+)
 
 
 def train(
@@ -116,7 +128,7 @@ def train(
         run(trainer, journal, report, checkpoint, stop)
         weights = trainer.weights()
     recipe = trainer.recipe(journal.steps)
-    card = new_card(spec, recipe, tiles, len(loaded), settings.seed, settings.emphasis)
+    card = new_card(spec, recipe, tiles, len(loaded), settings.seed, settings.emphasis, settings.licence)
     if settings.start:
         card = continued_card(card, load_card(spec, *_places(spec, settings)))
     save_weights(spec, weights, card, out)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
@@ -41,14 +41,19 @@ class _Score:
     ssim: float
 
 
-def compare_videos(reference: Path, distorted: Path) -> VideoQuality:
+def compare_videos(reference: Path, distorted: Path, report: Callable[[int], None] = lambda _: None) -> VideoQuality:
     """Compare luma of every frame, code values of 2ⁿ − 1 at most (a depth of 10 bits has a peak of 1023).
 
     Times are not compared: the first frame is held against the first, and so on. RGB is compared by its BT.601 luma.
+    `report` is told after each frame how many are done.
     Raises InvalidInputError when frames differ in size or depth, when one video is longer, and when both are empty;
     and what `read_frames` raises.
     """
-    return summary(_scores(reference, distorted))
+    scores = []
+    for score in _scores(reference, distorted):
+        scores.append(score)
+        report(len(scores))
+    return summary(scores)
 
 
 def summary(scores: Iterable[_Score]) -> VideoQuality:
