@@ -14,11 +14,12 @@ from esr_upscale.commands.explain import explain_model
 from esr_upscale.commands.export import export_model
 from esr_upscale.commands.importing import import_model
 from esr_upscale.commands.pareto import draw_pareto
+from esr_upscale.commands.tiles import cut_tiles
 from esr_upscale.commands.train import train_model
 from esr_upscale.models import list_models, load_card
 
 app = typer.Typer(
-    help="Train, judge, explain, compare and convert edge-SR models.",
+    help="Cut training tiles, train, judge, explain, compare and convert edge-SR models.",
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -39,6 +40,7 @@ def read_options(
     pass
 
 
+app.command("tiles")(cut_tiles)
 app.command("train")(train_model)
 app.command("eval")(evaluate_models)
 app.command("explain")(explain_model)

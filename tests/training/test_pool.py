@@ -128,7 +128,7 @@ def test_a_licence_that_is_none(tiles: Path, tmp_path: Path) -> None:
     command = ["train", "esr_tr_x2", "--tiles", str(tiles), "--out", str(tmp_path), "--licence", "see the file!"]
     result = RUNNER.invoke(app, command)
     assert result.exit_code == 2
-    assert "licence = 'see the file!' is not possible: it is an SPDX id such as CC-BY-4.0" in result.stderr
+    assert "'see the file!' is no licence for a card: it takes an SPDX id such as CC-BY-4.0" in result.stderr
 
 
 def test_weights_that_no_run_can_start_from(tiles: Path, tmp_path: Path) -> None:

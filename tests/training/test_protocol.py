@@ -13,7 +13,8 @@ from esr_upscale import nets
 from esr_upscale.errors import InvalidInputError
 from esr_upscale.filters import keys_cubic
 from esr_upscale.models import ModelSpec, list_models, load_weights, resolve
-from esr_upscale.training.protocol import crop, degrade, psnr, read_luma
+from esr_upscale.training.pictures import read_luma
+from esr_upscale.training.protocol import crop, degrade, psnr
 from esr_upscale.training.quality import picture_quality, set_quality
 from tests.support.pictures import synthetic_luma
 

@@ -21,7 +21,7 @@ def explain_model(
 ) -> None:
     """Draw a model's filters, their frequency responses and where each channel wins, as PNG files."""
     from esr_upscale.training.explain import explain, figure_paths, synthetic_picture
-    from esr_upscale.training.protocol import read_luma
+    from esr_upscale.training.pictures import read_luma
 
     directories = weights or ()
     spec = resolve(model, list_models(*directories))

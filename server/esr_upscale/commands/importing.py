@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from esr_upscale.commands.common import Overwrite, check_outputs, clear_errors, weights_files
-from esr_upscale.models.card import UNKNOWN_LICENCE
+from esr_upscale.models.card import UNKNOWN_LICENCE, check_licence
 
 OUT = Path("weights")
 
@@ -35,6 +35,7 @@ def import_model(
     """Turn a published checkpoint into weights with a card, to be used with --weights."""
     from esr_upscale.training.published import checkpoint_spec, import_checkpoint
 
+    check_licence(licence)
     spec = checkpoint_spec(file, name, "edge" if padding is PaddingChoice.EDGE else "zeros")
     check_outputs(weights_files(spec, out), overwrite=overwrite)
     path = import_checkpoint(file, spec, licence, out)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-from esr_upscale.errors import WeightsError
+from esr_upscale.errors import InvalidInputError, WeightsError
 
 UNKNOWN_LICENCE = "LicenseRef-unknown"
 """The licence on a card if no one has named one: it makes no claim. SPDX has this form for ids of one's own."""
@@ -41,6 +42,14 @@ class ModelCard:
     def to_json(self) -> str:
         """The card as indented JSON, ending in a newline."""
         return json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n"
+
+
+def check_licence(licence: str) -> None:
+    """Raise InvalidInputError unless `licence` has the form of an SPDX id or expression."""
+    if not re.fullmatch(r"[A-Za-z0-9.+() -]*[A-Za-z0-9+)]", licence):
+        raise InvalidInputError(
+            f"{licence!r} is no licence for a card: it takes an SPDX id such as CC-BY-4.0, or LicenseRef- and a name"
+        )
 
 
 def parse_card(text: str, origin: str) -> ModelCard:

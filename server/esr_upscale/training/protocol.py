@@ -1,47 +1,21 @@
 """The evaluation protocol: what LR is made from HR, and what is measured.
 
-HR picture → luma Y of BT.601 (16 … 235) in floating point, cropped to a multiple of s → LR by antialiased bicubic
-(a = −0.5) in float64, rounded to 8 bits → upscaled by the engine that serves → PSNR and SSIM (`ssim.py`) against the
-unrounded Y, s pixels shaved at every border, averaged over the pictures of a set (`quality.py`).
+HR picture → luma Y of BT.601 (16 … 235, `pictures.py`) in floating point, cropped to a multiple of s → LR by
+antialiased bicubic (a = −0.5) in float64, rounded to 8 bits → upscaled by the engine that serves → PSNR and SSIM
+(`ssim.py`) against the unrounded Y, s pixels shaved at every border, averaged over a set's pictures (`quality.py`).
 """
 
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
 
-from esr_upscale.errors import InvalidInputError
-
-SUFFIXES = frozenset({".png", ".bmp", ".jpg", ".jpeg", ".tif", ".tiff"})
 PEAK = 255.0
-
-
-def list_pictures(directory: Path) -> list[Path]:
-    """The pictures in `directory`, sorted. Raises InvalidInputError when there are none."""
-    if not directory.is_dir():
-        raise InvalidInputError(f"{directory} is not a directory of pictures")
-    found = sorted(p for p in directory.iterdir() if p.suffix.lower() in SUFFIXES)
-    if not found:
-        raise InvalidInputError(f"{directory} has no pictures ({', '.join(sorted(SUFFIXES))})")
-    return found
-
-
-def read_luma(path: Path) -> NDArray[np.float64]:
-    """BT.601 luma (H, W) of a picture, 16 … 235, not rounded. Raises InvalidInputError when it cannot be read."""
-    try:
-        with Image.open(path) as image:
-            rgb = np.asarray(image.convert("RGB"), np.float64)
-    except (UnidentifiedImageError, OSError) as error:
-        raise InvalidInputError(f"{path} cannot be read as a picture: {error}") from error
-    luma: NDArray[np.float64] = 16.0 + rgb @ np.array([65.481, 128.553, 24.966]) / 255.0
-    return luma
 
 
 def crop(picture: NDArray[Any], scale: int) -> NDArray[Any]:

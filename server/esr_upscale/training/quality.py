@@ -15,7 +15,8 @@ from esr_upscale.errors import InvalidInputError
 from esr_upscale.kernels import PlaneKernel
 from esr_upscale.models import ModelSpec, load_weights
 from esr_upscale.nets.engine import torch_threads
-from esr_upscale.training.protocol import crop, degrade, list_pictures, psnr, read_luma
+from esr_upscale.training.pictures import list_pictures, read_luma
+from esr_upscale.training.protocol import crop, degrade, psnr
 from esr_upscale.training.ssim import WINDOW, ssim
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from functools import partial
@@ -12,6 +11,7 @@ from typing import Any
 
 from esr_upscale.errors import InvalidInputError
 from esr_upscale.models import ModelSpec, load_card, load_weights, save_weights
+from esr_upscale.models.card import check_licence
 from esr_upscale.models.weights_file import weights_path
 from esr_upscale.nets.edge_sr import HEADS
 from esr_upscale.nets.engine import torch_threads
@@ -89,10 +89,7 @@ def _check_start(value: object) -> None:
 
 
 def _check_licence(value: object) -> None:
-    if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z0-9.+() -]*[A-Za-z0-9+)]", value):
-        raise InvalidInputError(
-            f"licence = {value!r} is not possible: it is an SPDX id such as CC-BY-4.0, or LicenseRef- and a name"
-        )
+    check_licence(value if isinstance(value, str) else "")
 
 
 CHECKS: Mapping[str, Callable[[object], None]] = MappingProxyType(

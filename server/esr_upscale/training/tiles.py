@@ -18,7 +18,8 @@ from torch.nn import functional
 from esr_upscale import nets
 from esr_upscale.errors import InvalidInputError
 from esr_upscale.filters import Siting
-from esr_upscale.training.protocol import crop, degrade, list_pictures, psnr
+from esr_upscale.training.pictures import list_pictures
+from esr_upscale.training.protocol import crop, degrade, psnr
 from esr_upscale.training.symmetry import Symmetry
 
 HELD_OUT = 0.1
@@ -175,10 +176,16 @@ def split(tiles: list[Tile]) -> tuple[list[Tile], list[Tile]]:
 
 
 def _read_tile(path: Path) -> NDArray[np.uint8]:
-    with Image.open(path) as image:
-        if image.mode != "L":
-            raise InvalidInputError(f"{path.name} is of mode {image.mode}; tiles are 8-bit luma, mode L")
-        return np.asarray(image)
+    try:
+        with Image.open(path) as image:
+            if image.mode == "L":
+                return np.asarray(image)
+            mode = image.mode
+    except (OSError, SyntaxError, ValueError) as error:
+        raise InvalidInputError(f"{path} cannot be read as a tile: {error}") from error
+    raise InvalidInputError(
+        f"{path.name} is of mode {mode}; tiles are 8-bit luma, mode L. `esr tiles` makes them from any pictures"
+    )
 
 
 def _picture(stem: str) -> str:
