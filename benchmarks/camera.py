@@ -13,6 +13,10 @@ import numpy as np
 import esr_client
 
 
+class StreamRefusedError(Exception):
+    """The server had no capacity for a stream that a measurement needs."""
+
+
 @dataclass
 class Take:
     """What one camera shot, and what came back. Times are `time.perf_counter` seconds."""
@@ -24,7 +28,8 @@ class Take:
     """When a frame came back, and which model had made it."""
     dropped_s: list[float] = field(default_factory=list)
     """When the answer came that a frame had been dropped."""
-    refused: bool = False
+    refused: str = ""
+    """Why the server did not take the stream in, or ended it; empty if it did neither."""
 
     @property
     def latencies_s(self) -> list[float]:
@@ -57,6 +62,7 @@ class Camera:
         self._options = esr_client.Options(window=max(16, round(fps)))
         self._target = target
         self._stop = threading.Event()
+        self._failure: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="camera")
 
     def start(self) -> Camera:
@@ -68,11 +74,20 @@ class Camera:
         """Shoot no more; what is on its way still comes back."""
         self._stop.set()
 
-    def join(self) -> Take:
-        """Wait for the end, and check that every frame is accounted for."""
+    def join(self, *, may_be_refused: bool = False) -> Take:
+        """Wait for the end, and check that every frame is accounted for.
+
+        Raises:
+            StreamRefusedError: the server refused the stream, and `may_be_refused` is off.
+        """
         self._thread.join()
+        if self._failure:
+            raise self._failure
         if not self.take.refused:
             self.take.check(len(self.take.shot_s))
+        elif not may_be_refused:
+            size = f"{self._frames[0].width}×{self._frames[0].height}"
+            raise StreamRefusedError(f"a stream of {size} at {self.take.fps:g} fps was refused: {self.take.refused}")
         return self.take
 
     def _shots(self) -> Iterator[esr_client.Frame]:
@@ -85,18 +100,30 @@ class Camera:
             yield replace(self._frames[pts % len(self._frames)], pts=pts, time_base=Fraction(1, 1000))
 
     def _run(self) -> None:
+        try:
+            self._stream()
+        except esr_client.ResourceExhaustedError as error:
+            self.take.refused = str(error)
+        except BaseException as error:  # `join` raises it
+            self._failure = error
+
+    def _stream(self) -> None:
         def dropped(_: esr_client.Dropped) -> None:
             self.take.dropped_s.append(time.perf_counter())
 
         with esr_client.connect(self._target, options=self._options) as client:
-            try:
-                for frame in client.upscale(self._shots(), on_drop=dropped, **self._config):  # type: ignore[arg-type]
-                    now_s = time.perf_counter()
-                    assert frame.pts is not None
-                    self.take.received_s[frame.pts] = now_s
-                    self.take.models.append((now_s, frame.model or ""))
-            except esr_client.ResourceExhaustedError:
-                self.take.refused = True
+            for frame in client.upscale(self._shots(), on_drop=dropped, **self._config):  # type: ignore[arg-type]
+                now_s = time.perf_counter()
+                assert frame.pts is not None
+                self.take.received_s[frame.pts] = now_s
+                self.take.models.append((now_s, frame.model or ""))
+
+
+def join_all(cameras: Sequence[Camera]) -> list[Take]:
+    """Wait for the end of all cameras. Raises StreamRefusedError, after that, if the server refused one of them."""
+    for camera in cameras:
+        camera.join(may_be_refused=True)
+    return [camera.join() for camera in cameras]
 
 
 def percentile_ms(seconds: Sequence[float], percent: float) -> float:

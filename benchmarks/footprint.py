@@ -16,7 +16,7 @@ from pathlib import Path
 import psutil
 
 import esr_client
-from benchmarks.camera import Camera
+from benchmarks.camera import Camera, join_all
 from benchmarks.clip import find_clip
 from benchmarks.serving import Serving, free_ports
 
@@ -42,7 +42,7 @@ def memory_per_stream(served: Serving, frames: Sequence[esr_client.Frame], secon
     taken = server.memory_info().rss - before
     for camera in (*others, first):
         camera.stop()
-        camera.join()
+    join_all([*others, first])
     return {"memory.per_stream.mb": taken / _STREAMS / 1e6}
 
 

@@ -35,7 +35,7 @@ class Overload:
     """One run. Times are `time.perf_counter` seconds."""
 
     takes: tuple[Take, ...]
-    """The first is of the camera that stayed."""
+    """The first is of the camera that stayed, if there was one."""
     full_s: float
     """When the last camera had come."""
     ending_s: float
@@ -47,52 +47,77 @@ class Overload:
         """What the table of real time has of it."""
         return {
             "overload.streams": len(self.takes),
-            "overload.refused": sum(take.refused for take in self.takes),
+            "overload.refused": sum(bool(take.refused) for take in self.takes),
             "overload.on_time": share_on_time(self.takes, self.full_s + _SETTLING_S, self.ending_s - 0.1),
-            "overload.best_again.s": _best_again_s(self.takes[0], self.gone_s),
+            "overload.best_again.s": best_again_s(self.takes[0], self.gone_s),
         }
 
 
+class NoOverloadError(Exception):
+    """The streams of a run were not enough to take one of them off the best model."""
+
+
 def overload(served: Serving, frames: Sequence[esr_client.Frame], seconds: float) -> Overload:
-    """Streams with a ladder are added until half of them have left the best model; after `seconds` they go, but for
-    one that has left it.
+    """Add streams with a ladder until half of those admitted have left the best model; after `seconds` they go, but
+    for one that has left it.
+
+    Raises:
+        NoOverloadError: none has left it.
     """
     longest_s = 2 * _MOST_STREAMS + seconds
     cameras = [_camera(served, frames, longest_s)]
-    while sum(map(_runs_best, cameras)) > len(cameras) / 2 and len(cameras) < _MOST_STREAMS:
+    while most_run_best([camera.take for camera in cameras]) and len(cameras) < _MOST_STREAMS:
         cameras.append(_camera(served, frames, longest_s))
         time.sleep(1.0)
     full_s = time.perf_counter()
     time.sleep(seconds)
     ending_s = time.perf_counter()
-    stays = min(cameras, key=_runs_best)
-    others = [camera for camera in cameras if camera is not stays]
+    place = place_that_stays([camera.take for camera in cameras])
+    others = [camera for index, camera in enumerate(cameras) if index != place]
     for camera in others:
         camera.stop()
-    takes = [camera.join() for camera in others]
+    takes = [camera.join(may_be_refused=True) for camera in others]
+    if place is None:
+        refused = sum(bool(take.refused) for take in takes)
+        raise NoOverloadError(f"none of {len(takes)} streams, {refused} of them refused, left {LADDER[0]}")
     gone_s = time.perf_counter()
     time.sleep(5)
-    stays.stop()
-    return Overload((stays.join(), *takes), full_s, ending_s, gone_s)
+    cameras[place].stop()
+    return Overload((cameras[place].join(), *takes), full_s, ending_s, gone_s)
 
 
 def _camera(served: Serving, frames: Sequence[esr_client.Frame], seconds: float) -> Camera:
     return Camera(served.target, frames, FPS, seconds=seconds, ladder=LADDER, target_fps=FPS).start()
 
 
-def _runs_best(camera: Camera) -> bool:
-    """Whether a stream has the best model, or has not said yet; one that was refused has none."""
-    models = camera.take.models
-    return not camera.take.refused and (not models or models[-1][1].startswith(LADDER[0]))
+def most_run_best(takes: Sequence[Take]) -> bool:
+    """Return whether over half of the admitted streams have the best model, or no answer yet."""
+    admitted = [take for take in takes if not take.refused]
+    best = [take for take in admitted if not take.models or take.models[-1][1].startswith(LADDER[0])]
+    return len(best) > len(admitted) / 2
 
 
-def _best_again_s(take: Take, gone_s: float) -> float:
+def place_that_stays(takes: Sequence[Take]) -> int | None:
+    """Return the place of an admitted stream that has left the best model, if there is one.
+
+    One that is off it now comes before one that was.
+    """
+    left = [place for place, take in enumerate(takes) if not take.refused and _left_best_s(take)]
+    now = [place for place in left if not takes[place].models[-1][1].startswith(LADDER[0])]
+    return next(iter(now or left), None)
+
+
+def _left_best_s(take: Take) -> list[float]:
+    """When frames came back from another model than the best."""
+    return [at_s for at_s, model in take.models if not model.startswith(LADDER[0])]
+
+
+def best_again_s(take: Take, gone_s: float) -> float:
     """Seconds from the end of the load until the best model ran again and stayed; infinity if it did not.
 
     0 where it was back before the last of the others had gone.
     """
-    wrong = [at_s for at_s, model in take.models if not model.startswith(LADDER[0])]
-    assert wrong, "the stream that stayed had never left the best model: there was no overload"
+    wrong = _left_best_s(take)
     return max(0.0, wrong[-1] - gone_s) if wrong[-1] < take.models[-1][0] else float("inf")
 
 
@@ -171,7 +196,9 @@ def _cost_s(served: Serving) -> float:
     """What a frame of 960×540 costs the best model there."""
     with esr_client.connect(served.target) as client:
         (best,) = (model for model in client.models() if model.alias == LADDER[0])
-    return best.seconds_for(960, 540) or 0.0
+    cost_s = best.seconds_for(960, 540)
+    assert cost_s, f"the server does not say what a frame costs on {LADDER[0]}"
+    return cost_s
 
 
 def main() -> int:

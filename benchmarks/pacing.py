@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import esr_client
-from benchmarks.camera import Camera, Take, percentile_ms
+from benchmarks.camera import Camera, Take, join_all, percentile_ms
 from benchmarks.serving import Serving
 
 _FPS = 30
@@ -24,7 +24,7 @@ def eight_streams(served: Serving, frames: Sequence[esr_client.Frame], seconds: 
     cameras = [
         Camera(served.target, frames, 25, seconds=seconds, model="esr_tr_x2", target_fps=25).start() for _ in range(8)
     ]
-    takes = [camera.join() for camera in cameras]
+    takes = join_all(cameras)
     return {"eight.on_time": share_on_time(takes, min(min(take.shot_s.values()) for take in takes) + _SETTLING_S)}
 
 

@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import footprint, overload, pacing, transport
+from benchmarks.camera import StreamRefusedError
 from benchmarks.clip import read_frames
 from benchmarks.report import write_flat
 from benchmarks.serving import serving
@@ -47,8 +48,11 @@ ROWS = (
 )
 
 
-def measure(frame_count: int, rounds: int, seconds: float) -> dict[str, float]:
-    """Every figure, one group after the other; nothing else may run on the machine."""
+def measure(frame_count: int, rounds: int, seconds: float) -> tuple[dict[str, float], list[str]]:
+    """Every figure, one group after the other; nothing else may run on the machine.
+
+    What a group could not be measured for comes second: the other figures are not lost with it.
+    """
     footprint.need_ffmpeg()
     frames, small = read_frames(960, 540, frame_count), read_frames(480, 270, frame_count)
     flat: dict[str, float] = footprint.start_to_ready(rounds)
@@ -61,15 +65,19 @@ def measure(frame_count: int, rounds: int, seconds: float) -> dict[str, float]:
             lambda: overload.overload(served, frames, seconds).figures(),
             lambda: footprint.file_against_ffmpeg(served, rounds),
         )
+        reasons = []
         for group in groups:
-            flat |= group()
-    return {key: round(value, 4) for key, value in flat.items()}
+            try:
+                flat |= group()
+            except (StreamRefusedError, overload.NoOverloadError) as error:
+                reasons.append(str(error))
+    return {key: round(value, 4) for key, value in flat.items()}, reasons
 
 
 def _table(flat: dict[str, float]) -> Table:
     table = Table("what", "asked", "measured", title=f"Real time on {os.cpu_count()} processors")
     for row in ROWS:
-        table.add_row(row.what, row.bar, f"{flat[row.key]:.3g}")
+        table.add_row(row.what, row.bar, f"{flat[row.key]:.3g}" if row.key in flat else "–")
     return table
 
 
@@ -81,10 +89,12 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=10.0, help="of each paced run")
     parser.add_argument("--json", type=Path, help="write one flat object of all figures")
     arguments = parser.parse_args()
-    flat = measure(arguments.frames, arguments.rounds, arguments.seconds)
+    flat, reasons = measure(arguments.frames, arguments.rounds, arguments.seconds)
     Console().print(_table(flat))
     write_flat(flat, arguments.json)
-    return 0
+    for reason in reasons:
+        sys.stderr.write(f"not measured: {reason}\n")
+    return 1 if reasons else 0
 
 
 if __name__ == "__main__":
