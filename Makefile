@@ -2,6 +2,7 @@
 # make test   lint, types and the whole test suite
 # make serve  run the server on loopback
 # make bench  measure this machine
+# make figures  draw the pictures in docs/images on this machine, which should do nothing else
 # All of them make the environment first. VENV, PYTHON and MODEL can be set.
 
 PYTHON ?= python3
@@ -13,7 +14,7 @@ EXTRAS_test  := test
 EXTRAS_bench := bench
 TOOLS  := .cache/proto-tools
 
-.PHONY: demo test serve bench check setup proto clean
+.PHONY: demo test serve bench figures check setup proto clean
 
 setup: $(VENV)/.test
 
@@ -42,6 +43,9 @@ bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks.kernels --json benchmarks/results/kernels.json
 	$(BIN)/python -m benchmarks.stream --json benchmarks/results/stream.json
 	$(BIN)/python -m benchmarks.realtime --json benchmarks/results/realtime.json
+
+figures: $(VENV)/.bench
+	$(BIN)/python -m benchmarks.figures
 
 proto: $(VENV)/.test
 	$(BIN)/python proto/generate.py --tools $(TOOLS)

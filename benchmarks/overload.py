@@ -1,6 +1,6 @@
 """More than the best model has room for: what a ladder makes of it, as figures and as a picture.
 
-python -m benchmarks.overload --plot docs/images/overload.png
+`make figures` draws it for the docs.
 """
 
 from __future__ import annotations
