@@ -66,6 +66,7 @@ def overload(served: Serving, frames: Sequence[esr_client.Frame], seconds: float
     """
     longest_s = 2 * _MOST_STREAMS + seconds
     cameras = [_camera(served, frames, longest_s)]
+    time.sleep(1.0)
     while most_run_best([camera.take for camera in cameras]) and len(cameras) < _MOST_STREAMS:
         cameras.append(_camera(served, frames, longest_s))
         time.sleep(1.0)
