@@ -26,6 +26,8 @@ from esr_upscale.upscaler import Upscaler
 ENGINES = ("auto", "fused", "torch")
 DEVICES = ("cpu", "cuda")
 
+NO_TORCH = 'The torch engine needs torch, which is not installed: pip install "edge-sr[torch]"'
+
 T = TypeVar("T")
 Key = TypeVar("Key", bound=Hashable)
 
@@ -86,15 +88,22 @@ def _obstacle(spec: ModelSpec, weights: Weights, settings: EngineSettings) -> st
     if kernels.available():
         return f"{spec.design.paper_name} has no fused kernel"
     if compiled:
-        return f"{settings.kernels} does not have it and Halide is not installed; add --model to `esr compile`"
+        # Without paths: a client may read this.
+        has = "has this network with other weights" if compiled.has_model(spec) else "does not have it"
+        return (
+            f"the library of --kernels {has} and Halide is not installed; `esr compile --model NAME` for a model of "
+            "edge-sr, or --model NAME=FILE with the very file that is served, adds it"
+        )
     return 'Halide is not installed (pip install "edge-sr[server]") and --kernels names no compiled ones'
 
 
 class LoadedModel:
     """One model with its kernels. Kernels are made at their first use, once, and kept. Safe to use from any thread."""
 
-    def __init__(self, spec: ModelSpec, weights: Weights, settings: EngineSettings) -> None:
+    def __init__(self, spec: ModelSpec, weights: Weights, settings: EngineSettings, name: str = "") -> None:
+        """Plan the model's kernels. `name` is what it is served as; empty is its canonical id."""
         self.spec = spec
+        self.name = name or spec.canonical_id
         self._weights = weights
         self._settings = settings
         self.fallback = _obstacle(spec, weights, settings) if settings.fuses else None
@@ -128,13 +137,15 @@ class LoadedModel:
             self.upscaler.warm_up(pixel_format(name))
 
     def _plan(self, depth: int) -> PlaneKernel:
-        settings, name = self._settings, self.spec.canonical_id
+        settings = self._settings
         if not settings.fuses:
             return self._torch(depth)
         if self.fallback is None:
             return self._fused(depth)
         if settings.engine == "fused":
-            raise EngineError(f"{name} has no fused kernel here: {self.fallback}")
+            raise EngineError(f"{self.name} has no fused kernel here: {self.fallback}")
+        if importlib.util.find_spec("torch") is None:
+            raise EngineError(f"{self.name} has no fused kernel here: {self.fallback}. {NO_TORCH}")
         return self._torch(depth)
 
     def _fused(self, depth: int) -> PlaneKernel:
@@ -142,7 +153,7 @@ class LoadedModel:
         compiled = self._compiled()
         kernel: PlaneKernel | None = compiled.plan(self.spec, self._weights, depth) if compiled else None
         kernel = kernel or kernels.plan(self.spec, self._weights, depth, threads)
-        return _there(kernel, f"{self.spec.canonical_id} at {depth} bits")
+        return _there(kernel, f"{self.name} at {depth} bits")
 
     def _plan_chroma(self, depth: int, siting_x: Siting, siting_y: Siting) -> PlaneKernel:
         settings, scale = self._settings, self.spec.scale
@@ -194,7 +205,7 @@ def _there(kernel: PlaneKernel | None, what: str) -> PlaneKernel:
 
 def _check_torch() -> None:
     if importlib.util.find_spec("torch") is None:
-        raise EngineError('the torch engine needs torch, which is not installed: pip install "edge-sr[torch]"')
+        raise EngineError(NO_TORCH)
 
 
 def _import_nets() -> ModuleType:

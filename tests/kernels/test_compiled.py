@@ -133,13 +133,16 @@ def test_what_a_library_does_not_have(native: Path, monkeypatch: pytest.MonkeyPa
     settings, other = EngineSettings(kernels=native), resolve("esr_max_x2")
     model = LoadedModel(other, load_weights(other), settings)
     assert model.engine == "torch-cpu"
-    assert "add --model" in str(model.fallback)
-    with pytest.raises(EngineError, match="add --model"):
+    assert "does not have it" in str(model.fallback)
+    with pytest.raises(EngineError, match=r"`esr compile --model NAME` .* adds it"):
         LoadedModel(other, load_weights(other), EngineSettings(kernels=native, engine="fused"))
     with pytest.raises(EngineError, match="no compiled kernel for esr_tr_x2_k5_c2 at 16 bits"):
         LoadedModel(SPEC, load_weights(SPEC), settings).luma(16)
-    with pytest.raises(EngineError, match="other weights"):
-        CompiledKernels(native, 1).plan(SPEC, random_weights(SPEC), 8)
+    library, weights = CompiledKernels(native, 1), random_weights(SPEC)
+    assert library.plan(SPEC, weights, 8) is None
+    assert (library.has_model(SPEC), library.has_model(other)) == (True, False)
+    with pytest.raises(EngineError, match=r"other weights and Halide is not installed; .*--model NAME=FILE"):
+        LoadedModel(SPEC, weights, EngineSettings(kernels=native, engine="fused"))
 
 
 @on_x86

@@ -11,8 +11,9 @@ import typer
 
 from esr_upscale.commands.common import Overwrite, Weights, check_outputs, clear_errors
 from esr_upscale.errors import EngineError
+from esr_upscale.kernels import Weights as Tensors
 from esr_upscale.kernels import available
-from esr_upscale.models import list_models, load_weights, resolve
+from esr_upscale.models import ModelSpec, list_models, load_weights, read_weights_file, resolve
 from esr_upscale.replacement import replace_file
 
 DEPTHS = (8, 10, 16)
@@ -21,7 +22,9 @@ DEPTHS = (8, 10, 16)
 @clear_errors()
 def compile_models(
     out: Annotated[Path, typer.Option("--out", "-o", help="Directory for the library and its manifest.")],
-    model: Annotated[list[str] | None, typer.Option(help="A model, any number of them. [default: esr_tr_x2]")] = None,
+    model: Annotated[
+        list[str] | None, typer.Option(help="A model, or NAME=FILE for own weights; repeatable. [default: esr_tr_x2]")
+    ] = None,
     target: Annotated[str, typer.Option(help="arm-64-linux or x86-64-linux.")] = "arm-64-linux",
     depth: Annotated[list[int] | None, typer.Option(help="Bits of a sample; RGB takes 16. [default: all]")] = None,
     cc: Annotated[str | None, typer.Option(help="C compiler of the target, to link with.")] = None,
@@ -37,12 +40,19 @@ def compile_models(
     files = [out / name for name in (LIBRARY, MANIFEST)]
     check_outputs(files, overwrite=overwrite)
 
-    directories = weights or ()
-    specs = [resolve(name, list_models(*directories)) for name in model or ["esr_tr_x2"]]
-    loaded = [(spec, load_weights(spec, *directories)) for spec in dict.fromkeys(specs)]
+    loaded = [_weights_of(name, tuple(weights or ())) for name in dict.fromkeys(model or ["esr_tr_x2"])]
     with tempfile.TemporaryDirectory() as folder:
         compile_library(loaded, depth or DEPTHS, target, Path(folder), cc, lambda name: typer.echo(name, err=True))
         for path in files:
             with replace_file(path) as part:
                 shutil.copyfile(Path(folder) / path.name, part)
     typer.echo(f"{files[0]}: {files[0].stat().st_size / 1e6:.1f} MB for {target}")
+
+
+def _weights_of(model: str, directories: tuple[Path, ...]) -> tuple[ModelSpec, Tensors]:
+    _, has_file, file = model.partition("=")
+    if has_file:
+        found = read_weights_file(Path(file), model)
+        return found.spec, found.tensors
+    spec = resolve(model, list_models(*directories))
+    return spec, load_weights(spec, *directories)

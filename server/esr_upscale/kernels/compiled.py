@@ -134,7 +134,7 @@ class CompiledKernels:
         Raises:
             EngineError: there is no library, or it is not for this processor or this version.
         """
-        self._directory, self._manifest = directory, read_manifest(directory)
+        self._manifest = read_manifest(directory)
         try:
             self._library = ctypes.CDLL(str((directory / LIBRARY).resolve()))
         except OSError as error:
@@ -145,17 +145,14 @@ class CompiledKernels:
         self._threads = threads
 
     def plan(self, spec: ModelSpec, weights: Weights, depth: int) -> CompiledKernel | None:
-        """The kernel of a model, if it was compiled at this depth.
+        """The kernel of a model, if it was compiled at this depth with these weights."""
+        of_weights = (f for f in self._manifest.functions if f.weights == digest(weights))
+        entry = find(of_weights, spec.canonical_id, depth)
+        return CompiledKernel(self, entry) if entry else None
 
-        Raises:
-            EngineError: it was compiled with other weights than these.
-        """
-        entry = find(self._manifest.functions, spec.canonical_id, depth)
-        if entry is None:
-            return None
-        if entry.weights != digest(weights):
-            raise EngineError(f"{self._directory} has {spec.canonical_id} with other weights; compile it again")
-        return CompiledKernel(self, entry)
+    def has_model(self, spec: ModelSpec) -> bool:
+        """Whether a network is in the library, with any weights."""
+        return any(f.model == spec.canonical_id for f in self._manifest.functions)
 
     def plan_chroma(self, scale: int, siting_x: Siting, siting_y: Siting, depth: int) -> CompiledKernel | None:
         """The kernel of chroma planes, if it was compiled at this depth and siting."""

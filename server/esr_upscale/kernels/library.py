@@ -83,7 +83,7 @@ def compile_library(
     directory.mkdir(parents=True, exist_ok=True)
     functions = []
     with tempfile.TemporaryDirectory() as objects:
-        for entry, pipeline in _pipelines(list(models), tuple(depths), _vectors(kind)):
+        for entry, pipeline in _pipelines(_different(models), tuple(depths), _vectors(kind)):
             report(entry.function)
             _compile(pipeline, Path(objects) / entry.function, kind)
             functions.append(entry)
@@ -91,6 +91,11 @@ def compile_library(
         _link(linker, sorted(Path(objects).glob("*.o")), directory / LIBRARY)
     Manifest(target, ABI, tuple(functions)).write(directory)
     return directory / LIBRARY
+
+
+def _different(models: Iterable[tuple[ModelSpec, Weights]]) -> list[tuple[ModelSpec, Weights]]:
+    """Leave out models that come up again with the same weights."""
+    return list({(spec, digest(weights)): (spec, weights) for spec, weights in models}.values())
 
 
 def _known(target: str) -> Target:
@@ -117,7 +122,8 @@ def _pipelines(
     for (spec, weights), depth in product(models, depths):
         if spec.family not in designs():
             raise EngineError(f"{spec.canonical_id} has no fused kernel")
-        job = _job(spec.canonical_id, depth, vectors)
+        # A library may have a network with several weights.
+        job = _job(f"{spec.canonical_id}_{digest(weights)[:8]}", depth, vectors)
         yield _described(spec.canonical_id, weights, designs()[spec.family].build(spec, weights, job))
     scales = sorted({spec.scale for spec, _ in models})
     # No format has planes of chroma at the depth that RGB is worked on.

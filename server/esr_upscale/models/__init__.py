@@ -17,9 +17,12 @@ from esr_upscale.models.spec import SCALES, Family, ModelSpec, Padding, parse
 from esr_upscale.models.weights_file import (
     PACKAGED,
     SUFFIX,
+    WeightsFile,
     check_weights,
+    file_sha256,
     load_card,
     load_weights,
+    read_weights_file,
     save_weights,
     weights_path,
 )
@@ -27,16 +30,21 @@ from esr_upscale.models.weights_file import (
 __all__ = [
     "FAMILIES",
     "SCALES",
+    "SUFFIX",
     "Family",
     "ModelCard",
     "ModelSpec",
     "Padding",
+    "WeightsFile",
     "check_weights",
+    "file_sha256",
     "list_models",
     "load_card",
     "load_weights",
+    "read_weights_file",
     "resolve",
     "save_weights",
+    "spec_named",
     "weights_path",
 ]
 
@@ -62,11 +70,15 @@ def resolve(name: str, among: Iterable[ModelSpec] | None = None) -> ModelSpec:
     with or without weights. Raises UnknownModelError, with the near names.
     """
     allowed = None if among is None else tuple(among)
-    specs = (parse(family, name) for family in FAMILIES.values())
-    spec = next((s for s in specs if s is not None), None)
+    spec = spec_named(name)
     if spec is None or (allowed is not None and spec not in allowed):
         raise UnknownModelError(name, _names(list_models() if allowed is None else allowed))
     return spec
+
+
+def spec_named(name: str) -> ModelSpec | None:
+    """Return the configuration of a known family with that alias, canonical id or paper id; None for other names."""
+    return next((spec for family in FAMILIES.values() if (spec := parse(family, name))), None)
 
 
 def list_models(*directories: Path) -> tuple[ModelSpec, ...]:

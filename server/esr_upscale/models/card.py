@@ -52,6 +52,11 @@ def check_licence(licence: str) -> None:
         )
 
 
+def unknown_card(model: str, padding: str) -> ModelCard:
+    """Return the card of weights that came without one."""
+    return ModelCard(model, padding, "not known", "not known", (), "LicenseRef-unknown", {}, "", {})
+
+
 def parse_card(text: str, origin: str) -> ModelCard:
     """Read a card. Raises WeightsError, naming `origin`, when it is not one."""
     try:

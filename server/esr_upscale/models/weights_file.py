@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file, save
 
 from esr_upscale.errors import WeightsError
-from esr_upscale.models.card import ModelCard, parse_card
+from esr_upscale.models.card import ModelCard, parse_card, unknown_card
 from esr_upscale.models.spec import ModelSpec
 from esr_upscale.replacement import replace_file, write_text
 
@@ -54,6 +56,63 @@ def check_weights(spec: ModelSpec, tensors: Mapping[str, NDArray[np.float32]], o
             raise WeightsError(
                 f"{origin}: tensor {name!r} is {found.dtype} {found.shape}; {spec.canonical_id} needs float32 {shape}"
             )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class WeightsFile:
+    """A weights file that says itself what it is of, read and checked."""
+
+    spec: ModelSpec
+    tensors: Mapping[str, NDArray[np.float32]]
+    card: ModelCard
+    sha256: str
+    """Of the whole file, in hexadecimal."""
+
+
+def read_weights_file(path: Path, origin: str) -> WeightsFile:
+    """Read weights from a file of any name, with the card beside it if there is one.
+
+    The network is the one that the file's metadata, its card or its name says, in this order. `origin` is what messages
+    call the file. Raises WeightsError when it is missing, no safetensors file, of no known network, or damaged.
+    """
+    try:
+        if not path.is_file():
+            raise WeightsError(f"{origin}: there is no such file")
+        with safe_open(path, "numpy") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 -- it is no mapping
+        sha256 = file_sha256(path)
+    except (SafetensorError, OSError, ValueError, TypeError) as error:
+        raise WeightsError(f"{origin} cannot be read as safetensors: {error}") from error
+    card_path = path.with_suffix(".json")
+    card = parse_card(card_path.read_text(encoding="utf-8"), f"the card of {origin}") if card_path.is_file() else None
+    spec = _spec_of(metadata.get("model") or (card.model if card else path.stem), origin)
+    if card and card.model != spec.canonical_id:
+        raise WeightsError(f"{origin} has weights of {spec.canonical_id}, and the card beside it is of {card.model}")
+    check_weights(spec, tensors, origin)
+    for name, tensor in tensors.items():
+        if not np.isfinite(tensor).all():
+            raise WeightsError(f"{origin}: tensor {name!r} has values that are infinite or not a number")
+    return WeightsFile(spec, tensors, card or unknown_card(spec.canonical_id, spec.padding), sha256)
+
+
+def _spec_of(model: str, origin: str) -> ModelSpec:
+    from esr_upscale.models import FAMILIES, spec_named  # they are collected from this package when it is imported
+
+    spec = spec_named(model)
+    if spec is None or not spec.tensor_shapes:
+        trained = ", ".join(name for name, family in FAMILIES.items() if family.hyper)
+        raise WeightsError(
+            f"{origin} should say in its metadata, its card or its name which network it is of, such as "
+            f"esr_tr_x2_k5_c2; it says {model!r}. Known families are {trained}"
+        )
+    return spec
+
+
+def file_sha256(path: Path) -> str:
+    """Return the SHA-256 of a file in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def save_weights(spec: ModelSpec, tensors: Mapping[str, NDArray[np.float32]], card: ModelCard, directory: Path) -> Path:
