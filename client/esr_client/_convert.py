@@ -23,7 +23,7 @@ from esr_client._frame import (
     pixel_format,
     plane_from_buffer,
 )
-from esr_client._results import ModelInfo, Negotiated, StreamStatistics
+from esr_client._results import ModelCard, ModelInfo, Negotiated, StreamStatistics
 from esr_client._shared_memory import Offer, Placed
 
 _INT32_MAX = 2**31 - 1
@@ -378,4 +378,9 @@ def model_from(message: pb.ModelInfo) -> ModelInfo:
         loaded=message.loaded,
         seconds_per_frame=message.seconds_per_frame,
         seconds_per_pixel=message.seconds_per_pixel,
+        network=message.network,
+        weights_sha256=message.weights_sha256,
+        card=ModelCard(
+            recipe=message.card.recipe, data=message.card.data, licence=message.card.licence, date=message.card.date
+        ),
     )

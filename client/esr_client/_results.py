@@ -11,7 +11,7 @@ from esr_client._config import VideoFormat
 from esr_client._delivery import LOSSLESS, Delivery
 from esr_client._frame import StageSeconds
 
-__all__ = ["ModelInfo", "Negotiated", "ServerStatus", "ServingState", "StreamStatistics"]
+__all__ = ["ModelCard", "ModelInfo", "Negotiated", "ServerStatus", "ServingState", "StreamStatistics"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,11 +53,25 @@ class StreamStatistics:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ModelCard:
+    """What is known of a model's weights; fields are empty where nothing is."""
+
+    recipe: str = ""
+    """How they were made."""
+    data: str = ""
+    """What they were made from."""
+    licence: str = ""
+    """SPDX id."""
+    date: str = ""
+    """Day they were made, ISO 8601."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ModelInfo:
     """One model that a server can run."""
 
     model: str
-    """Canonical id."""
+    """Canonical id, or the name of the server's own weights."""
     alias: str
     """Empty if it has none."""
     paper_id: str
@@ -74,6 +88,11 @@ class ModelInfo:
     seconds_per_frame: float = 0.0
     """As measured there after it was loaded, as the next one; both are 0 if it is not."""
     seconds_per_pixel: float = 0.0
+    network: str = ""
+    """Canonical id of the network, for own weights too; empty from servers that do not say it."""
+    weights_sha256: str = ""
+    """Of the weights file, in hexadecimal; empty for a model without weights."""
+    card: ModelCard = field(default_factory=ModelCard)
 
     def seconds_for(self, width: int, height: int) -> float | None:
         """Seconds that a frame of this size takes, before it is upscaled; None if they were not measured."""

@@ -14,6 +14,7 @@ from esr_client._client import Client
 from esr_client._connect import connect
 from esr_client._results import ModelInfo
 from esr_client.cli._app import DEFAULT_SERVER, RunningServerOption, ServerOption, Services, app, reported
+from esr_client.cli._models_shown import model_details, models_json, named_model
 
 DEFAULT_MODEL = "esr_tr_x2"
 _ADMIN_TOKEN = "ESR_ADMIN_TOKEN"
@@ -24,11 +25,22 @@ ModelArgument = Annotated[str, typer.Argument(metavar="MODEL", help="Name of a m
 
 
 @app.command()
-def models(server: ServerOption = None) -> None:
-    """List the models that a server can run."""
+def models(
+    model: Annotated[
+        str | None, typer.Argument(metavar="[MODEL]", help="Show all that is known of this model, its card too.")
+    ] = None,
+    server: ServerOption = None,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON: an array of models, or one object.")] = False,
+) -> None:
+    """List the models that a server can run, its own weights first."""
     with reported(), Services(server) as services:
         client = services.client(DEFAULT_MODEL)
-        Console(highlight=False).print(_table(services.call(client, client.models)))
+        rows = services.call(client, client.models)
+        found = rows if model is None else named_model(rows, model)
+        if json:
+            typer.echo(models_json(found))
+        else:
+            Console(highlight=False).print(_table(found) if isinstance(found, tuple) else model_details(found))
 
 
 def _table(rows: tuple[ModelInfo, ...]) -> Table:
