@@ -22,6 +22,7 @@ import typer
 from esr_api.address import HTTP_PORT, parse_address
 from esr_server import heap, status
 from esr_server.capacity import Capacity, CapacitySettings, Demand
+from esr_server.catalog import Catalog, split_models
 from esr_server.config import Limits, SchedulerSettings, ServerSettings
 from esr_server.errors import ServiceError
 from esr_server.http import HttpServer, Page
@@ -61,7 +62,8 @@ class Server:
         self._began_s = time.monotonic()
         self.metrics = Metrics()
         self.scheduler = Scheduler(settings.scheduler, at_rest=self._at_rest, starting=True)
-        self.models = ModelPool(settings.engine, settings.models[0], self.metrics)
+        catalog = Catalog(settings.own_models, settings.weights)
+        self.models = ModelPool(settings.engine, settings.models[0], self.metrics, catalog)
         for name in settings.models:
             self.models.check(name)
         check_installed(settings.engine)
@@ -227,7 +229,15 @@ def _print_version(asked: bool) -> None:
 def esr_serve(
     model: Annotated[
         list[str] | None,
-        typer.Option(help="Model to load at start; may be repeated, the first is the default. [default: esr_tr_x2]"),
+        typer.Option(
+            metavar="NAME[=FILE]",
+            help="Model, or own weights and a name for them; loaded at start, the first is the default. "
+            "[default: esr_tr_x2]",
+        ),
+    ] = None,
+    weights: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Folder of own weights, served under their file names without .safetensors."),
     ] = None,
     listen: Annotated[
         list[str] | None,
@@ -283,10 +293,13 @@ def esr_serve(
     logging.basicConfig(level=log_level.value, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     defaults = ServerSettings()
     try:
+        names, own_models = split_models(model or defaults.models)
         settings = ServerSettings(
             listen=tuple(map(parse_address, listen)) if listen else defaults.listen,
             http=None if no_http else parse_address(http, HTTP_PORT),
-            models=tuple(model or defaults.models),
+            models=names,
+            own_models=own_models,
+            weights=weights,
             engine=EngineSettings(engine=engine, device=device, threads=threads, kernels=kernels),
             limits=Limits(max_pixels=max_pixels, max_output_pixels=max_output_pixels),
             scheduler=SchedulerSettings(workers=workers, max_streams=max_streams),

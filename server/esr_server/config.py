@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from esr_api.address import GRPC_PORT, HTTP_PORT, Address
 from esr_server.capacity import CapacitySettings
@@ -99,6 +101,10 @@ class ServerSettings:
     """Where /metrics, /healthz, /readyz and the status page are served, over TCP; None for nowhere."""
     models: tuple[str, ...] = ("esr_tr_x2",)
     """Loaded at start; the first is the default. Others are loaded when first asked for."""
+    own_models: Mapping[str, Path] = field(default_factory=dict)
+    """Name → file of own weights."""
+    weights: Path | None = None
+    """Folder of own weights, served under their stems, of which an administrator may load more."""
     engine: EngineSettings = field(default_factory=EngineSettings)
     limits: Limits = field(default_factory=Limits)
     scheduler: SchedulerSettings = field(default_factory=SchedulerSettings)

@@ -158,17 +158,13 @@ class Metrics:
 
     def model_loaded(self, model: LoadedModel, load_s: float) -> None:
         """A model was loaded in `load_s` seconds."""
-        spec = model.spec
-        name = spec.canonical_id
-        self._info.labels(name, spec.alias or "", spec.family, str(spec.scale), model.engine).set(1)
-        self._load.labels(name).set(load_s)
+        self._info.labels(*_info_labels(model)).set(1)
+        self._load.labels(model.name).set(load_s)
 
     def model_unloaded(self, model: LoadedModel) -> None:
         """A model is no longer held."""
-        spec = model.spec
-        name = spec.canonical_id
-        self._info.remove(name, spec.alias or "", spec.family, str(spec.scale), model.engine)
-        self._load.remove(name)
+        self._info.remove(*_info_labels(model))
+        self._load.remove(model.name)
 
     def stream_started(self) -> None:
         """A stream was admitted."""
@@ -251,6 +247,13 @@ def _sum(counter: Counter, **labels: str) -> int:
             if sample.name.endswith("_total") and labels.items() <= sample.labels.items()
         )
     )
+
+
+def _info_labels(model: LoadedModel) -> tuple[str, ...]:
+    """Values of the labels of `esr_model_info`."""
+    spec = model.spec
+    alias = spec.alias if model.name == spec.canonical_id else None  # own weights have one name
+    return model.name, alias or "", spec.family, str(spec.scale), model.engine
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 import statistics
 import threading
 import time
@@ -11,17 +10,17 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from esr_server.catalog import AUTO, Catalog, ModelSource, is_file_name
 from esr_server.costs import Cost, MeasuredCost, measure
 from esr_server.errors import ConfigError
 from esr_upscale.engine import EngineSettings, LoadedModel, engine_name
-from esr_upscale.models import SCALES, ModelCard, ModelSpec, list_models, load_card, load_weights, resolve
+from esr_upscale.models import SCALES, ModelCard, ModelSpec
 from esr_upscale.upscaler import Upscaler
 
 log = logging.getLogger(__name__)
 
 _TYPICAL_PIXELS = 960 * 540
 """Of the frames by which rungs are compared."""
-_AUTO = re.compile(r"auto(?:_x(\d))?", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,8 +38,8 @@ class ServedModel:
 
     @property
     def name(self) -> str:
-        """Canonical id."""
-        return self.model.spec.canonical_id
+        """Canonical id, or the name of own weights."""
+        return self.model.name
 
     @property
     def scale(self) -> int:
@@ -74,11 +73,25 @@ class LoadObserver(Protocol):
 class ModelEntry:
     """A line of ListModels."""
 
-    spec: ModelSpec
-    card: ModelCard
+    source: ModelSource
     engine: str
     cost: Cost | None
     """None where the model is not loaded."""
+
+    @property
+    def name(self) -> str:
+        """Canonical id, or the name of own weights."""
+        return self.source.name
+
+    @property
+    def spec(self) -> ModelSpec:
+        """The network."""
+        return self.source.spec
+
+    @property
+    def card(self) -> ModelCard:
+        """The card of its weights."""
+        return self.source.card
 
     @property
     def loaded(self) -> bool:
@@ -91,31 +104,53 @@ class ModelPool:
     asks for another that is there.
     """
 
-    def __init__(self, settings: EngineSettings, default: str, observer: LoadObserver) -> None:
+    def __init__(
+        self, settings: EngineSettings, default: str, observer: LoadObserver, catalog: Catalog | None = None
+    ) -> None:
         self._settings = settings
+        self._catalog = catalog or Catalog()
         self._default = default
         self._observer = observer
-        self._loaded: dict[ModelSpec, ServedModel] = {}
-        self._engines: dict[ModelSpec, str] = {}
+        self._loaded: dict[str, ServedModel] = {}
+        self._engines: dict[ModelSource, str] = {}
         self._loading = threading.Lock()
 
     def get(self, name: str) -> ServedModel:
-        """The model of this alias, canonical id or paper id; the server's default for an empty name.
+        """The model of this name, alias, canonical id or paper id; the server's default for an empty name.
 
         Raises:
             UnknownModelError: there is no such model; WeightsError, EngineError: it cannot run here.
         """
-        spec = resolve(name or self._default, list_models())
-        if (served := self._loaded.get(spec)) is not None:
+        source = self._catalog.find(name or self._default)
+        if (served := self._loaded.get(source.name)) is not None:
             return served
         with self._loading:
-            if spec not in self._loaded:
-                self._loaded = {**self._loaded, spec: self._load(spec)}
-            return self._loaded[spec]
+            return self._get(source)
+
+    def load(self, name: str) -> ModelEntry:
+        """Load a model for an administrator: one that is known, or a weights file in the server's folder.
+
+        A file is served under its stem from then on. It replaces own weights of that name, unless they are loaded.
+
+        Raises:
+            UnknownModelError, EngineError: as `get`.
+            InvalidInputError, WeightsError: the file does not lie in the folder or cannot be used.
+            ConfigError: other weights of that name are loaded.
+        """
+        if not is_file_name(name):
+            return self.entry(self._catalog.find(self.get(name).name))
+        source = self._catalog.read(name)
+        with self._loading:
+            if source.name not in self._loaded:
+                self._catalog.add(source)
+            elif self._catalog.find(source.name).weights_sha256 != source.weights_sha256:
+                raise ConfigError(f"{source.name} is loaded with other weights than {name} has now: unload it first")
+            self._get(source)
+        return self.entry(source)
 
     def check(self, name: str) -> None:
         """Raise UnknownModelError where there is no such model. Loads nothing."""
-        resolve(name or self._default, list_models())
+        self._catalog.find(name or self._default)
 
     def choose(self, name: str, ladder: Sequence[str]) -> tuple[ServedModel, ...]:
         """The models that a stream may run, best first: those of its ladder, or of "auto", or the one of `name`.
@@ -128,7 +163,7 @@ class ModelPool:
             raise ConfigError(f"a stream has a model or a ladder, not both: leave out {name!r} or the ladder")
         if ladder:
             return ordered([self.get(each) for each in ladder])
-        if auto := _AUTO.fullmatch(name):
+        if auto := AUTO.fullmatch(name):
             return self._auto(int(auto[1]) if auto[1] else self.get("").scale)
         return (self.get(name),)
 
@@ -138,16 +173,16 @@ class ModelPool:
         Raises:
             UnknownModelError: there is no such model; ConfigError: it is not loaded, or it is the default.
         """
-        spec = resolve(name, list_models())
-        if spec == resolve(self._default, list_models()):
-            raise ConfigError(f"{spec.canonical_id} is this server's default model and stays")
+        source = self._catalog.find(name)
+        if source == self._catalog.find(self._default):
+            raise ConfigError(f"{source.name} is this server's default model and stays")
         with self._loading:
-            if spec not in self._loaded:
-                raise ConfigError(f"{spec.canonical_id} is not loaded")
-            gone = self._loaded[spec]
-            self._loaded = {each: served for each, served in self._loaded.items() if each != spec}
+            if source.name not in self._loaded:
+                raise ConfigError(f"{source.name} is not loaded")
+            gone = self._loaded[source.name]
+            self._loaded = {each: served for each, served in self._loaded.items() if each != source.name}
         self._observer.model_unloaded(gone.model)
-        return self.entry(spec)
+        return self.entry(source)
 
     @property
     def loaded(self) -> tuple[ServedModel, ...]:
@@ -169,12 +204,12 @@ class ModelPool:
 
     def entries(self) -> list[ModelEntry]:
         """Every model that can be served, loaded or not. Asking loads none."""
-        return [self.entry(spec) for spec in list_models()]
+        return [self.entry(source) for source in self._catalog.sources()]
 
-    def entry(self, spec: ModelSpec) -> ModelEntry:
+    def entry(self, source: ModelSource) -> ModelEntry:
         """One of them."""
-        served = self._loaded.get(spec)
-        return ModelEntry(spec, load_card(spec), self._engine(spec), served.cost if served else None)
+        served = self._loaded.get(source.name)
+        return ModelEntry(source, self._engine(source), served.cost if served else None)
 
     def _auto(self, scale: int) -> tuple[ServedModel, ...]:
         rungs = [served for served in self.loaded if served.scale == scale]
@@ -183,19 +218,25 @@ class ModelPool:
             raise ConfigError(f"no model of ×{scale} is loaded here; there are some of {known}")
         return ordered(rungs)
 
-    def _engine(self, spec: ModelSpec) -> str:
+    def _engine(self, source: ModelSource) -> str:
         """What would run a model here, found out once."""
-        if spec not in self._engines:
-            self._engines[spec] = engine_name(spec, load_weights(spec), self._settings)
-        return self._engines[spec]
+        if source not in self._engines:
+            self._engines[source] = engine_name(source.spec, source.weights, self._settings)
+        return self._engines[source]
 
-    def _load(self, spec: ModelSpec) -> ServedModel:
+    def _get(self, source: ModelSource) -> ServedModel:
+        """As `get`, for a caller who holds the lock."""
+        if source.name not in self._loaded:
+            self._loaded = {**self._loaded, source.name: self._load(source)}
+        return self._loaded[source.name]
+
+    def _load(self, source: ModelSource) -> ServedModel:
         started = time.perf_counter()
-        model = LoadedModel(spec, load_weights(spec), self._settings)
+        model = LoadedModel(source.spec, source.weights, self._settings, source.name)
         if model.fallback:
-            log.warning("%s runs on %s: %s", spec.canonical_id, model.engine, model.fallback)
+            log.warning("%s runs on %s: %s", source.name, model.engine, model.fallback)
         model.warm_up()
-        served = ServedModel(model, load_card(spec), MeasuredCost(measure(model.upscaler)))
+        served = ServedModel(model, source.card, MeasuredCost(measure(model.upscaler)))
         self._observer.model_loaded(model, time.perf_counter() - started)
         return served
 

@@ -117,13 +117,13 @@ def render(status: Status, models: Iterable[ModelEntry]) -> bytes:
 
 
 def _loaded_row(entry: ModelEntry, recent: Mapping[str, RecentFrames]) -> str:
-    frames = recent.get(entry.spec.canonical_id)
+    frames = recent.get(entry.name)
     times = (
         [f"{frames.fps:.0f}", _milliseconds(frames.median_s), _milliseconds(frames.worst_s)] if frames else ["–"] * 3
     )
     cost = _milliseconds(entry.cost.of(_TIMED_SIZE[0] * _TIMED_SIZE[1])) if entry.cost else "–"
     return _row(
-        _cell(entry.spec.canonical_id),
+        _cell(entry.name),
         *(_cell(value, "n") for value in (*times, cost)),
         _cell(entry.engine, "wide"),
         _cell(_psnr(entry), "n wide"),
@@ -133,7 +133,7 @@ def _loaded_row(entry: ModelEntry, recent: Mapping[str, RecentFrames]) -> str:
 def _other_row(entry: ModelEntry) -> str:
     spec = entry.spec
     return _row(
-        _cell(spec.canonical_id),
+        _cell(entry.name),
         _cell(f"×{spec.scale}", "n"),
         _cell(f"{spec.parameters:,}", "n wide"),
         _cell(f"{spec.macs:,}", "n"),

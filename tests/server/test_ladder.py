@@ -31,7 +31,7 @@ def set_cost(server: Server, name: str, milliseconds: float) -> None:
     """Say what a frame costs a model, instead of what was measured: a test must not hang on its machine."""
     served = server.models.get(name)
     priced = dataclasses.replace(served, costs=MeasuredCost(Cost(milliseconds * 1e-3, 0.0)))
-    server.models._loaded = {**server.models._loaded, served.model.spec: priced}
+    server.models._loaded = {**server.models._loaded, served.name: priced}
 
 
 @asynccontextmanager

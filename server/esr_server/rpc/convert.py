@@ -339,8 +339,9 @@ def model_message(entry: ModelEntry) -> pb.ModelInfo:
     """A line of ListModels."""
     spec = entry.spec
     return pb.ModelInfo(
-        model=spec.canonical_id,
-        alias=spec.alias or "",
+        model=entry.name,
+        # Own weights have one name, whichever network they are of.
+        alias=(spec.alias or "") if entry.source.path is None else "",
         paper_id=spec.paper_id,
         family=spec.family,
         scale=spec.scale,
@@ -351,4 +352,9 @@ def model_message(entry: ModelEntry) -> pb.ModelInfo:
         loaded=entry.loaded,
         seconds_per_frame=entry.cost.frame_s if entry.cost else 0.0,
         seconds_per_pixel=entry.cost.pixel_s if entry.cost else 0.0,
+        network=spec.canonical_id,
+        weights_sha256=entry.source.weights_sha256,
+        card=pb.ModelCard(
+            recipe=entry.card.recipe, data=entry.card.data, licence=entry.card.licence, date=entry.card.date
+        ),
     )

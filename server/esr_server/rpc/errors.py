@@ -33,6 +33,8 @@ _CODES: tuple[tuple[type[Exception], StatusCode], ...] = (
 )
 
 
+_LONGEST_BYTES = 2000
+"""Of a message. gRPC writes up to three bytes for each, and a client takes 8 KB of metadata."""
 _RETRY_AFTER_S = 2
 _RETRIED = (StatusCode.RESOURCE_EXHAUSTED, StatusCode.UNAVAILABLE)
 _DETAILS_KEY = "grpc-status-details-bin"
@@ -56,6 +58,15 @@ def status_of(error: BaseException) -> tuple[StatusCode, str]:
     """
     for kind, code in _CODES:
         if isinstance(error, kind):
-            return code, str(error)
+            return code, _bounded(str(error))
     _log.error("a stream failed", exc_info=error)
     return StatusCode.INTERNAL, "internal error; the server's log has the details"
+
+
+def _bounded(message: str) -> str:
+    """Cut out the middle of a message that is too long, such as one that repeats a name of thousands of letters."""
+    data = message.encode(errors="replace")
+    if len(data) <= _LONGEST_BYTES:
+        return message
+    part = _LONGEST_BYTES // 2 - 2
+    return f"{data[:part].decode(errors='ignore')}…{data[-part:].decode(errors='ignore')}"

@@ -71,7 +71,7 @@ class UpscalerService(UpscalerServiceServicer):
             check_administrator(self._house.settings.admin_token, context)
             self._house.scheduler.check_started()
             models = self._house.models
-            entry = await self._house.scheduler.load(lambda: models.entry(models.get(request.model).model.spec))
+            entry = await self._house.scheduler.load(lambda: models.load(request.model))
             return pb.LoadModelResponse(model=convert.model_message(entry))
 
     async def UnloadModel(
@@ -82,7 +82,7 @@ class UpscalerService(UpscalerServiceServicer):
             check_administrator(self._house.settings.admin_token, context)
             self._house.scheduler.check_started()
             entry = await self._house.scheduler.load(lambda: self._house.models.unload(request.model))
-            self._house.capacity.withdraw(entry.spec.canonical_id)
+            self._house.capacity.withdraw(entry.name)
             return pb.UnloadModelResponse(model=convert.model_message(entry))
 
     def _image(self, request: pb.UpscaleImageRequest, model: ServedModel) -> pb.UpscaleImageResponse:
