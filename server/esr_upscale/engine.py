@@ -110,6 +110,7 @@ class LoadedModel:
         """Why the model runs on torch where fused kernels are allowed; None where it does not."""
         self._kernels: dict[Hashable, PlaneKernel] = {}
         self._rgb: dict[int, PackedRgb | None] = {}
+        self._warm: set[str] = set()
         self._lock = threading.Lock()
         self.upscaler = Upscaler(spec.scale, self)
         self.engine = self.luma(8).engine
@@ -131,10 +132,15 @@ class LoadedModel:
         """Fused kernels for packed RGB of `depth` bits; None where this engine has none."""
         return _once(self._rgb, depth, self._lock, lambda: self._plan_rgb(depth))
 
-    def warm_up(self) -> None:
-        """Make and run the kernels of the commonest formats, so that no stream pays for their first run."""
-        for name in ("yuv420p", "yuv420p10le"):
-            self.upscaler.warm_up(pixel_format(name))
+    def warm_up(self, *names: str) -> None:
+        """Make and run the kernels of pixel formats, by default the commonest: no stream pays for their first run."""
+        for name in names or ("yuv420p", "yuv420p10le"):
+            Upscaler(self.spec.scale, self).warm_up(pixel_format(name))
+            self._warm.add(name)
+
+    def is_warm(self, name: str) -> bool:
+        """Return whether `warm_up` was called for a pixel format."""
+        return name in self._warm
 
     def _plan(self, depth: int) -> PlaneKernel:
         settings = self._settings

@@ -37,6 +37,18 @@ async def test_each_frame_is_answered_in_order_with_its_own_time() -> None:
     assert (outcome.statistics.frames_in, outcome.statistics.frames_out, outcome.statistics.frames_failed) == (5, 5, 0)
 
 
+async def test_kernels_of_a_format_are_there_before_its_first_frame() -> None:
+    async with running() as server, stub_of(server) as stub:
+        model = server.models.get("bicubic_x2").model
+        assert not model.is_warm("rgb48le")
+        call = stub.Upscale()
+        await call.write(raw_config(pixel_format="rgb48le"))
+        assert (await call.read()).WhichOneof("payload") == "negotiated"
+        assert model.is_warm("rgb48le")
+        await call.done_writing()
+        assert (await rest(call)).statistics is not None
+
+
 async def test_the_pixels_are_bicubic() -> None:
     async with running() as server, stub_of(server) as stub:
         outcome = await upscale(stub, [raw_config(16, 12, pixel_format="gray"), raw_frame(0, name="gray")])

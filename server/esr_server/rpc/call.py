@@ -29,6 +29,7 @@ from esr_server.scheduler import Scheduler
 from esr_server.session import Result, Session
 from esr_server.shared_memory import StreamMemory, map_offer
 from esr_server.stream import Stream
+from esr_upscale.frame import PIXEL_FORMATS
 
 _log = logging.getLogger(__name__)
 _HELD_S = 0.005  # that a result may wait for those behind it, to share a message with them
@@ -68,6 +69,7 @@ class UpscaleCall:
         config = await self._config()
         models = await house.scheduler.load(lambda: house.models.choose(config.model, config.ladder))
         terms = agree(config, models, house.settings.limits)
+        await self._warm_up(terms)
         with share_of(house.capacity, terms) as share, await self._memory(config) as memory:
             session = await house.scheduler.run(
                 lambda: Session(
@@ -124,6 +126,18 @@ class UpscaleCall:
         if request.freed_output_slots:
             raise ProtocolError("a config frees slots of output, and all are free at the start")
         return request.config
+
+    async def _warm_up(self, terms: Terms) -> None:
+        """Have the kernels of an announced format compiled now: they would hold up the first frame, and a worker."""
+        name = terms.format.pixel_format
+        cold = [served.model for served in terms.models if name in PIXEL_FORMATS and not served.model.is_warm(name)]
+
+        def warm_up() -> None:
+            for model in cold:
+                model.warm_up(name)
+
+        if cold:
+            await self._house.scheduler.load(warm_up)
 
     async def _memory(self, config: pb.UpscaleConfig) -> StreamMemory:
         """The stream's shared memory; none, with the reason, where the client's offer is not taken."""
