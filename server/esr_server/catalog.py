@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import threading
 from collections.abc import Iterable, Mapping
@@ -102,7 +103,7 @@ class Catalog:
         read = {source.path for source in self._own.values()}
         for path in sorted(self._folder.glob(f"*{SUFFIX}")):
             if path.resolve() not in read:
-                self.add(self._read_inside(path.name))
+                self.add(self.read(path.name))
 
     def find(self, name: str) -> ModelSource:
         """Return the model of that name, or of that alias, canonical id or paper id.
@@ -120,13 +121,27 @@ class Catalog:
         return self._packaged[spec.canonical_id]
 
     def read(self, file: str) -> ModelSource:
-        """Read a weights file of the folder, as an administrator names it, without adding it.
+        """Read a weights file of the folder, named relative to it, without adding it.
 
         Raises:
             InvalidInputError: the server has no folder, the file lies outside it, or its name cannot be used.
             WeightsError: the file is missing or holds no weights of a known network.
         """
-        return self._read_inside(file)
+        if self._folder is None:
+            raise InvalidInputError(
+                f"{file!r} is a file, and this server was started without --weights: it loads models by name only"
+            )
+        # Links are followed first: where a file really lies decides. Nothing is said of files outside.
+        try:
+            path = (self._folder / file).resolve()
+            with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+                path.stat()
+        except (OSError, RuntimeError, ValueError) as error:  # too long, links in a circle, a null byte
+            raise InvalidInputError(f"this is no path of a file: {file[:100]!r}") from error
+        if not path.is_relative_to(self._folder):
+            raise InvalidInputError(f"{file!r} does not lie in the folder of --weights, and is not loaded")
+        named = next((source.name for source in self._own.values() if source.path == path), None)
+        return self._read(named or path.stem, path, file)
 
     def add(self, source: ModelSource) -> None:
         """Add own weights, or put them in the place of those that had the name."""
@@ -137,22 +152,6 @@ class Catalog:
         """Return every model, own ones first, each part sorted by name."""
         own = sorted(self._own.values(), key=lambda source: source.name)
         return *own, *self._packaged.values()
-
-    def _read_inside(self, file: str) -> ModelSource:
-        if self._folder is None:
-            raise InvalidInputError(
-                f"{file!r} is a file, and this server was started without --weights: it loads models by name only"
-            )
-        # Links are followed first: where a file really lies decides. Nothing is said of files outside.
-        try:
-            path = (self._folder / file).resolve(strict=False)
-            path.is_file()
-        except (OSError, RuntimeError, ValueError) as error:  # too long, links in a circle, a null byte
-            raise InvalidInputError(f"this is no path of a file: {file[:100]!r}") from error
-        if not path.is_relative_to(self._folder):
-            raise InvalidInputError(f"{file!r} does not lie in the folder of --weights, and is not loaded")
-        named = next((source.name for source in self._own.values() if source.path == path), None)
-        return self._read(named or path.stem, path, file)
 
     def _read(self, name: str, path: Path, origin: str) -> ModelSource:
         """Read weights; `origin` is what messages call the file."""

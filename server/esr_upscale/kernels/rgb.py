@@ -10,6 +10,7 @@ The first component's weight in luma is an argument: it tells RGB from BGR, and 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import product
 
 import halide as hl
@@ -19,7 +20,7 @@ from esr_upscale.filters import Siting, polyphase
 from esr_upscale.kernels.bicubic import TUNING, filtered
 from esr_upscale.kernels.convolution import RUN
 from esr_upscale.kernels.layout import RGB_COMPONENTS, Layout
-from esr_upscale.kernels.pipeline import DY, C, Format, Job, P, Pipeline, X, Y, schedule_output, spread
+from esr_upscale.kernels.pipeline import DY, C, Format, Job, Loops, P, Pipeline, X, Y, schedule_output, spread
 
 _LUMA = Format(LUMA_DEPTH)
 
@@ -78,15 +79,31 @@ def build_color(scale: int, job: Job) -> Pipeline:
     pixel = color[X // (RGB_COMPONENTS * scale), Y, DY * scale + sample // RGB_COMPONENTS]
     out[X, DY, Y] = hl.mux(sample % RGB_COMPONENTS, [pixel[c] for c in range(RGB_COMPONENTS)])
 
-    loops, lanes = schedule_output(out, scale, TUNING, RGB_COMPONENTS), job.vectors.lanes
+    loops = _schedule_color(out, _Stages(differences, lines, luma, color), scale, job.vectors.lanes)
+    layout = Layout(scale, job.format.depth, TUNING.segment_px, 0, RGB_COMPONENTS)
+    return Pipeline((pixels, upscaled), (first,), loops.tasks, loops.out, layout, ())
+
+
+@dataclass(frozen=True, slots=True)
+class _Stages:
+    """What colour is made of, in this order."""
+
+    differences: hl.Func
+    lines: hl.Func
+    luma: hl.Func
+    color: hl.Func
+
+
+def _schedule_color(out: hl.Func, stages: _Stages, scale: int, lanes: int) -> Loops:
+    loops = schedule_output(out, scale, TUNING, RGB_COMPONENTS)
     run, column = hl.Var("run"), hl.Var("column")
+    color, luma = stages.color, stages.luma
     color.compute_at(loops.out, loops.segment).bound_extent(P, scale**2)
     color.split(X, run, column, RUN * lanes).vectorize(column).reorder(column, P, run, Y).unroll(P)
     luma.compute_at(loops.out, loops.row).reorder_storage(X, P, Y).reorder(P, X, Y).unroll(P).vectorize(X, lanes)
-    for func, level in ((lines, loops.row), (differences, loops.strip)):
+    for func, level in ((stages.lines, loops.row), (stages.differences, loops.strip)):
         func.compute_at(loops.out, level).reorder_storage(X, C, Y).reorder(C, X, Y).unroll(C).vectorize(X, lanes)
-    layout = Layout(scale, job.format.depth, TUNING.segment_px, 0, RGB_COMPONENTS)
-    return Pipeline((pixels, upscaled), (first,), loops.tasks, loops.out, layout, ())
+    return loops
 
 
 def _pixels(job: Job) -> hl.ImageParam:
