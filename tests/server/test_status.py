@@ -13,10 +13,10 @@ import pytest
 
 from esr_api.v1 import upscaler_pb2 as pb
 from esr_server.__main__ import Server
+from esr_server.catalog import Catalog
 from esr_server.costs import Cost
 from esr_server.models import ModelEntry
 from esr_server.status import RecentFrames, Status, Totals, render
-from esr_upscale.models import list_models, load_card
 from tests.support.calls import raw_config, raw_frame, stub_of, upscale
 from tests.support.server import running
 
@@ -37,8 +37,8 @@ STATUS = Status(
 def _entries() -> list[ModelEntry]:
     loaded = {"esr_tr_x2_k5_c2", "esr_max_x2_k5_c2", "bicubic_x2"}
     return [
-        ModelEntry(spec, load_card(spec), "fused", Cost(0.001, 1e-8) if spec.canonical_id in loaded else None)
-        for spec in list_models()
+        ModelEntry(source, "fused", Cost(0.001, 1e-8) if source.name in loaded else None)
+        for source in Catalog().sources()
     ]
 
 
