@@ -165,7 +165,7 @@ def test_interlaced_frames_are_refused_with_the_remedy(samples: SimpleNamespace)
     stage = RefuseInterlaced()
     progressive = samples.picture(0, 16, 16, "yuv420p")
     assert list(stage.push(progressive)) == [progressive]
-    with pytest.raises(InterlacedError, match=r"pts 5 is interlaced.*deinterlace=bwdif"):
+    with pytest.raises(InterlacedError, match=r"pts 5 is interlaced.*--deinterlace bwdif"):
         list(stage.push(replace(progressive, pts=5, interlaced=True)))
     assert list(stage.flush()) == []
 

@@ -94,7 +94,7 @@ def test_a_fused_model_needs_no_torch() -> None:
 
 
 def test_kernels_that_are_not_there(tmp_path: Path) -> None:
-    with pytest.raises(EngineError, match="no manifest"):
+    with pytest.raises(EngineError, match=r"has no kernels\.json; `esr compile --out"):
         _load(EngineSettings(kernels=tmp_path))
 
 
