@@ -226,7 +226,8 @@ async def test_own_weights_run_on_compiled_kernels(tmp_path: Path, monkeypatch: 
         _assert_is_model(await _run(stub, "mine"), path)
     other = make_weights(tmp_path / "other", seed=0.9)
     with pytest.raises(EngineError, match=r"other weights .*--model NAME=FILE with the very file"):
-        Server(_settings(own_models={"mine": other}, **changes))
+        async with running(own_models={"mine": other}, **changes):
+            pass
 
 
 def test_the_client_shows_own_models(tmp_path: Path) -> None:

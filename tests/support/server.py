@@ -28,8 +28,8 @@ QUICK = ServerSettings(
 async def running(**changes: Any) -> AsyncIterator[Server]:
     """Run a server with `QUICK` settings, some of them changed, on this event loop."""
     server = Server(dataclasses.replace(QUICK, **changes))
-    await server.start()
     try:
+        await server.start()
         yield server
     finally:
         await server.stop(0.5)
