@@ -244,44 +244,47 @@ def esr_serve(
         typer.Option(help="Address of gRPC, HOST[:PORT] or unix:PATH; may be repeated. [default: 127.0.0.1:50051]"),
     ] = None,
     http: Annotated[
-        str, typer.Option(help="Address of /metrics, /healthz, /readyz and the status page, HOST[:PORT].")
+        str, typer.Option(help="Address of HTTP for /metrics, /healthz, /readyz and the status page, HOST[:PORT].")
     ] = "127.0.0.1:9109",
-    no_http: Annotated[bool, typer.Option("--no-http", help="No HTTP.")] = False,
-    engine: Annotated[str, typer.Option(help=f"What runs the models: {', '.join(ENGINES)}.")] = "auto",
-    device: Annotated[str, typer.Option(help=f"Where they run: {', '.join(DEVICES)}.")] = "cpu",
+    no_http: Annotated[bool, typer.Option("--no-http", help="Do not serve HTTP.")] = False,
+    engine: Annotated[str, typer.Option(help=f"Engine that runs the models: {', '.join(ENGINES)}.")] = "auto",
+    device: Annotated[str, typer.Option(help=f"Device that runs the models: {', '.join(DEVICES)}.")] = "cpu",
     threads: Annotated[
-        int, typer.Option(min=0, max=_MOST_THREADS, help="Threads of one frame; 0 is one for each processor.")
+        int, typer.Option(min=0, max=_MOST_THREADS, help="Threads for one frame; 0 is one for each processor.")
     ] = 0,
     kernels: Annotated[
-        Path | None, typer.Option(help="Directory of kernels made by `esr compile`, for a device without Halide.")
+        Path | None, typer.Option(help="Directory of kernels from `esr compile`, for a device without Halide.")
     ] = None,
     workers: Annotated[
-        int, typer.Option(min=1, max=_MOST_THREADS, help="Frames worked on at once, of all streams together.")
+        int,
+        typer.Option(
+            min=1, max=_MOST_THREADS, help="Frames that are upscaled at the same time, of all streams together."
+        ),
     ] = SchedulerSettings().workers,
     max_streams: Annotated[
-        int, typer.Option(min=1, help="Most streams at once; one more is refused.")
+        int, typer.Option(min=1, help="Maximum number of concurrent streams; others are refused.")
     ] = SchedulerSettings().max_streams,
     max_load: Annotated[
-        float, typer.Option(help="Most of the machine that streams with a declared rate get together; 1 is all of it.")
+        float, typer.Option(help="Share of the machine that streams with a declared rate may reserve together.")
     ] = CapacitySettings().max_load,
     max_pixels: Annotated[
-        int, typer.Option(min=1, max=_MOST_PIXELS, help="Most pixels of an input picture.")
+        int, typer.Option(min=1, max=_MOST_PIXELS, help="Maximum number of pixels of an input picture.")
     ] = Limits().max_pixels,
     max_output_pixels: Annotated[
-        int, typer.Option(min=1, max=_MOST_PIXELS, help="Most pixels of an output picture.")
+        int, typer.Option(min=1, max=_MOST_PIXELS, help="Maximum number of pixels of an output picture.")
     ] = Limits().max_output_pixels,
     no_shared_memory: Annotated[
-        bool, typer.Option("--no-shared-memory", help="Frames of clients on this host in messages only.")
+        bool, typer.Option("--no-shared-memory", help="Send frames of clients on this host in messages too.")
     ] = False,
     keepalive: Annotated[
-        float, typer.Option(help="Seconds of silence after which a client is asked for a sign of life.")
+        float, typer.Option(help="Seconds of silence after which a client gets a ping.")
     ] = ServerSettings().keepalive_s,
-    grace: Annotated[float, typer.Option(help="Seconds that running streams get after SIGTERM.")] = 30.0,
+    grace: Annotated[float, typer.Option(help="Seconds that running streams get to finish after SIGTERM.")] = 30.0,
     exit_with_stdin: Annotated[
         bool, typer.Option("--exit-with-stdin", help="Drain when standard input ends, as a private server does.")
     ] = False,
     log_level: Annotated[
-        LogLevel, typer.Option(case_sensitive=False, help="Least level that is logged.")
+        LogLevel, typer.Option(case_sensitive=False, help="Lowest level that is logged.")
     ] = LogLevel.INFO,
     _version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")

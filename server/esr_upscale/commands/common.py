@@ -19,8 +19,8 @@ SETS = ("Set5", "Set14", "BSD100")
 """The sets of pictures that cards have figures of."""
 
 Weights = Annotated[list[Path] | None, typer.Option(help="Directory with more weights files; may be repeated.")]
-Data = Annotated[list[Path] | None, typer.Option(help="Directory of pictures to judge on, a set; may be repeated.")]
-Threads = Annotated[int, typer.Option(min=1, help="Threads to compute on.")]
+Data = Annotated[list[Path] | None, typer.Option(help="Directory of test pictures, a set; may be repeated.")]
+Threads = Annotated[int, typer.Option(min=1, help="Number of threads.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")]
 
 

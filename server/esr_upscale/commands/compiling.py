@@ -23,11 +23,14 @@ DEPTHS = (8, 10, 16)
 def compile_models(
     out: Annotated[Path, typer.Option("--out", "-o", help="Directory for the library and its manifest.")],
     model: Annotated[
-        list[str] | None, typer.Option(help="A model, or NAME=FILE for own weights; repeatable. [default: esr_tr_x2]")
+        list[str] | None,
+        typer.Option(help="Model, or NAME=FILE for your own weights; may be repeated. [default: esr_tr_x2]"),
     ] = None,
-    target: Annotated[str, typer.Option(help="arm-64-linux or x86-64-linux.")] = "arm-64-linux",
-    depth: Annotated[list[int] | None, typer.Option(help="Bits of a sample; RGB takes 16. [default: all]")] = None,
-    cc: Annotated[str | None, typer.Option(help="C compiler of the target, to link with.")] = None,
+    target: Annotated[str, typer.Option(help="Target system: arm-64-linux or x86-64-linux.")] = "arm-64-linux",
+    depth: Annotated[
+        list[int] | None, typer.Option(help="Bits of a sample; RGB needs 16; may be repeated. [default: all]")
+    ] = None,
+    cc: Annotated[str | None, typer.Option(help="C compiler for the target, used for linking.")] = None,
     weights: Weights = None,
     overwrite: Overwrite = False,
 ) -> None:

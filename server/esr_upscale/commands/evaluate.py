@@ -30,12 +30,14 @@ def evaluate_models(
         list[str] | None, typer.Argument(help="Models, by alias, canonical id or the paper's id.", show_default=False)
     ] = None,
     data: Data = None,
-    beside: Annotated[Path | None, typer.Option(help="CSV of other figures: model, psnr_Set5, … ssim_Set5, …")] = None,
+    beside: Annotated[
+        Path | None, typer.Option(help="CSV file of other figures: model, psnr_Set5, … ssim_Set5, …")
+    ] = None,
     video: Annotated[
         tuple[Path, Path] | None, typer.Option(metavar="REFERENCE DISTORTED", help="Compare two videos instead.")
     ] = None,
-    json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures here as well.")] = None,
-    cards: Annotated[Path | None, typer.Option(help="Put the PSNR on the cards in this directory.")] = None,
+    json_file: Annotated[Path | None, typer.Option("--json", help="JSON file for the figures.")] = None,
+    cards: Annotated[Path | None, typer.Option(help="Directory of cards to write the PSNR to.")] = None,
     weights: Weights = None,
     threads: Threads = 1,
     overwrite: Overwrite = False,

@@ -14,7 +14,7 @@ from esr_upscale.models import list_models, load_weights, resolve
 @clear_errors()
 def explain_model(
     model: Annotated[str, typer.Argument(help="eSR-MAX, eSR-TM, eSR-TR or bicubic, by any of its names.")],
-    picture: Annotated[Path | None, typer.Option(help="Picture to show channels on; one is made without.")] = None,
+    picture: Annotated[Path | None, typer.Option(help="Picture to show channels on; by default a drawing.")] = None,
     out: Annotated[Path, typer.Option(help="Directory for the figures.")] = Path("explain"),
     weights: Weights = None,
     overwrite: Overwrite = False,

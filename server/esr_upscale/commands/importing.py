@@ -23,10 +23,12 @@ class PaddingChoice(StrEnum):
 
 @clear_errors()
 def import_model(
-    file: Annotated[Path, typer.Argument(help="A torch state dict, as eSR-TR_s2_K5_C2.model; only tensors are read.")],
-    name: Annotated[str | None, typer.Option(help="Which model it is, where the file is not named after it.")] = None,
+    file: Annotated[
+        Path, typer.Argument(help="Torch state dict, such as eSR-TR_s2_K5_C2.model; only tensors are read.")
+    ],
+    name: Annotated[str | None, typer.Option(help="Name of the model, if the file is not named after it.")] = None,
     padding: Annotated[
-        PaddingChoice, typer.Option(help="What it was trained to see outside the picture; published ones: zeros.")
+        PaddingChoice, typer.Option(help="Padding that it was trained with; published checkpoints have zeros.")
     ] = PaddingChoice.ZEROS,
     licence: Annotated[str, typer.Option(help="SPDX id of the checkpoint's licence, for the card.")] = UNKNOWN_LICENCE,
     out: Annotated[Path, typer.Option(help="Directory for the weights and their card.")] = OUT,

@@ -45,16 +45,19 @@ class Report:
 
 @clear_errors()
 def draw_pareto(
-    models: Annotated[list[str] | None, typer.Argument(help="Models to time; all without.", show_default=False)] = None,
+    models: Annotated[
+        list[str] | None, typer.Argument(help="Models to time; all if none is named.", show_default=False)
+    ] = None,
     size: Annotated[str | None, typer.Option(help="Size of the LR frames. Default: 960x540.")] = None,
     recommend: Annotated[
-        str | None, typer.Option(metavar="1080p60", help="Name the best model for this output, or 1920x1080@59.94.")
+        str | None,
+        typer.Option(metavar="1080p60", help="Name the best model for this output, 1080p60 or 1920x1080@59.94."),
     ] = None,
     out: Annotated[Path, typer.Option(help="Directory for pareto.png and pareto.html.")] = OUT,
-    json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures here as well.")] = None,
-    rounds: Annotated[int, typer.Option(min=1, help="How many times each model is timed, in turn.")] = 7,
-    threads: Annotated[int, typer.Option(min=0, help="Threads of a frame; 0 is one for each processor.")] = 0,
-    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    json_file: Annotated[Path | None, typer.Option("--json", help="JSON file for the figures.")] = None,
+    rounds: Annotated[int, typer.Option(min=1, help="Number of turns in which each model is timed.")] = 7,
+    threads: Annotated[int, typer.Option(min=0, help="Threads for one frame; 0 is one for each processor.")] = 0,
+    device: Annotated[str, typer.Option(help="Device: cpu or cuda.")] = "cpu",
     weights: Weights = None,
     overwrite: Overwrite = False,
 ) -> None:

@@ -34,19 +34,25 @@ OUT = Path("weights")
 
 @clear_errors()
 def train_model(
-    tiles: Annotated[Path, typer.Option(help="Directory of 8-bit luma PNG tiles, and CREDITS.csv if there is one.")],
-    model: Annotated[str | None, typer.Argument(help="Any model of any trained family, or a TOML file.")] = None,
-    pool: Annotated[Path | None, typer.Option(help="TOML file of models; those with weights are left out.")] = None,
+    tiles: Annotated[Path, typer.Option(help="Directory of 8-bit luma PNG tiles, with an optional CREDITS.csv.")],
+    model: Annotated[str | None, typer.Argument(help="Model to train, or a TOML file.")] = None,
+    pool: Annotated[
+        Path | None, typer.Option(help="TOML file of models; those with weights in --out are left out.")
+    ] = None,
     out: Annotated[Path, typer.Option(help="Directory for the weights and their cards.")] = OUT,
-    seconds: Annotated[float | None, typer.Option(min=1, help="How long to train, about. Default: 100.")] = None,
-    steps: Annotated[int | None, typer.Option(min=1, help="How many steps, instead of --seconds.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of everything random. Default: 1.")] = None,
-    restarts: Annotated[int | None, typer.Option(min=1, help="One-layer networks trained side by side.")] = None,
-    batch: Annotated[int | None, typer.Option(min=1, help="Crops in a step of a multi-layer network.")] = None,
-    crop: Annotated[int | None, typer.Option(min=3, help="LR pixels on a side of a crop.")] = None,
+    seconds: Annotated[float | None, typer.Option(min=1, help="Training time, about. Default: 100.")] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Number of steps, instead of --seconds.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Random seed. Default: 1.")] = None,
+    restarts: Annotated[
+        int | None, typer.Option(min=1, help="Number of one-layer networks trained side by side.")
+    ] = None,
+    batch: Annotated[
+        int | None, typer.Option(min=1, help="Number of crops in a step of a multi-layer network.")
+    ] = None,
+    crop: Annotated[int | None, typer.Option(min=3, help="Side of a crop, in LR pixels.")] = None,
     rate: Annotated[float | None, typer.Option(min=0, help="Peak learning rate of a multi-layer network.")] = None,
-    start: Annotated[str | None, typer.Option(help="Weights to go on from: a directory, or shipped.")] = None,
-    threads: Annotated[int | None, typer.Option(min=1, help="Threads to compute on. Default: 1.")] = None,
+    start: Annotated[str | None, typer.Option(help="Weights to continue from: a directory, or shipped.")] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="Number of threads. Default: 1.")] = None,
     licence: Annotated[
         str | None, typer.Option(help="SPDX id of the weights' licence, for the card. Default: LicenseRef-unknown.")
     ] = None,
