@@ -25,7 +25,7 @@ _HTTP = Address("127.0.0.1", HTTP_PORT)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """How large things may be."""
+    """Maximum sizes of pictures, packets and shared memory."""
 
     max_pixels: int = 3840 * 2160
     """Pixels of one input picture."""
@@ -78,14 +78,14 @@ def _frame_bytes(pixels: int) -> int:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SchedulerSettings:
-    """Who may run, and how much may wait."""
+    """Limits on running streams and waiting frames."""
 
     workers: int = max(2, os.cpu_count() or 1)
-    """Frames that are worked on at the same time, over all streams."""
+    """Frames that are upscaled at the same time, of all streams together."""
     max_streams: int = 64
-    """Streams that run at the same time; one more is refused."""
+    """Maximum number of concurrent streams; others are refused."""
     queue_items: int = 2
-    """Frames or packets that wait on each side of a stream's session before its sender is made to wait."""
+    """Frames or packets that may wait on each side of a stream's session. Then flow control blocks the sender."""
     deadline_items: int = 8
     """Frames that wait before the session of a stream that is delivered by deadline; one more, and the oldest is
     dropped."""
@@ -93,7 +93,7 @@ class SchedulerSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerSettings:
-    """Everything `esr-serve` can be told."""
+    """Settings of `esr-serve`."""
 
     listen: tuple[Address, ...] = (_GRPC,)
     """Where gRPC is served."""
@@ -110,15 +110,15 @@ class ServerSettings:
     scheduler: SchedulerSettings = field(default_factory=SchedulerSettings)
     capacity: CapacitySettings = field(default_factory=CapacitySettings)
     admin_token: str | None = field(default=None, repr=False)
-    """What an administrator says; None: nobody is one."""
+    """Token that LoadModel and UnloadModel need; None: both are refused."""
     shared_memory: bool = True
-    """Whether clients on this host may hand frames over in memory that they made."""
+    """Whether clients on this host may pass frames in memory that they share."""
     config_timeout_s: float = 10.0
-    """How long a stream may take to say its config."""
+    """Seconds in which a new stream must send its config."""
     keepalive_s: float = 20.0
-    """Seconds without a sign of life from a client after which it is asked for one; as many later its call ends."""
+    """Seconds of silence after which a client gets a ping. If no answer comes in the same time again, its call ends."""
     grace_s: float = 30.0
-    """How long running streams may take to finish after SIGTERM."""
+    """Seconds that running streams get to finish after SIGTERM."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.grace_s < math.inf:
