@@ -53,7 +53,9 @@ def can_hold(format_name: str, stream: Stream) -> bool:
     """Whether a container takes a stream. Only its muxer knows: ask it to begin a file in memory with this one."""
     if stream.type not in ("video", "audio", "subtitle", "data", "attachment"):
         return False
-    output = av.open(io.BytesIO(), "w", format=format_name)
+    # The muxer of playlists writes segments of MPEG-TS to the working directory, also when it is only asked.
+    probed = "mpegts" if format_name == "hls" else format_name
+    output = av.open(io.BytesIO(), "w", format=probed)
     try:
         add_copy(output, stream)
         output.start_encoding()
