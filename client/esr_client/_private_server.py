@@ -28,7 +28,7 @@ _LAST_WORDS_BYTES = 2000
 
 
 class PrivateServer:
-    """A server for one model, for as long as this object is open.
+    """A server for one model (NAME, or NAME=FILE for weights of your own), for as long as this object is open.
 
     It starts at once; `wait` for it. Make it before any channel: gRPC and forking do not go together. The child ends
     when its standard input does, which the system closes however this process ends.

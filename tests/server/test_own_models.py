@@ -29,6 +29,7 @@ from esr_upscale.engine import EngineSettings
 from esr_upscale.errors import EngineError, InvalidInputError, WeightsError
 from esr_upscale.frame import pixel_format
 from esr_upscale.models import load_weights, read_weights_file, resolve, weights_path
+from tests.client.clips import Clip, make
 from tests.support.calls import Stub, plane_values, raw_config, raw_frame, stub_of, upscale
 from tests.support.frames import noise_planes
 from tests.support.pictures import random_weights
@@ -259,3 +260,32 @@ def test_packaged_weights_under_another_name_are_the_same_model(tmp_path: Path) 
     found = read_weights_file(copy, "renamed")
     assert found.spec == resolve("esr_max_x2")
     assert found.tensors.keys() == load_weights(resolve("esr_max_x2")).keys()
+
+
+def _client_upscale(*arguments: object) -> tuple[int, str]:
+    done = CliRunner().invoke(client_cli.app, ["upscale", *map(str, arguments)], env={"ESR_SERVER": ""})
+    return done.exit_code, " ".join(done.output.split())
+
+
+def test_the_private_server_of_a_file_takes_own_weights(tmp_path: Path) -> None:
+    file = make_weights(tmp_path / "weights")
+    source, out = make(tmp_path / "in.mp4", Clip(pts=(0, 1, 2))), tmp_path / "out.mp4"
+    code, said = _client_upscale(source, out, "--model", f"film={file}")
+    assert (code, "3 frames" in said, ", film on fused" in said) == (0, True, True), said
+
+
+@pytest.mark.parametrize(
+    ("model", "more", "right"),
+    [
+        ("film=none.safetensors", (), "there is no weights file none.safetensors"),
+        ("film=", (), "--model is NAME or NAME=FILE.safetensors"),
+        ("film.safetensors", (), "--model film=film.safetensors"),
+        ("film=f.safetensors", ("--server", "localhost"), "esr-serve --model film=f.safetensors"),
+    ],
+)
+def test_own_weights_of_a_file_are_refused_clearly(
+    model: str, more: tuple[str, ...], right: str, tmp_path: Path
+) -> None:
+    source = make(tmp_path / "in.mp4", Clip(pts=(0,)))
+    code, said = _client_upscale(source, tmp_path / "out.mp4", "--model", model, *more)
+    assert (code, right in said) == (1, True), said

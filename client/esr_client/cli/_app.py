@@ -84,13 +84,14 @@ def reported() -> Iterator[None]:
 class Services:
     """The server of a command: a running one, or a private one that starts when it is first needed."""
 
-    def __init__(self, address: str | None) -> None:
-        """Check the address.
+    def __init__(self, address: str | None, own_model: str | None = None) -> None:
+        """Check the address. `own_model` (NAME=FILE) is what a private server loads, whatever is asked for first.
 
         Raises:
             ValueError: it is none.
         """
         self._address = address
+        self._own_model = own_model
         self._stack = contextlib.ExitStack()
         self._client = self._stack.enter_context(connect(address)) if address is not None else None
 
@@ -101,6 +102,7 @@ class Services:
             PrivateServerError: the private server does not start.
         """
         if self._client is None:
+            model = self._own_model or model
             private = self._stack.enter_context(PrivateServer(model))
             with error_console().status(f"starting a private server with {model}"):
                 interruptible(private.wait, private.close)

@@ -13,7 +13,7 @@ from esr_client._errors import EsrError
 from esr_client._interrupt import interruptible
 from esr_client.cli._app import ServerOption, Services, app, error_console, print_error, reported
 from esr_client.cli._progress import display_for
-from esr_client.cli._values import parse_ratio, parse_size, parse_time
+from esr_client.cli._values import model_name, parse_ratio, parse_size, parse_time
 from esr_client.files import (
     CODEC_NAMES,
     ENCODERS,
@@ -49,11 +49,16 @@ def upscale(
         typer.Argument(
             metavar="IN... OUT",
             help="Files, folders, patterns, - for standard input or URLs that FFmpeg opens; last the output: "
-            "a file, a folder, - for standard output, or a URL (rtmp, udp, srt, rtsp).",
+            "a file, a folder, - for standard output, or a URL (rtmp, udp, rtsp).",
         ),
     ],
     model: Annotated[
-        str | None, _option(_SIZE, "Model; see `esr-client models`. Default: esr_tr at the scale that is needed, x2.")
+        str | None,
+        _option(
+            _SIZE,
+            "Model; see `esr-client models`. Default: esr_tr at the scale that is needed, x2. "
+            "NAME=FILE uses your own weights, without --server.",
+        ),
     ] = None,
     scale: Annotated[str | None, _option(_SIZE, "Factor of width and height, up to 4, such as 1.5.", "NUMBER")] = None,
     width: Annotated[int | None, _option(_SIZE, "Width of the output; the height follows.", "PIXELS")] = None,
@@ -122,7 +127,7 @@ def upscale(
         if len(paths) < 2:
             raise ValueError(f"an output is missing: esr-client upscale {paths[0]} OUT")
         settings = FileSettings(
-            model=model,
+            model=None if model is None else model_name(model, server),
             size=WantedSize(width=width, height=height, scale=parse_ratio(scale) if scale else None),
             codec=codec,
             crf=crf,
@@ -142,7 +147,8 @@ def upscale(
             overwrite=overwrite,
         )
         tasks = plan_tasks(paths[:-1], paths[-1], recursive=recursive)
-        with Services(server) as services:
+        own_model = model if model is not None and "=" in model else None
+        with Services(server, own_model) as services:
             is_single = len(tasks) == 1 and tasks[0].out == paths[-1]
             run = _Run(services, settings, skip_existing=skip_existing)
             if is_single:

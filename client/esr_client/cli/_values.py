@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from fractions import Fraction
+from pathlib import Path
 
 _TIME = re.compile(r"(?:(?:(\d+):)?(\d{1,2}):)?(\d+(?:\.\d+)?)")
 _SIZE = re.compile(r"(\d+)x(\d+)")
@@ -20,6 +21,29 @@ def parse_time(text: str) -> Fraction:
         raise ValueError(f"a time is seconds or [HH:]MM:SS, such as 90, 1.5 or 0:01:30, not {text!r}")
     hours, minutes, seconds = match.groups()
     return 3600 * Fraction(hours or 0) + 60 * Fraction(minutes or 0) + Fraction(seconds)
+
+
+def model_name(text: str, server: str | None) -> str:
+    """Return the model's name from NAME or NAME=FILE, where FILE holds weights for a private server to load.
+
+    Raises:
+        ValueError: the name or the file is missing, or a running `server` is used, which cannot be handed weights.
+    """
+    name, has_file, file = text.partition("=")
+    if not has_file and Path(text).suffix == ".safetensors":
+        raise ValueError(f"give the weights a name: --model {Path(text).stem}={text}")
+    if not has_file:
+        return name
+    if not name or not file:
+        raise ValueError(f"--model is NAME or NAME=FILE.safetensors, not {text!r}")
+    if server is not None:
+        raise ValueError(
+            f"the server at {server} loads its own models: start it with `esr-serve --model {text}`, "
+            f"and give --model {name} here"
+        )
+    if not Path(file).is_file():
+        raise ValueError(f"there is no weights file {file}")
+    return name
 
 
 def parse_size(text: str) -> tuple[int, int]:
