@@ -11,7 +11,7 @@ import pytest
 import pyvips
 
 import esr_client
-from esr_client.files import WantedSize
+from esr_client.files import WantedSize, pictures
 from esr_client.files.pictures import PictureJob, PictureSettings, upscale_picture
 from tests.support.server import running_on_thread, target
 
@@ -47,7 +47,9 @@ def test_formats(client: esr_client.Client, tmp_path: Path, suffix: str) -> None
     assert {path.name for path in tmp_path.iterdir()} == {source.name, out.name}
 
 
-@pytest.mark.parametrize(("bands", "dtype"), [(1, np.uint8), (4, np.uint8)])
+@pytest.mark.parametrize(
+    ("bands", "dtype"), [(1, np.uint8), (4, np.uint8), (1, np.uint16), (3, np.uint16), (4, np.uint16)]
+)
 def test_bands_are_kept(client: esr_client.Client, tmp_path: Path, bands: int, dtype: type[np.generic]) -> None:
     source, out = tmp_path / "in.png", tmp_path / "out.png"
     picture = smooth(bands, dtype)
@@ -57,7 +59,41 @@ def test_bands_are_kept(client: esr_client.Client, tmp_path: Path, bands: int, d
     assert (upscaled.bands, upscaled.format, upscaled.interpretation) == (bands, picture.format, picture.interpretation)
     inner = upscaled.numpy().reshape(48, 80, bands)[8:-8, 8:-8].astype(int)
     expected = picture.resize(2, kernel="cubic").numpy().reshape(48, 80, bands)[8:-8, 8:-8].astype(int)
-    assert np.abs(inner - expected).max() <= 3
+    assert np.abs(inner - expected).max() <= 3 * (257 if dtype is np.uint16 else 1)
+
+
+@pytest.mark.parametrize("model", ["bicubic_x2", "esr_tr_x3", "fsrcnn_x2"])
+@pytest.mark.parametrize(("bands", "dtype"), [(1, np.uint8), (3, np.uint16), (4, np.uint8)])
+def test_strips_have_no_seams(
+    client: esr_client.Client,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    model: str,
+    bands: int,
+    dtype: type[np.generic],
+) -> None:
+    source = tmp_path / "in.tif"
+    kind = smooth(bands, dtype).interpretation
+    most = 65535 if dtype is np.uint16 else 255
+    pixels = np.random.default_rng(1).integers(0, most, (67, 40, bands), endpoint=True).astype(dtype)
+    pyvips.Image.new_from_array(pixels).copy(interpretation=kind).write_to_file(str(source))
+    upscale_picture(client, source, tmp_path / "whole.tif", PictureSettings(model=model))
+    monkeypatch.setattr(pictures, "_STRIP_PIXELS", 40 * 9)
+    upscale_picture(client, source, tmp_path / "strips.tif", PictureSettings(model=model))
+    whole, strips = (pyvips.Image.new_from_file(str(tmp_path / name)).numpy() for name in ("whole.tif", "strips.tif"))
+    assert np.abs(whole.astype(int) - strips).max() <= 1
+
+
+def test_a_profile_of_other_colours_is_not_kept(client: esr_client.Client, tmp_path: Path) -> None:
+    source, out = tmp_path / "in.jpg", tmp_path / "out.png"
+    smooth(3, np.uint8).icc_transform("cmyk", input_profile="srgb").write_to_file(str(source), Q=95)
+    assert pyvips.Image.new_from_file(str(source)).interpretation == "cmyk"
+    upscale_picture(client, source, out, QUICK)
+    upscaled = pyvips.Image.new_from_file(str(out))
+    assert upscaled.interpretation == "srgb"
+    assert not upscaled.get_typeof("icc-profile-data")
+    expected = smooth(3, np.uint8).resize(2, kernel="cubic").numpy().astype(int)
+    assert np.abs(upscaled.numpy().astype(int) - expected)[8:-8, 8:-8].mean() < 12
 
 
 def test_metadata_is_kept(client: esr_client.Client, tmp_path: Path) -> None:

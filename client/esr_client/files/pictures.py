@@ -99,6 +99,7 @@ class PictureJob:
             deep = picture.format not in ("uchar", "char")
             if picture.interpretation not in ("srgb", "rgb16", *_GRAY_SPACES):
                 picture = picture.colourspace("rgb16" if deep else "srgb")
+                picture.remove("icc-profile-data")  # of the colours that it had, such as CMYK
             elif picture.format not in ("uchar", "ushort"):
                 picture = picture.cast("ushort")
             # Decode now, so that damage is found before a server is asked.
@@ -165,6 +166,10 @@ class PictureJob:
             part.close()
 
 
+_STRIP_PIXELS = 4_000_000
+"""Of one request: half of the largest picture that a server takes by default. Photographs are larger."""
+_STRIP_MARGIN = 16
+"""Rows above and below a strip; the filters of no network reach further, so no seam can be seen."""
 _HEADER_FIELDS = frozenset(
     {
         *("width", "height", "bands", "format", "coding", "interpretation"),
@@ -174,13 +179,21 @@ _HEADER_FIELDS = frozenset(
 
 
 def _upscale(client: Client, pixels: NDArray[Any], model: str) -> NDArray[Any]:
-    """Return a (H, W, 1) or (H, W, 3) array of uint8 or uint16 upscaled by a model."""
+    """Return a (H, W, 1) or (H, W, 3) array of uint8 or uint16 upscaled by a model, in strips that a server takes."""
     height, width, bands = pixels.shape
     deep = pixels.dtype == np.uint16
     name = {(1, False): "gray", (1, True): "gray16le", (3, False): "rgb24", (3, True): "rgb48le"}[bands, deep]
-    frame = Frame((np.ascontiguousarray(pixels).reshape(height, width * bands),), width, height, name)
-    upscaled = client.upscale_image(frame, model=model, timeout_s=None)
-    return upscaled.planes[0].reshape(upscaled.height, upscaled.width, bands)
+    rows = max(1, _STRIP_PIXELS // width)
+    strips: list[NDArray[Any]] = []
+    for top in range(0, height, rows):
+        bottom = min(top + rows, height)
+        first, last = max(0, top - _STRIP_MARGIN), min(height, bottom + _STRIP_MARGIN)
+        plane = np.ascontiguousarray(pixels[first:last]).reshape(last - first, width * bands)
+        upscaled = client.upscale_image(Frame((plane,), width, last - first, name), model=model, timeout_s=None)
+        scale = upscaled.height // (last - first)
+        strip = upscaled.planes[0].reshape(upscaled.height, upscaled.width, bands)
+        strips.append(strip[(top - first) * scale : (bottom - first) * scale])
+    return np.concatenate(strips)
 
 
 def upscale_picture(
