@@ -28,7 +28,6 @@ from esr_client.files._part import PartFile
         ("/dev/null", "mpegts", Kind.PIPE, "mpegts"),
         ("rtmp://host/app/key", None, Kind.URL, "flv"),
         ("udp://239.0.0.1:1234", None, Kind.URL, "mpegts"),
-        ("srt://host:9000", None, Kind.URL, "mpegts"),
         ("rtsp://host/live", None, Kind.URL, "rtsp"),
         ("http://host/live/a.m3u8", None, Kind.URL, "hls"),
         ("live/a.m3u8", None, Kind.URL, "hls"),
@@ -43,6 +42,7 @@ def test_kind_and_container(out: str, format_name: str | None, kind: Kind, conta
     ("out", "format_name", "message"),
     [
         ("out.xyz", None, "known are .mp4, .*or name it with --output-format"),
+        ("srt://host:9000", None, "-c copy -f mpegts 'srt://host:9000'"),
         ("out", None, "no suffix of a known container"),
         ("gopher://host/a", None, "cannot write to gopher://; an output is a file, - for standard output, or a URL"),
         ("out.mp4", "theora", "there is no output format 'theora'; common ones are y4m, nut"),

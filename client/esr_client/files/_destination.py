@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import av.format
 
 from esr_client._errors import OutputError
-from esr_client.files._shown import shown
+from esr_client.files._shown import has_protocol, shown
 
 STANDARD_STREAM = "-"
 """The name of standard input and standard output."""
@@ -51,6 +51,8 @@ _SCHEME_FORMATS = {
     "rtp": "rtp_mpegts",
     "rtsp": "rtsp",
 }
+_OPTIONAL_SCHEMES = ("srt",)
+"""Those that an FFmpeg may be built without."""
 _FORMAT_NAMES = {"y4m": "yuv4mpegpipe", "mkv": "matroska", "ts": "mpegts"}
 """Names that people say for FFmpeg's names of formats."""
 
@@ -149,6 +151,11 @@ def _url(url: str, scheme: str, format_name: str | None) -> Destination:
         raise OutputError(
             f"cannot write to {scheme}://; an output is a file, - for standard output, "
             f"or a URL of {', '.join((*_SCHEME_FORMATS, 'http'))}"
+        )
+    if scheme in _OPTIONAL_SCHEMES and not has_protocol(scheme):
+        raise OutputError(
+            f"PyAV's FFmpeg has no {scheme}; let the ffmpeg program send: esr-client upscale IN - "
+            f"--output-format mpegts | ffmpeg -re -i - -c copy -f mpegts '{shown(url)}'"
         )
     container = format_name or usual
     options = dict(_WHOLE_PLAYLIST) if container == "hls" else {"flush_packets": "1"}

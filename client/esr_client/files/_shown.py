@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import av
 
-from esr_client._errors import OutputError
+from esr_client._errors import InputError, OutputError
 
 
 def shown(url: str) -> str:
@@ -24,6 +24,28 @@ def reason(error: Exception) -> str:
     if isinstance(error, av.FFmpegError):
         return error.strerror or type(error).__name__
     return str(error)
+
+
+def has_protocol(scheme: str) -> bool:
+    """Return whether PyAV's FFmpeg has a protocol, such as srt, which its wheels are built without."""
+    try:
+        av.open(f"{scheme}://", timeout=0).close()
+    except av.ProtocolNotFoundError:
+        return False
+    except (av.FFmpegError, OSError):
+        pass  # the protocol is there, and misses an address
+    return True
+
+
+def open_error(url: str, error: Exception) -> InputError:
+    """Return the error for an input that could not be opened."""
+    if isinstance(error, av.ProtocolNotFoundError):
+        scheme = urlsplit(url).scheme
+        return InputError(
+            f"cannot open {shown(url)}: PyAV's FFmpeg has no {scheme}; let the ffmpeg program receive: "
+            f"ffmpeg -i '{shown(url)}' -c copy -f mpegts - | esr-client upscale - OUT"
+        )
+    return InputError(f"cannot open {'standard input' if url == '-' else shown(url)}: {reason(error)}")
 
 
 def output_error(path: str | os.PathLike[str], error: Exception) -> OutputError:

@@ -28,7 +28,7 @@ from esr_client.files._codecs import SERVER_DECODES
 from esr_client.files._destination import input_format, is_pipe
 from esr_client.files._input_settings import InputSettings
 from esr_client.files._pipes import Interrupt, PipeReader
-from esr_client.files._shown import reason, shown
+from esr_client.files._shown import open_error, reason, shown
 from esr_client.files._siting import chroma_location
 
 _LONGEST_INTERLEAVING_S = 1  # as far as sound may come after the pictures that it belongs to
@@ -68,7 +68,7 @@ class Source:
         try:
             self.container = self._open(interrupt)
         except (av.FFmpegError, OSError, ValueError) as error:
-            raise InputError(f"cannot open {self._shown}: {reason(error)}") from error
+            raise open_error(url, error) from error
         self._reading = threading.Lock()
         self._closed = False
         self._copied: deque[AvPacket[Any]] = deque()
