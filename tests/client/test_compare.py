@@ -71,6 +71,13 @@ def test_picture(tmp_path: Path, scene: list[np.ndarray], layout: Layout, width:
     assert abs(int(picture[:, : width // 2 - 1].mean()) - int(picture[:, width // 2 + 1 :].mean())) > 100
 
 
+def test_a_line_divides_a_split(tmp_path: Path, scene: list[np.ndarray]) -> None:
+    dark = write(tmp_path / "a.mkv", [np.full_like(p, 40) for p in scene])
+    compare(dark, dark, tmp_path / "out.png", layout=Layout.SPLIT)
+    (picture,) = luma(tmp_path / "out.png")
+    assert list(np.flatnonzero(picture.min(axis=0) > 200)) == [SIZE[0] // 2, SIZE[0] // 2 + 1]
+
+
 def test_video_keeps_times_and_takes_the_larger_size(tmp_path: Path, scene: list[np.ndarray]) -> None:
     small = write(tmp_path / "small.mkv", [p[::2, ::2] for p in scene])
     large = write(tmp_path / "large.mkv", scene)

@@ -26,7 +26,7 @@ from esr_client._errors import InputError
 from esr_client.files._codecs import encoding
 from esr_client.files._destination import check_file, parse_destination
 from esr_client.files._part import PartFile
-from esr_client.files._shown import output_error, reason, shown
+from esr_client.files._shown import open_error, output_error, reason, shown
 
 _PICTURE_SUFFIX = ".png"
 _FORMAT = "yuv444p"  # of what is compared by eye: a cut between two pixels of chroma would show
@@ -38,7 +38,7 @@ class Layout(StrEnum):
     SIDE = "side"
     """A left of B, each whole."""
     SPLIT = "split"
-    """The left half of A beside the right half of B."""
+    """The left half of A beside the right half of B, with a white line between them."""
     ZOOM = "zoom"
     """The middle ninth of each, three times as large, side by side."""
 
@@ -119,7 +119,7 @@ class _Input:
         try:
             self._container = av.open(name, "r")
         except (av.FFmpegError, OSError) as error:
-            raise InputError(f"cannot open {self.name}: {reason(error)}") from error
+            raise open_error(name, error) from error
         if not self._container.streams.video:
             self._container.close()
             raise InputError(f"{self.name} has no video")
@@ -249,7 +249,10 @@ class _Meter:
 
 _LAYOUTS: dict[Layout, tuple[Filters, Filters]] = {
     Layout.SIDE: ((), ()),
-    Layout.SPLIT: ([("crop", "iw/2:ih:0:0")], [("crop", "iw/2:ih:iw/2:0")]),
+    Layout.SPLIT: (
+        [("crop", "iw/2:ih:0:0")],
+        [("crop", "iw/2:ih:iw/2:0"), ("drawbox", "x=0:y=0:w=2:h=ih:color=white:t=fill")],
+    ),
     Layout.ZOOM: (
         [("crop", "iw/3:ih/3"), ("scale", "iw*3:ih*3:flags=neighbor")],
         [("crop", "iw/3:ih/3"), ("scale", "iw*3:ih*3:flags=neighbor")],
