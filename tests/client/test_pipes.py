@@ -101,7 +101,7 @@ def test_y4m_and_rawvideo(server: str) -> None:
 def test_rawvideo_needs_its_size(server: str) -> None:
     code, video, text = piped(server, b"", "-", "-", "--input-format", "rawvideo")
     assert (code, video) == (1, b"")
-    assert "its size and pixel format are needed" in text
+    assert "give its size and pixel format" in text
 
 
 def test_fifo_stays_a_fifo(server: str, source: Path, tmp_path: Path) -> None:

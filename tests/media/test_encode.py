@@ -303,7 +303,7 @@ def test_a_change_of_time_base_is_refused(samples: SimpleNamespace) -> None:
     ("codec", "fmt"), [("libx264", "rgb24"), ("libx265", "bgr24"), ("libsvtav1", "yuv444p"), ("libvpx-vp9", "rgb24")]
 )
 def test_formats_that_an_encoder_does_not_take(samples: SimpleNamespace, codec: str, fmt: str) -> None:
-    with pytest.raises(CodecOptionError, match=f"{codec} takes .*yuv420p.*, not {fmt}; .*ask for frames"):
+    with pytest.raises(CodecOptionError, match=f"{codec} takes .*yuv420p.*, not {fmt}; .*ask for raw frames"):
         Encoder(settings_for(codec)).push(samples.picture(0, 64, 80, fmt))
 
 

@@ -33,7 +33,10 @@ class InputSettings:
         if self.format is not None:
             input_format(self.format)
         if self.format == "rawvideo" and (self.size is None or self.pixel_format is None):
-            raise ValueError("rawvideo says nothing of itself: its size and pixel format are needed")
+            raise ValueError(
+                "rawvideo has no header: give its size and pixel format "
+                "(esr-client: --input-size 1920x1080 --input-pixel-format yuv420p)"
+            )
         if self.start_s < 0:
             raise ValueError(f"a start is at 0 s or later, not at {float(self.start_s):g}")
         if self.duration_s is not None and self.duration_s <= 0:

@@ -28,7 +28,7 @@ class Clock:
             if pts <= self._pts:
                 raise FrameError(
                     f"frame {index} has pts {pts}, which is not after {self._pts}; an encoder needs increasing pts, "
-                    "ask for frames instead of packets"
+                    "ask for raw frames (esr-client: leave out --encode server)"
                 )
             self._step = pts - self._pts
         self._last, self._pts = frame, pts

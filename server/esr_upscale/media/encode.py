@@ -103,7 +103,7 @@ class Encoder:
         if _shape(frame) != self._shape:
             raise FormatChangeError(
                 f"frame {index} is {_shape(frame)} after {self._shape}; an encoded stream cannot change, "
-                "ask for frames instead of packets"
+                "ask for raw frames (esr-client: leave out --encode server)"
             )
         pts = self._clock.next(frame, index)
         made = to_av(relayout(frame, self._format))
@@ -203,7 +203,7 @@ def _encoded_format(row: EncoderRow, frame: Frame) -> PixelFormat:
     takes = (name for name, ways in _ENCODED_AS.items() if not taken.isdisjoint(ways))
     raise CodecOptionError(
         f"{row.name} takes {', '.join(takes)}, not {frame.format.name}; "
-        "send one of those, or ask for frames instead of packets"
+        "send one of those, or ask for raw frames (esr-client: leave out --encode server)"
     )
 
 
@@ -212,13 +212,13 @@ def _check_size(row: EncoderRow, fmt: PixelFormat, frame: Frame) -> None:
     if min(width, height) < row.min_side:
         raise CodecOptionError(
             f"{row.name} takes sizes from {row.min_side}x{row.min_side} on, not {width}x{height}; "
-            "use libx264 or libvpx-vp9, or ask for frames instead of packets"
+            "use libx264 or libvpx-vp9, or ask for raw frames (esr-client: leave out --encode server)"
         )
     step_x, step_y = 1 << fmt.planes[-1].shift_x, 1 << fmt.planes[-1].shift_y
     if row.even and (width % step_x or height % step_y):
         raise CodecOptionError(
             f"{row.name} takes {fmt.name} only in multiples of {step_x}x{step_y}, not {width}x{height}; use libvpx-vp9 "
-            "or libsvtav1, or ask for frames instead of packets"
+            "or libsvtav1, or ask for raw frames (esr-client: leave out --encode server)"
         )
 
 
