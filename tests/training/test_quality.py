@@ -46,6 +46,12 @@ def test_judge(tmp_path: Path) -> None:
     assert found["A"] == Quality(round(found["A"].psnr, 3), round(found["A"].ssim, 4))
 
 
+def test_sets_of_one_name_are_refused(tmp_path: Path) -> None:
+    sets = (write_tiles(tmp_path / "one" / "Set5", 1), write_tiles(tmp_path / "two" / "Set5", 1))
+    with pytest.raises(InvalidInputError, match="two sets of pictures are named Set5"):
+        judge([resolve("bicubic_x2")], sets, 1)
+
+
 def _offset(luma: NDArray[Any], by: int) -> NDArray[Any]:
     return (luma + by).astype(luma.dtype)
 

@@ -66,19 +66,26 @@ def judge(
     *directories: Path,
     report: Callable[[int, int], None] = ignore,
 ) -> dict[ModelSpec, dict[str, Quality]]:
-    """The quality of models on each directory of pictures, by the directory's name, on the engine that serves them.
+    """Measure models on each directory of pictures, by the directory's name, on the engine that serves them.
 
     Weights are looked for in `directories` and then among the packaged ones. Figures are rounded, to 0.001 dB and
-    0.0001, as they are written. `report` is told after each picture how many are done, and of how many.
+    0.0001, as they are written. `report` is called after each picture with the number done and the number in all.
+
+    Raises:
+        InvalidInputError: two directories have one name, or one has no pictures.
     """
+    names = [data.resolve().name for data in sets]
+    for name in names:
+        if names.count(name) > 1:
+            raise InvalidInputError(f"two sets of pictures are named {name}; figures are by name, so rename one folder")
     count = sum(len(list_pictures(data)) for data in sets) * len(specs)
     pictures = itertools.count(1)
     found: dict[ModelSpec, dict[str, Quality]] = {}
     for spec in specs:
         kernel = LoadedModel(spec, load_weights(spec, *directories), EngineSettings(threads=threads)).luma(8)
         found[spec] = {}
-        for data in sets:
+        for name, data in zip(names, sets, strict=True):
             with torch_threads(threads):
                 quality = set_quality(kernel, spec.scale, data, lambda: report(next(pictures), count))
-            found[spec][data.name] = Quality(round(quality.psnr, 3), round(quality.ssim, 4))
+            found[spec][name] = Quality(round(quality.psnr, 3), round(quality.ssim, 4))
     return found
