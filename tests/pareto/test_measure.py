@@ -65,5 +65,8 @@ def test_machine_name(tmp_path: Path) -> None:
     (tmp_path / "proc/device-tree").mkdir(parents=True)
     (tmp_path / "proc/cpuinfo").write_text("processor\t: 0\nmodel name\t: A CPU @ 2 GHz\n")
     assert machine_name(tmp_path) == "A CPU @ 2 GHz"
+    cpu = "cpu family\t: 25\nmodel\t\t: 17\nmodel name\t: AMD EPYC\n\ncpu family\t: 1\nmodel name\t: B\n"
+    (tmp_path / "proc/cpuinfo").write_text(cpu, encoding="utf-8")
+    assert machine_name(tmp_path) == "AMD EPYC (family 25, model 17)"
     (tmp_path / "proc/device-tree/model").write_text("A Board\0")
     assert machine_name(tmp_path) == "A Board"

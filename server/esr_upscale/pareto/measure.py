@@ -156,11 +156,18 @@ def _measured(each: Job, turns: list[_Turn]) -> Measured:
 
 
 def machine_name(root: Path = ROOT) -> str:
-    """What this machine calls itself: the board, or the CPU, or that it is unknown."""
+    """Return the name of the board or the CPU, or "unknown machine". A CPU without a number gets family and model."""
     board = root / "proc/device-tree/model"
     if board.is_file():
         return board.read_text(encoding="utf-8").strip("\0\n ")
     cpu = root / "proc/cpuinfo"
     lines = cpu.read_text(encoding="utf-8").splitlines() if cpu.is_file() else []
-    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(names, "unknown machine")
+    first: dict[str, str] = {}
+    for line in lines:
+        key, _, value = line.partition(":")
+        first.setdefault(key.strip(), value.strip())
+    name = first.get("model name", "unknown machine")
+    # Virtual machines often say no more than "AMD EPYC", which generations of different speed share.
+    if "cpu family" in first and "model" in first and not any(character.isdigit() for character in name):
+        return f"{name} (family {first['cpu family']}, model {first['model']})"
+    return name
