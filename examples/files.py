@@ -3,7 +3,7 @@
 import sys
 
 import esr_client
-from esr_client.files import FileSettings, WantedSize, upscale_file
+from esr_client.files import FileSettings, upscale_file
 
 source, out = sys.argv[1:3]
 with esr_client.connect() as client:
@@ -11,7 +11,7 @@ with esr_client.connect() as client:
         client,
         source,
         out,
-        FileSettings(size=WantedSize(height=240), overwrite=True),
+        FileSettings(overwrite=True),
         progress=lambda state: print(f"\r{state.frames} of {state.total} frames", end=""),
     )
 print(f"\n{report.size[0]}x{report.size[1]}, {report.frames} frames in {report.elapsed_s:.1f} s")

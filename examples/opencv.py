@@ -12,9 +12,8 @@ import numpy as np
 import esr_client
 
 
-def frames(path: str) -> Iterator[np.ndarray]:
+def frames(capture: cv2.VideoCapture) -> Iterator[np.ndarray]:
     """Give the frames of a video as (H, W, 3) BGR arrays."""
-    capture = cv2.VideoCapture(path)
     while True:
         has_frame, frame = capture.read()
         if not has_frame:
@@ -23,9 +22,12 @@ def frames(path: str) -> Iterator[np.ndarray]:
 
 
 source, out = sys.argv[1:3]
+video = cv2.VideoCapture(source)
+if not video.isOpened():
+    sys.exit(f"OpenCV cannot read {source}")
 with esr_client.connect() as client:
     count = 0
-    for frame in client.upscale(frames(source), model="esr_tr_x2", channel_order="bgr", copy=True):
+    for frame in client.upscale(frames(video), model="esr_tr_x2", channel_order="bgr", copy=True):
         count += 1
         cv2.putText(frame, f"frame {count}", (8, 24), cv2.FONT_HERSHEY_SIMPLEX, 0.8, (255, 255, 255))
 cv2.imwrite(out, frame)

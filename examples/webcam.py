@@ -5,6 +5,7 @@ The newest frame is shown; frames that come while the machine is busy are droppe
 """
 
 import argparse
+import sys
 from collections.abc import Iterator
 
 import cv2
@@ -14,9 +15,8 @@ import esr_client
 from esr_client import Delivery
 
 
-def frames(source: str | int) -> Iterator[np.ndarray]:
+def frames(capture: cv2.VideoCapture) -> Iterator[np.ndarray]:
     """Give the frames of a camera or a file as (H, W, 3) BGR arrays."""
-    capture = cv2.VideoCapture(source)
     while True:
         has_frame, frame = capture.read()
         if not has_frame:
@@ -28,13 +28,15 @@ parser = argparse.ArgumentParser()
 parser.add_argument("source", nargs="?", default="0", help="number of a camera, or a file")
 parser.add_argument("--no-window", action="store_true")
 arguments = parser.parse_args()
-source = int(arguments.source) if arguments.source.isdecimal() else arguments.source
+camera = cv2.VideoCapture(int(arguments.source) if arguments.source.isdecimal() else arguments.source)
+if not camera.isOpened():
+    sys.exit(f"no camera or video {arguments.source!r}; name a file instead: python examples/webcam.py in.mp4")
 
 shown = 0
 with (
     esr_client.connect() as client,
     client.upscale(
-        frames(source), model="esr_tr_x2", channel_order="bgr", delivery=Delivery.latest(), timeout_s=None
+        frames(camera), model="esr_tr_x2", channel_order="bgr", delivery=Delivery.latest(), timeout_s=None
     ) as stream,
 ):
     for frame in stream:

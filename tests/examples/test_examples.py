@@ -52,6 +52,14 @@ def test_webcam_with_a_file_in_its_place(source: Path) -> None:
     assert sum(numbers) == 10
 
 
+def test_webcam_says_that_there_is_no_camera(tmp_path: Path) -> None:
+    command = [sys.executable, str(EXAMPLES / "webcam.py"), str(tmp_path / "none.mp4"), "--no-window"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
+    assert done.returncode == 1
+    assert "no camera or video" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_fan_out(source: Path) -> None:
     assert run("fan_out.py", source, source).count("10 frames") == 2
 
