@@ -28,7 +28,7 @@ demo: $(VENV)/.demo
 	$(BIN)/python -m deploy.demo --model $(MODEL) --output demo
 
 test: $(VENV)/.test check
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n logical --dist loadfile
 
 check: $(VENV)/.test
 	$(BIN)/python proto/generate.py --check --tools $(TOOLS)
