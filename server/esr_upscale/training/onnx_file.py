@@ -89,6 +89,8 @@ def _quiet() -> Iterator[None]:
         with warnings.catch_warnings():
             # torch.export copies what it itself calls deprecated.
             warnings.filterwarnings("ignore", r"`isinstance\(treespec, LeafSpec\)` is deprecated", FutureWarning)
+            # Of Python 3.13.0 alone; how fast the exporter's guards run is of no interest here.
+            warnings.filterwarnings("ignore", "Guards may run slower on Python 3.13.0", RuntimeWarning)
             yield
     finally:
         for logger, level in zip(loggers, levels, strict=True):
