@@ -1,0 +1,131 @@
+"""Luma through a real encoder and decoder, for the workbench: training on, and judging by, what codecs leave."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+import av
+import numpy as np
+from av.error import FFmpegError
+from numpy.typing import NDArray
+
+from esr_upscale.errors import InvalidInputError
+
+_NEUTRAL = 128
+
+
+@dataclass(frozen=True, slots=True)
+class Recoder:
+    """An encoder as the workbench uses it, on one thread.
+
+    The same clip nearly always gives the same picture; x264 reads memory that it did not write, and now and then a few
+    blocks differ.
+    """
+
+    encoder: str
+    """FFmpeg's name."""
+    quality: str
+    """The option that sets the quality: a larger number is a smaller file."""
+    best: int
+    worst: int
+    """The range of `quality` that video in use has."""
+    options: Mapping[str, str]
+    presets: tuple[Mapping[str, str], ...] = (MappingProxyType({}),)
+    """Ways to use it, the usual one first."""
+    pixel_format: str = "yuv420p"
+
+
+def _named(option: str, *values: str) -> tuple[Mapping[str, str], ...]:
+    return tuple(MappingProxyType({option: value}) for value in values)
+
+
+_VP9 = {"b": "0", "row-mt": "0", "deadline": "good"}
+RECODERS: Mapping[str, Recoder] = MappingProxyType(
+    {
+        "x264": Recoder("libx264", "crf", 15, 37, {}, _named("preset", "medium", "veryfast", "slow")),
+        "x265": Recoder(
+            "libx265", "crf", 17, 38, {"x265-params": "log-level=none:pools=none:frame-threads=1"},
+            _named("preset", "fast", "veryfast"),
+        ),
+        "av1": Recoder("libsvtav1", "crf", 20, 56, {"svtav1-params": "lp=1"}, _named("preset", "8", "10")),
+        "vp9": Recoder("libvpx-vp9", "crf", 20, 52, _VP9, _named("cpu-used", "4", "6")),
+        "mpeg2": Recoder("mpeg2video", "qscale", 2, 12, {"bf": "2"}),
+        "mjpeg": Recoder("mjpeg", "qscale", 2, 12, {}, pixel_format="yuvj420p"),
+    }
+)  # fmt: skip
+"""By the names that people say."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recoded:
+    """A clip as a decoder gives it."""
+
+    luma: NDArray[np.uint8]
+    """(frames, H, W)."""
+    size: int
+    """Bytes of all packets."""
+
+
+def recode(luma: NDArray[np.uint8], codec: str, quality: int, preset: int = 0) -> Recoded:
+    """Encode a clip of luma (frames, H, W), with neutral chroma and 25 frames per second, and decode it.
+
+    `codec` is one of RECODERS, `preset` the position of one of its presets.
+
+    Raises:
+        InvalidInputError: the codec is unknown, or its encoder takes neither this size nor this quality.
+    """
+    height, width = luma.shape[1:]
+    if height % 2 or width % 2:
+        raise InvalidInputError(f"a clip to encode has an even width and height, not {width}x{height}")
+    if codec not in RECODERS:
+        raise InvalidInputError(f"no codec is named {codec!r} here; there are {', '.join(RECODERS)}")
+    recoder = RECODERS[codec]
+    file = io.BytesIO()
+    try:
+        size = _encode(luma, recoder, quality, recoder.presets[preset], file)
+        file.seek(0)
+        with av.open(file, "r") as source:
+            source.streams.video[0].codec_context.thread_count = 1
+            frames = [_plane(frame) for frame in source.decode(video=0)]
+    except FFmpegError as error:
+        raise InvalidInputError(
+            f"{recoder.encoder} cannot encode {width}x{height} with {recoder.quality} {quality}: {error.strerror}"
+        ) from error
+    return Recoded(np.stack(frames), size)
+
+
+def _encode(
+    luma: NDArray[np.uint8], recoder: Recoder, quality: int, preset: Mapping[str, str], file: io.BytesIO
+) -> int:
+    count, height, width = luma.shape
+    size = 0
+    with av.open(file, "w", format="matroska") as output:
+        options = {**recoder.options, **preset}
+        if recoder.quality == "qscale":
+            options |= {"qmin": str(quality), "qmax": str(quality)}
+        else:
+            options[recoder.quality] = str(quality)
+        stream: Any = output.add_stream(recoder.encoder, rate=25, options=options)
+        stream.width, stream.height, stream.pix_fmt = width, height, recoder.pixel_format
+        stream.codec_context.thread_count = 1
+        chroma = np.full((height // 2, width), _NEUTRAL, np.uint8)
+        for index in range(count):
+            frame = av.VideoFrame.from_ndarray(np.concatenate([luma[index], chroma]), format=recoder.pixel_format)
+            frame.pts = index
+            for packet in stream.encode(frame):
+                size += packet.size
+                output.mux(packet)
+        for packet in stream.encode(None):
+            size += packet.size
+            output.mux(packet)
+    return size
+
+
+def _plane(frame: av.VideoFrame) -> NDArray[np.uint8]:
+    plane = frame.planes[0]
+    rows = np.frombuffer(bytes(plane), np.uint8).reshape(-1, plane.line_size)
+    return rows[: frame.height, : frame.width].copy()
