@@ -15,6 +15,7 @@ from esr_upscale.models import resolve
 from esr_upscale.nets.engine import torch_threads
 from esr_upscale.training import multi_layer
 from esr_upscale.training.checkpoint import Checkpoint, Journal
+from esr_upscale.training.crops import TileSource
 from esr_upscale.training.loop import DivergedError, Trainer, TrainingStoppedError, run
 from esr_upscale.training.multi_layer import CropTrainer
 from esr_upscale.training.one_layer import PatchTrainer
@@ -41,7 +42,7 @@ def tiles(tmp_path_factory: pytest.TempPathFactory) -> list[Tile]:
 
 
 def _crops(tiles: list[Tile], seed: int = 1) -> CropTrainer:
-    return CropTrainer(resolve(NAME), tiles, seed, batch=8, crop=24, rate=2e-2)
+    return CropTrainer(resolve(NAME), TileSource(tiles), seed, batch=8, crop=24, rate=2e-2)
 
 
 def _patches(tiles: list[Tile]) -> PatchTrainer:
@@ -52,7 +53,7 @@ def _patches(tiles: list[Tile]) -> PatchTrainer:
 def test_the_loss_falls(name: str, tmp_path_factory: pytest.TempPathFactory) -> None:
     spec = resolve(name)
     tiles = load_tiles(write_tiles(tmp_path_factory.mktemp("data") / "tiles"), spec.scale, 2 * spec.radius + 1)
-    trainer = CropTrainer(spec, tiles, 1, batch=8, crop=24, rate=2e-2)
+    trainer = CropTrainer(spec, TileSource(tiles), 1, batch=8, crop=24, rate=2e-2)
     losses = [trainer.step(step / 400) for step in range(1, 21)]  # Adam's part of a run
     assert np.mean(losses[-5:]) < 0.8 * np.mean(losses[:2])
     for _ in range(200):  # Gauss–Newton is for weights that are near
@@ -92,7 +93,7 @@ def test_a_stopped_run_goes_on_to_the_bit(
 
 
 def test_a_diverged_run_is_an_error(tiles: list[Tile]) -> None:
-    trainer = CropTrainer(resolve(NAME), tiles, 1, batch=8, crop=24, rate=1e30)
+    trainer = CropTrainer(resolve(NAME), TileSource(tiles), 1, batch=8, crop=24, rate=1e30)
     with pytest.raises(DivergedError, match="at step 2; a lower rate"):
         run(trainer, Journal({}, 100), lambda _: None)
     assert all(np.isfinite(value).all() for value in trainer.weights().values())
@@ -102,7 +103,7 @@ def test_a_run_goes_on_from_weights(tiles: list[Tile]) -> None:
     first = _crops(tiles)
     run(first, Journal({}, 300), lambda _: None)
     reached = first.judge()
-    second = CropTrainer(resolve(NAME), tiles, 2, batch=8, crop=24, rate=2e-2, start=first.weights())
+    second = CropTrainer(resolve(NAME), TileSource(tiles), 2, batch=8, crop=24, rate=2e-2, start=first.weights())
     assert second.judge() == reached
     run(second, Journal({}, 100), lambda _: None)
     assert second.judge() > reached - 0.05
@@ -112,7 +113,7 @@ def test_a_run_goes_on_from_weights(tiles: list[Tile]) -> None:
 
 def test_crops_and_their_pixels(tiles: list[Tile]) -> None:
     # Bicubic on crops must be as near to their HR as it is on the tiles, whichever way the crops lie.
-    x, y = Crops(tiles, 24, margin=2).draw(256, torch.Generator().manual_seed(3))
+    x, y, _ = Crops(tiles, 24, margin=2).draw(256, torch.Generator().manual_seed(3))
     assert (x.shape, y.shape) == ((256, 1, 24, 24), (256, 1, 40, 40))
     up = nets.build_module(resolve("bicubic_x2"))(x)[..., 4:-4, 4:-4]
     found = (up - y).square().mean((1, 2, 3)) * 255**2

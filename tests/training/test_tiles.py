@@ -23,7 +23,7 @@ def flat(tmp_path: Path) -> Path:
 
 
 def test_crops_come_in_both_ranges(flat: Path) -> None:
-    x, y = Crops(load_tiles(flat, 2, 5), 8, margin=2).draw(4000, torch.Generator().manual_seed(1))
+    x, y, _ = Crops(load_tiles(flat, 2, 5), 8, margin=2).draw(4000, torch.Generator().manual_seed(1))
     values, counts = torch.unique((x[:, 0, 0, 0] * 255).round(), return_counts=True)
     assert values.tolist() == [0, 16, 235, 255]
     assert float(counts[[0, 3]].sum()) / 4000 == pytest.approx(FULL_RANGE, abs=0.03)
@@ -32,7 +32,7 @@ def test_crops_come_in_both_ranges(flat: Path) -> None:
 
 def test_tiles_with_emphasis_are_drawn_more_often(flat: Path) -> None:
     tiles = load_tiles(flat, 2, 5, {"li": 3})
-    x, _ = Crops(tiles, 8, margin=2).draw(4000, torch.Generator().manual_seed(1))
+    x, _, _ = Crops(tiles, 8, margin=2).draw(4000, torch.Generator().manual_seed(1))
     assert float((x[:, 0, 0, 0] > 0.5).float().mean()) == pytest.approx(0.75, abs=0.03)
 
 

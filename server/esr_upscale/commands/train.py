@@ -52,6 +52,17 @@ def train_model(
     crop: Annotated[int | None, typer.Option(min=3, help="Side of a crop, in LR pixels.")] = None,
     rate: Annotated[float | None, typer.Option(min=0, help="Peak learning rate of a multi-layer network.")] = None,
     start: Annotated[str | None, typer.Option(help="Weights to continue from: a directory, or shipped.")] = None,
+    degradation: Annotated[
+        str | None,
+        typer.Option(
+            help="What small pictures are made by: bicubic (default), or video: moving clips, many downscalers, "
+            "blur, noise and codecs."
+        ),
+    ] = None,
+    mosaics: Annotated[int | None, typer.Option(min=8, help="Number of clips for video. Default: 320.")] = None,
+    ways: Annotated[
+        int | None, typer.Option(min=1, help="Number of degradations of each clip for video. Default: 3.")
+    ] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Number of threads. Default: 1.")] = None,
     licence: Annotated[
         str | None, typer.Option(help="SPDX id of the weights' licence, for the card. Default: LicenseRef-unknown.")
@@ -65,6 +76,7 @@ def train_model(
     Options for the training override those of a file.
     """
     values: dict[str, Any] = {"seconds": seconds, "steps": steps, "seed": seed, "restarts": restarts, "batch": batch}
+    values |= {"degradation": degradation, "mosaics": mosaics, "ways": ways}
     values |= {"crop": crop, "rate": rate, "start": start, "threads": threads, "licence": licence}
     given = {name: value for name, value in values.items() if value is not None}
     if (model is None) == (pool is None):
@@ -166,6 +178,6 @@ def _progress(title: str) -> Iterator[Callable[[Progress], None]]:
 
         def report(p: Progress) -> None:
             psnr = f"{p.psnr:.2f}" if math.isfinite(p.psnr) else "–"
-            show(p.step, p.steps, f"loss {p.loss:.6f}, held-out {psnr} dB")
+            show(p.step, p.steps, p.doing or f"loss {p.loss:.6f}, held-out {psnr} dB")
 
         yield report

@@ -69,10 +69,12 @@ class Progress:
 
     step: int
     steps: int
-    loss: float
-    """Mean squared error of the batch."""
-    psnr: float
+    loss: float = math.nan
+    """Weighted mean squared error of the batch."""
+    psnr: float = math.nan
     """On held-out pictures, dB, when it was last measured; NaN before that."""
+    doing: str = ""
+    """What is done before training, in steps of its own; empty: training."""
 
 
 def never() -> bool:

@@ -20,9 +20,9 @@ from esr_upscale import nets
 from esr_upscale.kernels import Weights
 from esr_upscale.models import ModelSpec
 from esr_upscale.training.checkpoint import optimizer_tensors, restore_optimizer
+from esr_upscale.training.crops import CropSampler, CropSource, check_size
 from esr_upscale.training.jacobian import curvature
 from esr_upscale.training.newton import NewtonAdam
-from esr_upscale.training.tiles import FULL_RANGE, Crops, Tile, split
 from esr_upscale.training.whitening import whitening
 
 RATE = 2e-2
@@ -38,8 +38,6 @@ ROWS, PART = 2048, 512
 SHARE = 0.2
 """What each later matrix, of one part, counts for beside those before it: whole ones would cost more than the steps."""
 EMA_DECAY = 0.997
-JUDGED = 64
-"""Held-out tiles that the figure is of."""
 
 
 class CropTrainer:
@@ -48,7 +46,7 @@ class CropTrainer:
     def __init__(
         self,
         spec: ModelSpec,
-        tiles: list[Tile],
+        source: CropSource,
         seed: int,
         *,
         batch: int,
@@ -58,11 +56,9 @@ class CropTrainer:
     ) -> None:
         self._spec, self._batch, self._rate = spec, batch, rate
         self._generator = torch.Generator().manual_seed(seed)
-        trained, held = split(tiles)
-        smallest = min(min(tile.lr.shape) for tile in trained)
-        self._crops = Crops(trained, min(crop, smallest), spec.radius)
-        self._sketched = Crops(trained, min(SKETCHED + 2 * spec.radius, smallest), spec.radius)
-        self._held = held[:: -(-len(held) // JUDGED)]
+        self._source = source
+        self._crops = source.crops(check_size(crop, source, spec.radius), spec.radius)
+        self._sketched = source.crops(check_size(SKETCHED + 2 * spec.radius, source, spec.radius), spec.radius)
         self._module = _fresh(dataclasses.replace(spec, padding="zeros"), seed)
         if start is None:
             self._whiten_first()
@@ -80,7 +76,7 @@ class CropTrainer:
         # Pixels of a patch are nearly alike, so that random filters see little but its brightness, and the network
         # begins as good as linear. It has a hard time to leave that; filters of whitened patches start past it.
         first = next(layer for layer in self._module.modules() if isinstance(layer, nn.Conv2d))
-        x, _ = self._crops.draw(64, self._generator)
+        x = self._crops.draw(64, self._generator)[0]
         patches = functional.unfold(x, first.kernel_size).movedim(1, 2).flatten(0, 1)
         noise = torch.randn(first.out_channels, patches.shape[1], generator=self._generator)
         with torch.no_grad():
@@ -97,8 +93,8 @@ class CropTrainer:
         return loss
 
     def _differentiate(self) -> float:
-        x, y = self._crops.draw(self._batch, self._generator)
-        loss = (self._inside(self._module(x), self._crops) - y).square().mean()
+        x, y, weight = self._crops.draw(self._batch, self._generator)
+        loss = (weight * (self._inside(self._module(x), self._crops) - y).square()).mean()
         self._module.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         return float(loss.detach())
@@ -134,15 +130,14 @@ class CropTrainer:
     def _sketch(self, x: Tensor) -> Tensor:
         return self._inside(self._module(x), self._sketched)
 
-    def _inside(self, y: Tensor, crops: Crops) -> Tensor:
+    def _inside(self, y: Tensor, crops: CropSampler) -> Tensor:
         margin = crops.margin * self._spec.scale
         return y[..., margin:-margin, margin:-margin] if margin else y
 
     @torch.no_grad()
     def judge(self) -> float:
-        """As Trainer: mean PSNR over held-out tiles, as `esr eval` measures pictures."""
-        module = nets.build_module(self._spec, self.weights())
-        return float(np.mean([_psnr(module, tile, self._spec.scale) for tile in self._held]))
+        """As Trainer: what the source's held-out part says."""
+        return self._source.judge(nets.build_module(self._spec, self.weights()), self._spec.scale)
 
     def weights(self) -> dict[str, NDArray[np.float32]]:
         """As Trainer: the average of the last steps'."""
@@ -174,8 +169,8 @@ class CropTrainer:
             f"a share of {START} of the steps by Adam (rate {self._rate:g}), the rest" if self._adam_share else "all"
         )
         return (
-            f"{steps} steps on {self._batch} crops of {self._crops.size}×{self._crops.size} drawn from the tiles in "
-            f"all eight positions, a share of {FULL_RANGE} stretched to full range; {first} by Adam in the coordinates "
+            f"{steps} steps on {self._batch} crops of {self._crops.size}×{self._crops.size} drawn from "
+            f"{self._source.describe()}; {first} by Adam in the coordinates "
             "of the Gauss–Newton matrix (fading, weights averaged); squared error of the inside that no padding reaches"
         )
 
@@ -185,10 +180,3 @@ def _fresh(spec: ModelSpec, seed: int) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return nets.build_module(spec)
-
-
-def _psnr(module: nn.Module, tile: Tile, scale: int) -> float:
-    up = module(torch.from_numpy(tile.lr)[None, None].float() / 255)[0, 0] * 255
-    difference = up.clamp(0, 255).round() - torch.from_numpy(tile.picture_hr())
-    inner = slice(scale, -scale)
-    return -10 * math.log10(float(difference[inner, inner].square().mean()) / 255**2 + 1e-8)

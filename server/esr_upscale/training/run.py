@@ -16,8 +16,11 @@ from esr_upscale.models.weights_file import weights_path
 from esr_upscale.nets.edge_sr import HEADS
 from esr_upscale.nets.engine import torch_threads
 from esr_upscale.training.cards import continued_card, new_card
-from esr_upscale.training.checkpoint import Checkpoint, Journal
-from esr_upscale.training.loop import Progress, Trainer, never, run, steps_in
+from esr_upscale.training.checkpoint import DIRECTORY, Checkpoint, Journal
+from esr_upscale.training.crops import CropSource, TileSource
+from esr_upscale.training.degradation.clips import ClipSource, make_clips
+from esr_upscale.training.degradation.pairs import PairSettings
+from esr_upscale.training.loop import Progress, Trainer, TrainingStoppedError, never, run, steps_in
 from esr_upscale.training.multi_layer import RATE, CropTrainer
 from esr_upscale.training.one_layer import PatchTrainer
 from esr_upscale.training.tiles import Tile, load_tiles
@@ -26,6 +29,7 @@ MAY_CHANGE = {"seconds", "steps", "threads", "licence"}
 """Settings that an interrupted run goes on without."""
 
 SHIPPED = "shipped"
+BICUBIC, VIDEO = "bicubic", "video"
 FRACTIONS = {"seconds", "rate"}
 """Settings that need not be whole numbers."""
 
@@ -54,6 +58,12 @@ class TrainingSettings:
     """Beginnings of tiles' names, and how many times as often as others such tiles are drawn."""
     start: str = ""
     """A directory with weights that a network of several layers goes on from, or `SHIPPED` for those of edge-sr."""
+    degradation: str = BICUBIC
+    """What LR is made by: `BICUBIC`, the protocol's, or `VIDEO`, downscalers and codecs of video in use."""
+    mosaics: int = 320
+    """Clips of six tiles each to degrade."""
+    ways: int = 3
+    """In how many ways each of them is degraded."""
     licence: str = ""
     """SPDX id of the weights' licence, for the card. Empty: that of the weights to start from, or no claim."""
 
@@ -92,8 +102,18 @@ def _check_licence(value: object) -> None:
     check_licence(value if isinstance(value, str) else "")
 
 
+def _check_degradation(value: object) -> None:
+    if value not in (BICUBIC, VIDEO):
+        raise InvalidInputError(f'degradation = {value!r} is not possible: it is "{BICUBIC}" or "{VIDEO}"')
+
+
 CHECKS: Mapping[str, Callable[[object], None]] = MappingProxyType(
-    {"emphasis": _check_emphasis, "start": _check_start, "licence": _check_licence}
+    {
+        "degradation": _check_degradation,
+        "emphasis": _check_emphasis,
+        "licence": _check_licence,
+        "start": _check_start,
+    }
 )
 
 
@@ -114,8 +134,8 @@ def train(
     if not spec.tensor_shapes:
         raise InvalidInputError(f"{spec.family} cannot be trained: it is a fixed filter")
     loaded = load_tiles(tiles, spec.scale, 2 * spec.radius + 1, settings.emphasis)
-    start = partial(_trainer, spec, loaded, settings)
     checkpoint = Checkpoint(spec, out)
+    start = partial(_trainer, spec, loaded, settings, _cache_of(spec, loaded, settings, out, report, stop))
     with torch_threads(settings.threads):
         trainer = start()
         journal = _take_up(checkpoint, trainer, _identity(spec, loaded, settings))
@@ -133,14 +153,39 @@ def train(
     return journal
 
 
-def _trainer(spec: ModelSpec, tiles: list[Tile], settings: TrainingSettings) -> Trainer:
-    if spec.family in HEADS:
+def _cache_of(
+    spec: ModelSpec,
+    tiles: list[Tile],
+    settings: TrainingSettings,
+    out: Path,
+    report: Callable[[Progress], None],
+    stop: Callable[[], bool],
+) -> Path | None:
+    """Return the folder of degraded clips, made now or before; None where training takes none."""
+    if settings.degradation != VIDEO:
+        return None
+
+    def show(done: int, of: int) -> None:
+        report(Progress(done, of, doing="degrading clips"))
+        if stop():
+            raise TrainingStoppedError(f"stopped after clip {done} of {of}; start it again to go on")
+
+    pairs = PairSettings(scale=spec.scale, mosaics=settings.mosaics, ways=settings.ways, seed=settings.seed)
+    return make_clips(tiles, out / DIRECTORY, pairs, show)
+
+
+def _trainer(spec: ModelSpec, tiles: list[Tile], settings: TrainingSettings, clips: Path | None) -> Trainer:
+    if clips is not None:
+        source: CropSource = ClipSource(clips)
+    elif spec.family in HEADS:
         if settings.start:
             raise InvalidInputError(f"{spec.family} has one layer and is always trained anew; leave `start` out")
         return PatchTrainer(spec, tiles, settings.seed, settings.restarts)
+    else:
+        source = TileSource(tiles)
     start = load_weights(spec, *_places(spec, settings)) if settings.start else None
     return CropTrainer(
-        spec, tiles, settings.seed, batch=settings.batch, crop=settings.crop, rate=settings.rate, start=start
+        spec, source, settings.seed, batch=settings.batch, crop=settings.crop, rate=settings.rate, start=start
     )
 
 

@@ -102,14 +102,15 @@ class Crops(_Flat):
         super().__init__(tiles, size, CROP_MSE)
         self.margin = margin
 
-    def draw(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """`count` crops (count, 1, size, size) in all positions, and their HR, (count, 1, s·(size − 2·margin), …)."""
+    def draw(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        """As CropSampler, in all positions. All weigh the same; chances do what weights would."""
         where = self._squares(*self._places(count, generator))
         inside = slice(self.margin, self.size - self.margin)
         hr = self._hr[where[:, inside, inside]]  # (count, h, w, s²)
         hr = functional.pixel_shuffle(hr.movedim(3, 1), math.isqrt(hr.shape[3]))
         stretched = torch.rand(count, 1, 1, 1, generator=generator) < FULL_RANGE
-        return _stretch(_turn_squares(self._lr[where][:, None]), stretched), _stretch(_turn_squares(hr), stretched)
+        lr, hr = (_stretch(_turn_squares(squares), stretched) for squares in (self._lr[where][:, None], hr))
+        return lr, hr, torch.ones(count, 1, 1, 1)
 
 
 def _stretch(pictures: Tensor, chosen: Tensor) -> Tensor:

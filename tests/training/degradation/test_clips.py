@@ -1,0 +1,109 @@
+"""Crops of degraded clips: LR and HR belong together in every position, and a network learns from them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from esr_upscale.errors import InvalidInputError
+from esr_upscale.models import load_card, resolve
+from esr_upscale.training.degradation import pairs
+from esr_upscale.training.degradation.clips import EASE, ClipSource, make_clips
+from esr_upscale.training.degradation.pairs import PairSettings
+from esr_upscale.training.degradation.resampling import enlarge
+from esr_upscale.training.loop import Progress, TrainingStoppedError
+from esr_upscale.training.run import VIDEO, TrainingSettings, train
+from esr_upscale.training.tiles import Tile, load_tiles
+from tests.support.pictures import write_tiles
+
+SETTINGS = PairSettings(scale=2, mosaics=6, ways=3)
+
+
+def ignore(_done: int, _total: int) -> None:
+    """Report nothing."""
+
+
+@pytest.fixture(scope="module")
+def tiles(tmp_path_factory: pytest.TempPathFactory) -> list[Tile]:
+    """Tiles of several pictures."""
+    return load_tiles(write_tiles(tmp_path_factory.mktemp("tiles"), size=256), 2, 5)
+
+
+@pytest.fixture(scope="module")
+def folder(tiles: list[Tile], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache of clips."""
+    return make_clips(tiles, tmp_path_factory.mktemp("clips"), SETTINGS, ignore)
+
+
+class Bicubic(nn.Module):
+    """What torch upscales by."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Double the size."""
+        return functional.interpolate(x, scale_factor=2, mode="bicubic")
+
+
+def test_crops_and_their_pixels(folder: Path) -> None:
+    x, y, weight = ClipSource(folder).crops(32, 3).draw(200, torch.Generator().manual_seed(1))
+    assert (x.shape, y.shape, weight.shape) == ((200, 1, 32, 32), (200, 1, 52, 52), (200, 1, 1, 1))
+    up = torch.from_numpy(enlarge(x.numpy(), 2))[..., 6:-6, 6:-6]
+    errors = (up - y).square().mean((1, 2, 3)) * 255**2
+    # Whichever way a crop lies, its HR lies the same; full range makes an error larger by (255/219)².
+    expected = EASE / weight.flatten() - EASE
+    assert torch.median((errors - expected).abs() / (expected + 1)) < 0.4
+    mirrored = (up.flip(3) - y).square().mean((1, 2, 3)) * 255**2
+    assert mirrored.median() > 4 * errors.median()
+
+
+def test_full_range_is_among_them(folder: Path) -> None:
+    x, _, _ = ClipSource(folder).crops(32, 3).draw(400, torch.Generator().manual_seed(1))
+    assert x.min() < 16 / 255 - 0.02
+
+
+def test_the_figure_is_a_psnr(folder: Path) -> None:
+    source = ClipSource(folder)
+    assert 20 < source.judge(Bicubic(), 2) < 50
+
+
+def test_clips_are_made_once(tiles: list[Tile], folder: Path) -> None:
+    reports: list[int] = []
+    assert make_clips(tiles, folder.parent, SETTINGS, lambda done, _: reports.append(done)) == folder
+    assert not reports
+
+
+def test_emphasis_draws_a_tile_more_often() -> None:
+    order = pairs._order([1.0, 3.0], 400, np.random.default_rng(1))
+    assert np.bincount(order).tolist() == [100, 300]
+
+
+def test_small_tiles_are_refused(tmp_path: Path) -> None:
+    small = load_tiles(write_tiles(tmp_path / "tiles"), 2, 5)
+    with pytest.raises(InvalidInputError, match="need tiles of 240x240 pixels or more"):
+        make_clips(small, tmp_path / "clips", SETTINGS, ignore)
+
+
+def test_an_unfinished_cache_is_none(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInputError, match="no finished pairs"):
+        ClipSource(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["espcn_x2_d4_s3", "esr_tr_x2_k3_c2"])
+def test_a_network_is_trained_on_video(name: str, tmp_path: Path) -> None:
+    spec, tiles = resolve(name), write_tiles(tmp_path / "tiles", size=256)
+    settings = TrainingSettings(degradation=VIDEO, mosaics=4, ways=2, steps=40, batch=4, crop=24)
+    seen: list[Progress] = []
+
+    def stop() -> bool:
+        return len(seen) == 3
+
+    with pytest.raises(TrainingStoppedError, match="after clip 3 of 4"):
+        train(spec, tiles, tmp_path / "out", settings, seen.append, stop)
+    assert seen[-1].doing == "degrading clips"
+    journal = train(spec, tiles, tmp_path / "out", settings, lambda _: None)
+    assert journal.curve[-1][3] > journal.curve[0][3] + 0.3
+    assert "4 mosaics of moving tiles, each degraded in 2 ways" in load_card(spec, tmp_path / "out").recipe
