@@ -32,6 +32,7 @@ SAMPLE = [
     "esr_cnn_x2_c1_d1_s3", "esr_cnn_x3_c2_d3_s6", "esr_cnn_x4_c4_d9_s9", "esr_cnn_x2_c6_d5_s15",
     "espcn_x2_d0_s3", "espcn_x3_d1_s6", "espcn_x4_d4_s9", "espcn_x2_d8_s12",
     "fsrcnn_x2_d1_s3_m1", "fsrcnn_x3_d7_s6_m4", "fsrcnn_x4_d13_s9_m1", "fsrcnn_x2_d5_s3_m0",
+    "esr_stack_x2_c6_l3", "esr_stack_x2_c8_l5", "esr_stack_x3_c10_l6", "esr_stack_x4_c5_l2", "esr_stack_x2_zeros",
     "esr_max_x2_zeros", "esr_tr_x3_zeros", "esr_cnn_x2_zeros", "espcn_x3_zeros", "fsrcnn_x2_zeros", "fsrcnn_x4_zeros",
 ]  # fmt: skip
 MIRRORED = [

@@ -1,4 +1,4 @@
-"""eSR-CNN, ESPCN and FSRCNN against networks written out here, layer by layer, for both paddings."""
+"""eSR-CNN, ESPCN, FSRCNN and eSR-Stack against networks written out here, layer by layer, for both paddings."""
 
 from __future__ import annotations
 
@@ -14,10 +14,12 @@ from torch import Tensor
 from esr_upscale import nets
 from esr_upscale.models import ModelSpec, resolve
 from esr_upscale.nets import build_module
+from esr_upscale.nets.bicubic import ZeroInsertBicubic
 from tests.support.pictures import random_weights, synthetic_luma
 
 NAMES = [
     "esr_cnn_x2", "esr_cnn_x3_c4_d1_s3", "esr_cnn_x4", "espcn_x2", "espcn_x3_d0_s3", "espcn_x4",
+    "esr_stack_x2", "esr_stack_x3_c3_l2", "esr_stack_x4_c5_l4",
     "fsrcnn_x2", "fsrcnn_x3", "fsrcnn_x4", "fsrcnn_x2_d6_s1_m4", "fsrcnn_x3_d6_s3_m0",
 ]  # fmt: skip
 SIZES = [(1, 1), (1, 8), (3, 1), (2, 2), (13, 17)]
@@ -64,6 +66,16 @@ def _fsrcnn(x: Tensor, t: Tensors, spec: ModelSpec, pad: bool) -> Tensor:
     return _spread(x, t[f"net.{last}.weight"], spec.scale) + t[f"net.{last}.bias"]
 
 
+def _esr_stack(x: Tensor, t: Tensors, spec: ModelSpec, pad: bool) -> Tensor:
+    last = 2 * (spec["L"] - 1)
+    y = x
+    for i in range(0, last, 2):
+        y = _convolve(y, t, f"net.{i}", pad).clamp_min(0)
+    inner = slice(2 * spec.scale, -2 * spec.scale)
+    bicubic: Tensor = ZeroInsertBicubic(spec.scale)(F.pad(x, (2,) * 4))[..., inner, inner]
+    return bicubic + _shuffle(_convolve(y, t, f"net.{last}", pad), spec.scale)
+
+
 def _spread(x: Tensor, weight: Tensor, scale: int) -> Tensor:
     """Every pixel (y, x) adds its 9×9 block, which starts 4 (×2) or 3 (×3, ×4) before (s·y, s·x).
 
@@ -81,6 +93,7 @@ PLAIN: dict[str, Callable[[Tensor, Tensors, ModelSpec, bool], Tensor]] = {
     "esr_cnn": _esr_cnn,
     "espcn": _espcn,
     "fsrcnn": _fsrcnn,
+    "esr_stack": _esr_stack,
 }
 
 

@@ -62,6 +62,12 @@ def test_the_loss_falls(name: str, tmp_path_factory: pytest.TempPathFactory) -> 
     assert np.mean(newton[-10:]) < 0.9 * np.mean(newton[:10])
 
 
+def test_a_stack_gets_past_bicubic(tiles: list[Tile]) -> None:
+    trainer = CropTrainer(resolve("esr_stack_x2_c4_l3"), TileSource(tiles), 1, batch=8, crop=24, rate=4e-3)
+    run(trainer, Journal({}, 300), lambda _: None)
+    assert trainer.judge() > TileSource(tiles).judge(nets.build_module(resolve("bicubic_x2")), 2) + 0.2
+
+
 def test_a_seed_makes_the_same_weights(tiles: list[Tile]) -> None:
     first, again, other = (_crops(tiles, seed) for seed in (1, 1, 2))
     for i, trainer in enumerate((first, again, other)):

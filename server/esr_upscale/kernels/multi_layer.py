@@ -1,4 +1,4 @@
-"""eSR-CNN, ESPCN and FSRCNN: every layer a few lines ahead of the next, and none of them a whole picture.
+"""eSR-CNN, ESPCN, FSRCNN and eSR-Stack: every layer a few lines ahead of the next, and none of them a whole picture.
 
 Papers: arXiv 2108.10335, 1609.05158, 1608.00367. A layer is computed row by row for a tile of the picture, and its rows
 are kept only as long as the next layer looks at them.
@@ -14,6 +14,7 @@ import halide as hl
 import numpy as np
 from numpy.typing import NDArray
 
+from esr_upscale.filters import TAPS, polyphase
 from esr_upscale.kernels.convolution import (
     RUN,
     Convolution,
@@ -81,6 +82,8 @@ class Ending:
     """How many of them, from the first, are code values already when they leave the convolution."""
     choose: Callable[[ModelSpec, int, Responses], hl.Expr]
     """From spec, 2ⁿ−1 and the rows' responses: the pixel, half added."""
+    on_bicubic: bool = False
+    """The last response is bicubic's."""
 
 
 def _self_attention(spec: ModelSpec, maximum: int, z: Responses) -> hl.Expr:
@@ -101,6 +104,7 @@ ENDINGS = {
     "esr_cnn": Ending("filter", models.esr_cnn, lambda s: 2 * s["C"], lambda s: s["C"], _self_attention),
     "espcn": Ending("net", models.espcn, lambda _: 1, lambda _: 0, _between_black_and_white),
     "fsrcnn": Ending("net", models.fsrcnn, lambda _: 1, lambda _: 1, lambda _, __, z: z[0]),
+    "esr_stack": Ending("net", models.esr_stack, lambda _: 1, lambda _: 1, lambda _, __, z: z[0] + z[1], True),
 }
 
 
@@ -127,8 +131,15 @@ def prelu(slope: float, x: hl.Expr) -> hl.Expr:
     return hl.max(x, hl.f32(0)) + hl.f32(slope) * hl.min(x, hl.f32(0))
 
 
+def relu(x: hl.Expr) -> hl.Expr:
+    """`x`, and nothing below zero."""
+    return hl.max(x, hl.f32(0))
+
+
 def _activation(kind: str, weights: Weights, name: str) -> Callable[[hl.Expr], hl.Expr]:
-    return tanh if kind == "tanh" else partial(prelu, float(weights[f"{name}.weight"].item()))
+    if kind == "prelu":
+        return partial(prelu, float(weights[f"{name}.weight"].item()))
+    return {"tanh": tanh, "relu": relu}[kind]
 
 
 def _block_of(channels: int) -> int:
@@ -272,6 +283,25 @@ def _schedule_layer(layer: Layer, loops: Loops, vectors: Vectors) -> None:
     schedule_tiles(out, run, layer.convolution, vectors)
 
 
+def _bicubic(scale: int, source: hl.Func, vectors: Vectors) -> Convolution:
+    # One filter for each phase, of code values; what lies outside its four taps is 0.
+    taps = np.zeros((scale, 2 * models.BICUBIC_RADIUS + 1))
+    for phase, row in zip(polyphase(scale), taps, strict=True):
+        start = phase.first + models.BICUBIC_RADIUS
+        row[start : start + TAPS] = phase.weights
+    weights = np.einsum("yi,xj->yxij", taps, taps).reshape(scale**2, 1, 1, *[taps.shape[1]] * 2)
+    filters = Filters(
+        weights.astype(np.float32), np.zeros((scale**2, 1), np.float32), models.BICUBIC_RADIUS, models.BICUBIC_RADIUS
+    )
+    return convolve(lambda x, y, _: source[x, y], filters, split_evenly(1, most_rows(vectors)))
+
+
+def _source_rows(spec: ModelSpec) -> int:
+    # The first layer and the end look at the source, which are as many rows apart as the layers between them look.
+    first = _rows_for(ENDINGS[spec.family].layers(spec)[0], spec.scale)
+    return 2 * spec.radius + 1 if ENDINGS[spec.family].on_bicubic else first
+
+
 def _build(spec: ModelSpec, weights: Weights, job: Job) -> Pipeline:
     ending = ENDINGS[spec.family]
     luma = hl.ImageParam(job.format.sample, 2, "luma")
@@ -281,19 +311,23 @@ def _build(spec: ModelSpec, weights: Weights, job: Job) -> Pipeline:
     kinds = _last_filters(spec, weights, job.format.maximum)
     rows = ending.rows(spec)
     ends = [convolve(before, kind.filters, split_evenly(rows, most_rows(job.vectors))) for kind in kinds]
-    made = [phases_of(end.responses(P), choose, job.format) for end in ends]
+    bicubic = _bicubic(spec.scale, source, job.vectors) if ending.on_bicubic else None
+    further = bicubic.responses(P) if bicubic else []
+    made = [phases_of([*end.responses(P), *further], choose, job.format) for end in ends]
     out = gather([(func, kind.places) for kind, func in zip(kinds, made, strict=True)], spec.scale, job.name)
 
     loops = schedule_output(out, spec.scale, TUNING)
     for kind, func, end in zip(kinds, made, ends, strict=True):
         group = phase_group(rows, len(kind.places), job.vectors)
         run = min(run_of(group * rows), TUNING.segment_px // job.vectors.lanes)
-        schedule_phases(func, loops, [end], group, len(kind.places), job.vectors, run)
+        both = [end] if bicubic is None else [end, bicubic]
+        schedule_phases(func, loops, both, group, len(kind.places), job.vectors, run)
     for layer in layers:
         _schedule_layer(layer, loops, job.vectors)
-    _keep_lines(source, loops, _rows_for(ending.layers(spec)[0], spec.scale))
+    _keep_lines(source, loops, _source_rows(spec))
     source.vectorize(X, job.vectors.lanes)
-    used = [buffer for part in (*(layer.convolution for layer in layers), *ends) for buffer in part.constants]
+    parts = [*(layer.convolution for layer in layers), *ends, *([bicubic] if bicubic else [])]
+    used = [buffer for part in parts for buffer in part.constants]
     return finish(luma, loops, spec.scale, TUNING, job, *used)
 
 

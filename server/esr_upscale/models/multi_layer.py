@@ -1,16 +1,16 @@
-"""eSR-CNN, ESPCN and FSRCNN: a few convolutions one after the other.
+"""eSR-CNN, ESPCN, FSRCNN and eSR-Stack: a few convolutions one after the other.
 
 eSR-CNN: P. Navarrete Michelini, Y. Lu, X. Jiang, "edge-SR: Super-Resolution For The Masses", WACV 2022, arXiv
 2108.10335. ESPCN: W. Shi et al., "Real-Time Single Image and Video Super-Resolution Using an Efficient Sub-Pixel
 Convolutional Neural Network", CVPR 2016, arXiv 1609.05158. FSRCNN: C. Dong, C. C. Loy, X. Tang, "Accelerating the
 Super-Resolution Convolutional Neural Network", ECCV 2016, arXiv 1608.00367. Sizes and tensor names are those that the
-edge-SR authors published.
+edge-SR authors published. eSR-Stack is ours: a stack of small convolutions that says what bicubic misses.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeAlias
 
@@ -57,10 +57,10 @@ class TransposedConvolution(Convolution):
 
 @dataclass(frozen=True, slots=True)
 class Activation:
-    """What follows a convolution. `prelu` has one slope, shared by all channels; `tanh` has no tensors."""
+    """What follows a convolution. `prelu` has one slope, shared by all channels; the others have no tensors."""
 
     kind: str
-    """`tanh` or `prelu`."""
+    """`tanh`, `prelu` or `relu`."""
 
     def tensors(self) -> Shapes:
         """The shape of the slope, `weight`, where there is one."""
@@ -70,7 +70,9 @@ class Activation:
 Layers: TypeAlias = tuple[Convolution | Activation, ...]
 """A network in order. Position N of the tuple is N in the tensors' names."""
 
-TANH, PRELU = Activation("tanh"), Activation("prelu")
+BICUBIC_RADIUS = 2
+"""How far bicubic looks, to which eSR-Stack adds; its layers, two or more, look as far."""
+TANH, PRELU, RELU = Activation("tanh"), Activation("prelu"), Activation("relu")
 
 
 def esr_cnn(spec: ModelSpec) -> Layers:
@@ -93,6 +95,13 @@ def fsrcnn(spec: ModelSpec) -> Layers:
     features: Layers = (Convolution(1, d, 5), PRELU, Convolution(d, s, 1), PRELU)
     mapping: Layers = (Convolution(s, s, 3), PRELU) * m
     return *features, *mapping, Convolution(s, d, 1), PRELU, TransposedConvolution(d, 1, 9)
+
+
+def esr_stack(spec: ModelSpec) -> Layers:
+    """The layers of eSR-Stack, up to the pixel shuffle: L of 3×3, with C channels between them."""
+    c, depth = spec["C"], spec["L"]
+    between: Layers = (RELU, Convolution(c, c, 3)) * (depth - 2)
+    return Convolution(1, c, 3), *between, RELU, Convolution(c, spec.scale**2, 3)
 
 
 def _shapes(layers: Callable[[ModelSpec], Layers], prefix: str, spec: ModelSpec) -> Shapes:
@@ -122,6 +131,7 @@ def _family(layers: Callable[[ModelSpec], Layers], paper_name: str, prefix: str,
 
 
 C = HyperParameter("C", default=2, allowed=range(1, 33))
+L = HyperParameter("L", default=5, allowed=range(2, 17))
 M = HyperParameter("M", default=1, allowed=range(9))
 
 
@@ -137,4 +147,5 @@ FAMILIES = (
     _family(esr_cnn, "eSR-CNN", "filter", C, _d(7), _s(3)),
     _family(espcn, "ESPCN", "net", _d(10, least=0), _s(15)),
     _family(fsrcnn, "FSRCNN", "net", _d(19), _s(6), M),
+    _family(esr_stack, "eSR-Stack", "net", replace(C, default=8), L),
 )

@@ -1,4 +1,4 @@
-"""eSR-CNN, ESPCN and FSRCNN in torch, from the layers that `models/multi_layer.py` lists.
+"""eSR-CNN, ESPCN, FSRCNN and eSR-Stack in torch, from the layers that `models/multi_layer.py` lists.
 
 Papers: arXiv 2108.10335, 1609.05158, 1608.00367; reference implementation of the sizes and names here:
 github.com/pnavarre/eSR. With `padding: edge` the input is padded once, by the network's radius, and no layer pads; with
@@ -21,11 +21,13 @@ from esr_upscale.models.multi_layer import (
     TransposedConvolution,
     espcn,
     esr_cnn,
+    esr_stack,
     fsrcnn,
 )
+from esr_upscale.nets.bicubic import RADIUS, Bicubic
 from esr_upscale.nets.net import Net
 
-ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {"tanh": nn.Tanh, "prelu": nn.PReLU}
+ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {"tanh": nn.Tanh, "prelu": nn.PReLU, "relu": nn.ReLU}
 
 
 def _layer(layer: Convolution | Activation, spec: ModelSpec) -> nn.Module:
@@ -97,4 +99,23 @@ class Fsrcnn(nn.Module):
         return cropped
 
 
-NETS = (Net("esr_cnn", EsrCnn), Net("espcn", Espcn), Net("fsrcnn", Fsrcnn))
+class EsrStack(nn.Module):
+    """eSR-Stack: what `net` makes of a pixel is added to bicubic."""
+
+    def __init__(self, spec: ModelSpec) -> None:
+        super().__init__()
+        self.spec = spec
+        self.net = _sequence(esr_stack(spec), spec)
+        self.base = Bicubic(spec.scale)
+        # A fresh one is nearly bicubic, and learns from there.
+        for parameter in self.net[-1].parameters():
+            nn.init.normal_(parameter, std=1e-3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Upscale (N, 1, H, W) in [0, 1] to (N, 1, s·H, s·W), not clipped."""
+        mode = "replicate" if self.spec.padding == "edge" else "constant"
+        base = F.conv2d(F.pad(x, (RADIUS,) * 4, mode=mode), self.base.weight)
+        return F.pixel_shuffle(base + self.net(_surround(x, self.spec)), self.spec.scale)
+
+
+NETS = (Net("esr_cnn", EsrCnn), Net("espcn", Espcn), Net("fsrcnn", Fsrcnn), Net("esr_stack", EsrStack))

@@ -64,6 +64,7 @@ class CropTrainer:
             self._whiten_first()
         else:
             self._module.load_state_dict({name: torch.tensor(tensor) for name, tensor in start.items()})
+        self._module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # its stubs miss this one
         self._adam_share = START if start is None else 0.0
         self._parameters = list(self._module.parameters())
         self._average = {name: value.clone() for name, value in self._module.state_dict().items()}
@@ -94,6 +95,7 @@ class CropTrainer:
 
     def _differentiate(self) -> float:
         x, y, weight = self._crops.draw(self._batch, self._generator)
+        x = x.contiguous(memory_format=torch.channels_last)
         loss = (weight * (self._inside(self._module(x), self._crops) - y).square()).mean()
         self._module.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
@@ -114,7 +116,7 @@ class CropTrainer:
     def _step_newton(self, fading: float) -> None:
         if self._newton.due:
             self._newton.settle(self._curvature()[None], SHARE)
-        gradient = nn.utils.parameters_to_vector([p.grad for p in self._parameters if p.grad is not None])
+        gradient = torch.cat([p.grad.flatten() for p in self._parameters if p.grad is not None])
         # Long ways are what the first half is for; the second comes to rest.
         longest = LONGEST * min(1.0, 2 * fading)
         change = self._newton.change(gradient[None], NEWTON_RATE * fading, longest)[0]

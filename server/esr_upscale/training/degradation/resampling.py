@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
 
@@ -82,6 +83,7 @@ def resampling_matrix(length: int, positions: Values, kernel: Kernel, width: flo
     return weighted
 
 
+@lru_cache(256)
 def reduction_matrix(length: int, scale: int, kernel: str, sharpness: float = 1.0) -> NDArray[np.float32]:
     """Return (length / scale, length) weights that make an axis `scale` times as short.
 
@@ -91,6 +93,7 @@ def reduction_matrix(length: int, scale: int, kernel: str, sharpness: float = 1.
     return resampling_matrix(length, positions, KERNELS[kernel], scale / sharpness)
 
 
+@lru_cache(256)
 def enlargement_matrix(length: int, scale: int, kernel: str) -> NDArray[np.float32]:
     """Return (length · scale, length) weights that make an axis `scale` times as long."""
     positions = (np.arange(length * scale) + 0.5) / scale - 0.5
