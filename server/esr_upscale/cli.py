@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from importlib.metadata import version
 from typing import Annotated
 
@@ -64,6 +65,7 @@ def show_models(weights: Weights = None) -> None:
 
 def main() -> None:
     """The entry point of `esr`."""
+    os.environ.setdefault("SVT_LOG", "1")  # SVT-AV1 prints a banner past FFmpeg's log; this is its only switch
     app()
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import os
 import sys
 
 OURS = ("esr_api", "esr_client", "esr_server", "esr_upscale")
@@ -25,5 +24,4 @@ def start(module: str, command: str, extra: str) -> None:
 
 def esr() -> None:
     """Entry point of `esr`."""
-    os.environ.setdefault("SVT_LOG", "1")  # SVT-AV1 prints a banner past FFmpeg's log; this is its only switch
     start("esr_upscale.cli", "esr", "train")

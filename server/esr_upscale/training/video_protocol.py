@@ -1,0 +1,174 @@
+"""Judging models on video: clean clips are made smaller, coded, decoded, upscaled, and compared with what they were.
+
+A clip is a video file, or a directory of pictures that a window pans over by parts of a pixel; luma of 8 bits. Each
+condition is a downscaler and an encoder with its quality. PSNR is the mean over frames, with s pixels shaved at every
+border, after rounding to 8 bits; a model's figure is the difference from Lanczos with 4 lobes in the same condition.
+Clips must be clean: where the large video is itself coded, PSNR rewards blur.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from esr_upscale.components import unpack
+from esr_upscale.errors import InvalidInputError
+from esr_upscale.media.files import read_frames
+from esr_upscale.media.recoding import RECODERS
+from esr_upscale.training.degradation.degrade import Coding, Degradation
+from esr_upscale.training.degradation.motion import Motion, moving
+from esr_upscale.training.degradation.resampling import KERNELS, enlarge
+from esr_upscale.training.pictures import list_pictures, read_luma
+from esr_upscale.training.protocol import psnr
+
+Clip = NDArray[np.uint8]
+"""Luma (frames, H, W)."""
+Upscaler = Callable[[NDArray[np.uint8]], NDArray[Any]]
+"""A frame (H, W) to (s·H, s·W), code values."""
+BASE = "lanczos4"
+PICTURE_FRAMES = 8
+"""Frames of a pan over one picture."""
+_VELOCITY_PX = (0.45, 0.7)
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """What a clip goes through before a model sees it."""
+
+    kernel: str
+    """Of the downscaler."""
+    coding: Coding | None = None
+
+    @property
+    def name(self) -> str:
+        """As in `area x264:28`, or `area` where nothing is coded."""
+        return self.kernel if self.coding is None else f"{self.kernel} {self.coding.codec}:{self.coding.quality}"
+
+
+@dataclass(slots=True)
+class Figures:
+    """What was measured, in dB."""
+
+    base: dict[str, dict[str, float]] = field(default_factory=dict)
+    """Condition → clip → PSNR of Lanczos."""
+    gains: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)
+    """Model → condition → clip → what it has over Lanczos."""
+
+    def mean(self, model: str, condition: str) -> float:
+        """Return the mean gain over clips."""
+        return float(np.mean(list(self.gains[model][condition].values())))
+
+    def lowest(self, model: str, condition: str) -> float:
+        """Return the gain on the clip where it is least."""
+        return min(self.gains[model][condition].values())
+
+
+def parse_conditions(kernels: Sequence[str], codecs: Sequence[str]) -> list[Condition]:
+    """Return each downscaler without a codec, then with each codec and quality; a codec is `x264:18,28`.
+
+    Raises:
+        InvalidInputError: a downscaler or codec is not known, or a quality is no number in its range.
+    """
+    for kernel in kernels:
+        if kernel not in KERNELS:
+            raise InvalidInputError(f"no downscaler is named {kernel!r}; there are {', '.join(KERNELS)}")
+    codings = [coding for codec in codecs for coding in _codings(codec)]
+    return [Condition(kernel, coding) for kernel in kernels for coding in (None, *codings)]
+
+
+def _codings(text: str) -> list[Coding]:
+    codec, _, qualities = text.partition(":")
+    if codec not in RECODERS:
+        raise InvalidInputError(f"no codec is named {codec!r}; there are {', '.join(RECODERS)}, as in x264:18,28")
+    row = RECODERS[codec]
+    codings = []
+    for quality in qualities.split(","):
+        if not quality.isdecimal() or not row.best <= int(quality) <= row.worst:
+            raise InvalidInputError(
+                f"{text!r}: a quality of {codec} is a whole number from {row.best} to {row.worst}, as in "
+                f"{codec}:{row.best},{row.worst}"
+            )
+        codings.append(Coding(codec, int(quality)))
+    return codings
+
+
+def read_clip(path: Path, scale: int, frames: int, start: int = 0) -> Clip:
+    """Return a clip's luma: `frames` frames of a video from `start` on, or a pan over each picture of a directory.
+
+    Sizes are cut to multiples of 2·`scale`, so that the small clip can be coded.
+
+    Raises:
+        InvalidInputError: it cannot be read, or has fewer frames than `start`.
+    """
+    if path.is_dir():
+        return _pans(path, scale)
+    lumas = []
+    for frame in islice(read_frames(path), start, start + frames):
+        components = unpack(frame)
+        lumas.append(np.clip(np.rint(components.luma / (1 << (components.depth - 8))), 0, 255).astype(np.uint8))
+    if not lumas:
+        raise InvalidInputError(f"{path} has no frame {start}")
+    return _cut(np.stack(lumas), scale)
+
+
+def _pans(directory: Path, scale: int) -> Clip:
+    pictures = [read_luma(path) for path in list_pictures(directory)]
+    least = min(min(picture.shape) for picture in pictures)
+    room = int(np.ceil(max(_VELOCITY_PX) * PICTURE_FRAMES))
+    size = (least - room) // (2 * scale) * 2 * scale
+    if size < 16 * scale:
+        raise InvalidInputError(f"pictures of {directory} have {least} pixels on a side; too few to pan over")
+    clips = []
+    for picture in pictures:
+        middle = [(side - size - room) // 2 for side in picture.shape]
+        motion = Motion(_VELOCITY_PX, 0.0, (float(middle[0]), float(middle[1])))
+        clips.append(moving(picture, motion, size, PICTURE_FRAMES))
+    return np.concatenate(clips)
+
+
+def _cut(clip: Clip, scale: int) -> Clip:
+    height, width = (side - side % (2 * scale) for side in clip.shape[1:])
+    return clip[:, :height, :width]
+
+
+def judge_clips(
+    upscalers: Mapping[str, Upscaler],
+    clips: Mapping[str, Clip],
+    conditions: Sequence[Condition],
+    scale: int,
+    report: Callable[[int, int], None],
+) -> Figures:
+    """Measure each model in each condition on each clip. `report` gets the number of clips done, and of all."""
+    found = Figures(gains={name: {} for name in upscalers})
+    done, count = 0, len(clips) * len(conditions)
+    for condition in conditions:
+        way = Degradation(kernel=condition.kernel, coding=condition.coding)
+        for name, clip in clips.items():
+            small = way.apply(clip, scale, np.random.default_rng(0))
+            base = _psnr((_rounded(enlarge(frame, scale, BASE)) for frame in small), clip, scale)
+            found.base.setdefault(condition.name, {})[name] = base
+            for model, upscale in upscalers.items():
+                gain = _psnr((upscale(frame) for frame in small), clip, scale) - base
+                found.gains[model].setdefault(condition.name, {})[name] = round(gain, 4)
+            done += 1
+            report(done, count)
+    return found
+
+
+def _psnr(made: Any, clip: Clip, scale: int) -> float:  # noqa: ANN401 -- frames one after the other
+    return float(np.mean([psnr(frame, truth, scale) for frame, truth in zip(made, clip, strict=True)]))
+
+
+def _rounded(picture: NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.clip(np.rint(picture), 0, 255)
+
+
+def resampler(kernel: str, scale: int) -> Upscaler:
+    """Return a peer that needs no training: one of KERNELS."""
+    return lambda frame: _rounded(enlarge(frame, scale, kernel))

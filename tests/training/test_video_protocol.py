@@ -1,0 +1,110 @@
+"""Judging on clips: what Lanczos has is nought, a better picture is more, and bad wishes are clear errors."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from esr_upscale.cli import app
+from esr_upscale.errors import InvalidInputError
+from esr_upscale.training.degradation.degrade import Coding
+from esr_upscale.training.video_protocol import Condition, judge_clips, parse_conditions, read_clip, resampler
+from tests.support.files import write_video
+from tests.support.pictures import synthetic_luma
+
+
+@pytest.fixture
+def video(tmp_path: Path) -> Path:
+    """A clip of three frames, of an odd size."""
+    write_video(tmp_path / "clip.mkv", [np.roll(synthetic_luma(67, 99), 2 * i, axis=1) for i in range(3)])
+    return tmp_path / "clip.mkv"
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    """A directory of two pictures."""
+    (tmp_path / "stills").mkdir()
+    for seed in range(2):
+        Image.fromarray(synthetic_luma(80, 90 + seed, seed)).save(tmp_path / "stills" / f"{seed}.png")
+    return tmp_path / "stills"
+
+
+def test_conditions() -> None:
+    found = parse_conditions(["bicubic", "area"], ["x264:18,28", "mjpeg:4"])
+    assert [condition.name for condition in found] == [
+        "bicubic", "bicubic x264:18", "bicubic x264:28", "bicubic mjpeg:4",
+        "area", "area x264:18", "area x264:28", "area mjpeg:4",
+    ]  # fmt: skip
+    assert found[1] == Condition("bicubic", Coding("x264", 18))
+
+
+@pytest.mark.parametrize(
+    ("kernels", "codecs", "message"),
+    [
+        (["nearest"], [], "no downscaler is named 'nearest'; there are area"),
+        (["area"], ["h264:20"], "no codec is named 'h264'; there are x264"),
+        (["area"], ["x264"], "a quality of x264 is a whole number from 15 to 37, as in x264:15,37"),
+        (["area"], ["x264:18,60"], "a quality of x264 is a whole number from 15 to 37"),
+    ],
+)
+def test_wishes_that_cannot_be(kernels: list[str], codecs: list[str], message: str) -> None:
+    with pytest.raises(InvalidInputError, match=message):
+        parse_conditions(kernels, codecs)
+
+
+def test_a_clip_is_cut_to_what_can_be_coded(video: Path) -> None:
+    assert read_clip(video, 2, 2).shape == (2, 64, 96)
+    assert read_clip(video, 3, 9).shape == (3, 66, 96)
+    with pytest.raises(InvalidInputError, match="has no frame 7"):
+        read_clip(video, 2, 2, start=7)
+
+
+def test_a_directory_is_panned_over(pictures: Path) -> None:
+    clip = read_clip(pictures, 2, 1)
+    assert clip.shape == (16, 72, 72)
+    moved = np.abs(clip[1].astype(int) - clip[0]).mean()
+    assert 0.1 < moved < np.abs(clip[8].astype(int) - clip[7]).mean()
+
+
+def test_what_lanczos_has_is_nought(pictures: Path) -> None:
+    clips = {"stills": read_clip(pictures, 2, 1)}
+    upscalers = {name: resampler(name, 2) for name in ("lanczos4", "bilinear")}
+    seen: list[tuple[int, int]] = []
+    found = judge_clips(
+        upscalers, clips, parse_conditions(["area"], ["x264:30"]), 2, lambda done, of: seen.append((done, of))
+    )
+    assert seen == [(1, 2), (2, 2)]
+    assert found.gains["lanczos4"] == {"area": {"stills": 0.0}, "area x264:30": {"stills": 0.0}}
+    assert found.mean("bilinear", "area") == found.lowest("bilinear", "area") < -0.1
+    assert found.base["area"]["stills"] > found.base["area x264:30"]["stills"]
+
+
+def test_the_command(video: Path, pictures: Path, tmp_path: Path) -> None:
+    out = tmp_path / "figures.json"
+    command = ["eval", "esr_max_x2", "bicubic", "--clips", str(video), "--clips", str(pictures), "--codec", "mpeg2:4"]
+    done = CliRunner().invoke(app, [*command, "--downscaler", "bicubic", "--json", str(out)])
+    assert done.exit_code == 0, done.output
+    assert "| over lanczos4: mean / lowest | bicubic" in done.stdout
+    figures = json.loads(out.read_text())
+    assert figures["over lanczos4"].keys() == {"esr_max_x2", "bicubic"}
+    assert figures["lanczos4"]["bicubic mpeg2:4"].keys() == {"clip", "stills"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["esr_max_x2", "esr_max_x3", "--clips", "CLIP"], "models are judged together at one scale"),
+        (["esr_max_x2", "--codec", "x264:20"], "--codec and --downscaler are for --clips"),
+        (["esr_max_x2", "--clips", "CLIP", "--data", "."], "--clips takes no --data"),
+        (["esr_max_x2", "--clips", "CLIP", "--clips", "CLIP"], "two clips have the same name"),
+    ],
+)
+def test_commands_that_cannot_be(video: Path, arguments: list[str], message: str) -> None:
+    done = CliRunner().invoke(app, ["eval", *(str(video) if word == "CLIP" else word for word in arguments)])
+    assert done.exit_code == 2
+    assert message in done.output
