@@ -28,6 +28,8 @@ async def main(target: str, paths: list[str]) -> None:
         print(f"{path}: {frames} frames")
 
 
+if len(sys.argv) < 2 or sys.argv[1].startswith("-"):
+    sys.exit(__doc__)
 with esr_client.PrivateServer("esr_tr_x2") as server:
     server.wait()
     asyncio.run(main(server.target, sys.argv[1:]))

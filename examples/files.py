@@ -5,7 +5,9 @@ import sys
 import esr_client
 from esr_client.files import FileSettings, upscale_file
 
-source, out = sys.argv[1:3]
+if len(sys.argv) != 3:
+    sys.exit(__doc__)
+source, out = sys.argv[1:]
 with esr_client.connect() as client:
     report = upscale_file(
         client,

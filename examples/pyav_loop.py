@@ -9,7 +9,9 @@ import av
 
 import esr_client
 
-source, out = sys.argv[1:3]
+if len(sys.argv) != 3:
+    sys.exit(__doc__)
+source, out = sys.argv[1:]
 with esr_client.connect() as client, av.open(source) as reader, av.open(out, "w") as writer:
     video = reader.streams.video[0]
     encoder = writer.add_stream("libx264", rate=video.average_rate, width=2 * video.width, height=2 * video.height)

@@ -24,6 +24,8 @@ def server_address(target: str) -> Address:
     Raises:
         ValueError: it is none that a client can connect to; the message says what would be right.
     """
+    if not isinstance(target, str):
+        raise TypeError(f"a server's address is a string such as '127.0.0.1:50051', not {target!r}")
     address = parse_address(target)
     if not address.path and not address.port:
         raise ValueError(f"a client connects to a port from 1 to 65535, and {target!r} has port 0")

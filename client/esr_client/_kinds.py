@@ -88,7 +88,10 @@ class FrameKinds:
 
             if _av_frame.is_frame(item):
                 return Kind(_av_frame.to_frame, _av_frame.from_frame)
-        raise FrameError(f"frames are av.VideoFrame, numpy.ndarray or esr_client.Frame, not {type(item).__name__}")
+        text = f"frames are av.VideoFrame, numpy.ndarray or esr_client.Frame, not {type(item).__name__}"
+        if isinstance(item, (str, bytes, os.PathLike)):
+            text += "; for a picture file use esr_client.files.pictures.upscale_picture(client, source, out)"
+        raise FrameError(text)
 
     def _from_array(self, array: NDArray[Any]) -> Frame:
         formats = _ARRAY_FORMATS.get((array.ndim, array.dtype))
@@ -106,6 +109,10 @@ def _array_hint(array: NDArray[Any]) -> str:
         return f"{text}; leave out alpha with array[:, :, :3]"
     if array.ndim == 3 and array.shape[0] == 3:
         return f"{text}; move the channels to the end with array.transpose(1, 2, 0)"
+    if array.ndim == 3 and array.shape[2] == 1:
+        return f"{text}; leave out the last axis with array[:, :, 0]"
+    if array.dtype.kind in "iu":
+        return f"{text}; change the type with array.astype('uint8'), or 'uint16' for 16 bits"
     if array.dtype.kind == "f":
         return f"{text}; values from 0 to 1 become code values by (array * 255).round().astype('uint8')"
     return text

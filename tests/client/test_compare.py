@@ -9,6 +9,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+import pyvips
 
 from esr_client import InputError, OutputError
 from esr_client.files import Layout, compare
@@ -17,10 +18,10 @@ from tests.client import clips
 SIZE = (64, 48)
 
 
-def write(path: Path, pictures: Sequence[np.ndarray]) -> Path:
+def write(path: Path, pictures: Sequence[np.ndarray], rate: int = 25) -> Path:
     """Write gray pictures without a loss."""
     with av.open(str(path), "w") as output:
-        stream = output.add_stream("ffv1", rate=25)
+        stream = output.add_stream("ffv1", rate=rate)
         stream.height, stream.width = pictures[0].shape
         stream.pix_fmt = "yuv420p"
         for picture in pictures:
@@ -85,6 +86,40 @@ def test_video_keeps_times_and_takes_the_larger_size(tmp_path: Path, scene: list
     result = clips.video(tmp_path / "out.mkv")
     assert result.size == (2 * SIZE[0], SIZE[1])
     assert result.times == clips.video(small).times
+
+
+def test_the_longer_one_is_named(tmp_path: Path, scene: list[np.ndarray]) -> None:
+    short, long = write(tmp_path / "short.mkv", scene[:2]), write(tmp_path / "long.mkv", scene)
+    result = compare(short, long, tmp_path / "out.mkv")
+    assert (result.frames, result.longer) == (2, (str(long),))
+    assert compare(long, long, tmp_path / "out.png").longer == ()
+
+
+def test_frames_of_other_times_are_refused(tmp_path: Path, scene: list[np.ndarray]) -> None:
+    a, b = write(tmp_path / "a.mkv", scene), write(tmp_path / "b.mkv", scene, rate=10)
+    with pytest.raises(InputError, match=r"frame 1 is .*a.mkv at 0.040 s, .*b.mkv at 0.100 s; only videos with"):
+        compare(a, b, tmp_path / "out.mkv")
+
+
+def test_pictures_are_upright(tmp_path: Path) -> None:
+    picture = pyvips.Image.new_from_array(np.full((40, 80, 3), 90, np.uint8)).copy(interpretation="srgb").copy()
+    picture.set_type(pyvips.GValue.gint_type, "orientation", 6)
+    picture.write_to_file(str(tmp_path / "a.jpg"))
+    compare(tmp_path / "a.jpg", tmp_path / "a.jpg", tmp_path / "out.png")
+    assert luma(tmp_path / "out.png")[0].shape == (80, 80)
+
+
+def test_a_stop_leaves_nothing(tmp_path: Path, scene: list[np.ndarray]) -> None:
+    video = write(tmp_path / "a.mkv", scene)
+    with pytest.raises(OutputError, match="stopped"):
+        compare(video, video, tmp_path / "out.mkv", should_stop=lambda: True)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.mkv"]
+
+
+def test_standard_output_is_no_file(tmp_path: Path, scene: list[np.ndarray]) -> None:
+    video = write(tmp_path / "a.mkv", scene)
+    with pytest.raises(OutputError, match="compare writes a file"):
+        compare(video, video, "-")
 
 
 def test_a_later_frame(tmp_path: Path, scene: list[np.ndarray]) -> None:

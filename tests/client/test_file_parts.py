@@ -46,7 +46,7 @@ def test_every_encoder_takes_ordinary_video(codec: str) -> None:
 
 def test_ten_bits_are_for_the_encoders_that_have_them() -> None:
     assert encoder_format("libx265", "p010le") == "yuv420p10le"
-    with pytest.raises(OutputError, match="choose --codec libx264 or libx265 or libsvtav1"):
+    with pytest.raises(OutputError, match="choose --codec h264 or hevc or av1"):
         encoder_format("libvpx-vp9", "p010le")
 
 

@@ -15,6 +15,7 @@ import pytest
 from av.stream import Disposition
 
 import esr_client
+from esr_client import ColorRange
 from esr_client.files import Encode, FileReport, FileSettings, InputSettings, Progress, upscale_file
 from tests.client import clips
 from tests.client.clips import Clip, make
@@ -317,20 +318,42 @@ def test_odd_sizes(client: esr_client.Client, tmp_path: Path) -> None:
         pts=range(0, 400, 40),
     )
     source, out = make(tmp_path / "in.mkv", clip), tmp_path / "out.mkv"
-    with pytest.raises(esr_client.OutputError, match=r"odd size 105x63; choose --codec libvpx-vp9 or libsvtav1"):
+    with pytest.raises(esr_client.OutputError, match=r"odd size 105x63; choose --codec vp9 or av1"):
         upscale(client, source, out, model="bicubic_x3")
     assert only(tmp_path) == {"in.mkv"}
     upscale(client, source, out, model="bicubic_x3", codec="libvpx-vp9", preset="8")
     assert clips.video(out).size == (105, 63)
 
 
-def test_formats_that_the_encoder_lacks(client: esr_client.Client, tmp_path: Path) -> None:
+def test_rgb_is_encoded_as_every_player_takes_it(client: esr_client.Client, tmp_path: Path) -> None:
     clip = Clip(codec="ffv1", pixel_format="bgr0", time_base=Fraction(1, 1000), pts=range(0, 400, 40), size=(96, 64))
     source, out = make(tmp_path / "in.mkv", clip), tmp_path / "out.mkv"
-    with pytest.raises(esr_client.OutputError, match="take rgb24 frames; choose --codec libx265 or libvpx-vp9"):
-        upscale(client, source, out)
-    upscale(client, source, out, codec="libx265")
+    report = upscale(client, source, out, crf=0)
+    assert "rgb24 is encoded as yuv420p, which libx264 takes" in report.notices
+    made = clips.video(out)
+    assert (made.pixel_format, made.color[0], made.color[3]) == ("yuv420p", ColorRange.LIMITED, 1)
+    assert _mean_rgb(out) == pytest.approx(_mean_rgb(source), abs=2)
+    upscale(client, source, out, codec="libx265", overwrite=True)
     assert clips.video(out).pixel_format == "gbrp"
+
+
+def _mean_rgb(path: Path) -> list[float]:
+    with av.open(str(path)) as opened:
+        return list(next(opened.decode(video=0)).to_ndarray(format="rgb24").mean(axis=(0, 1)))
+
+
+def test_rgb_of_h264_is_decoded_here(client: esr_client.Client, tmp_path: Path) -> None:
+    clip = Clip(codec="libx264rgb", pixel_format="rgb24", size=(96, 64))
+    source, out = make(tmp_path / "in.mkv", clip), tmp_path / "out.mkv"
+    upscale(client, source, out, crf=0)
+    assert clips.video(out).times == clips.video(source).times
+
+
+@pytest.mark.parametrize(("codec", "name"), [("ffv1", "yuva420p"), ("ffv1", "yuv420p12le")])
+def test_pictures_that_are_not_taken(client: esr_client.Client, tmp_path: Path, codec: str, name: str) -> None:
+    source = make(tmp_path / "in.mkv", Clip(codec=codec, pixel_format=name, time_base=Fraction(1, 1000)))
+    with pytest.raises(esr_client.InputError, match=f"{name} pictures, of .* that is not taken; convert it first: ff"):
+        upscale(client, source, tmp_path / "out.mkv")
 
 
 def test_an_unknown_model(client: esr_client.Client, tmp_path: Path) -> None:

@@ -120,6 +120,16 @@ def test_transparency_on_white_in_a_jpeg(client: esr_client.Client, tmp_path: Pa
     assert pyvips.Image.new_from_file(str(tmp_path / "out.jpg")).numpy().min() > 250
 
 
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif", ".webp"])
+def test_a_damaged_picture_is_refused(tmp_path: Path, suffix: str) -> None:
+    whole, cut = tmp_path / f"whole{suffix}", tmp_path / f"cut{suffix}"
+    pixels = np.random.default_rng(1).integers(0, 255, (64, 64, 3), dtype=np.uint8)
+    pyvips.Image.new_from_array(pixels).copy(interpretation="srgb").write_to_file(str(whole))
+    cut.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    with pytest.raises(esr_client.InputError, match="cannot read"):
+        PictureJob(cut, tmp_path / "out.png", QUICK)
+
+
 def test_wanted_size(client: esr_client.Client, tmp_path: Path) -> None:
     source = tmp_path / "in.png"
     smooth(3, np.uint8).write_to_file(str(source))

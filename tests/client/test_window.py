@@ -69,9 +69,29 @@ def test_packets_of_a_server_begin_at_a_key_frame(client: esr_client.Client, sou
 
 
 def test_nothing_in_the_part(client: esr_client.Client, source: Path, tmp_path: Path) -> None:
-    with pytest.raises(esr_client.InputError, match="none in the part to take"):
+    with pytest.raises(esr_client.InputError, match="is 2 s long; --start 30 is after its end"):
         upscale_file(client, source, tmp_path / "out.mp4", settings("30", None))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_part_of_what_has_no_times(client: esr_client.Client, source: Path, tmp_path: Path) -> None:
+    with av.open(str(source)) as opened, av.open(str(tmp_path / "in.264"), "w") as raw:
+        video = raw.add_stream_from_template(opened.streams.video[0])
+        for packet in opened.demux(opened.streams.video[0]):
+            if packet.size:
+                packet.stream = video
+                raw.mux(packet)
+    with pytest.raises(esr_client.InputError, match="packets have no times, so a part cannot be taken"):
+        upscale_file(client, tmp_path / "in.264", tmp_path / "out.mp4", settings("0", "0.2"))
+
+
+def test_an_even_size_is_said(client: esr_client.Client, source: Path, tmp_path: Path) -> None:
+    changes = {"model": None, "size": WantedSize(height=49)}
+    report = upscale_file(client, source, tmp_path / "out.mp4", settings("0", "0.1", **changes))
+    assert any("takes even sizes: the output is" in notice for notice in report.notices)
+    odd = settings("0", "0.1", **changes, codec="vp9", preset="8")
+    report = upscale_file(client, source, tmp_path / "out.webm", odd)
+    assert report.size[1] == 49
 
 
 def test_wanted_height(client: esr_client.Client, source: Path, tmp_path: Path) -> None:

@@ -60,6 +60,16 @@ def test_webcam_says_that_there_is_no_camera(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("name", ["files.py", "pyav_loop.py", "opencv.py", "fan_out.py"])
+def test_without_arguments_they_say_what_they_take(name: str) -> None:
+    done = subprocess.run(
+        [sys.executable, str(EXAMPLES / name)], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 1
+    assert f"`python examples/{name}" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_fan_out(source: Path) -> None:
     assert run("fan_out.py", source, source).count("10 frames") == 2
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Annotated
 
@@ -12,7 +13,7 @@ from rich.table import Table
 from esr_client._interrupt import interruptible
 from esr_client.cli._app import app, reported
 from esr_client.cli._values import parse_time
-from esr_client.files import Layout
+from esr_client.files import Comparison, Layout
 from esr_client.files import compare as compare_files
 
 
@@ -38,10 +39,23 @@ def compare(
     """Show two videos or pictures in one, and measure them against a reference."""
     with reported():
         at_s = None if at is None else float(parse_time(at))
-        result = interruptible(
-            lambda: compare_files(a, b, out, reference=reference, layout=layout, at_s=at_s, overwrite=overwrite),
-            lambda: None,
-        )
+        stopped = threading.Event()
+
+        def work() -> Comparison:
+            return compare_files(
+                a,
+                b,
+                out,
+                reference=reference,
+                layout=layout,
+                at_s=at_s,
+                overwrite=overwrite,
+                should_stop=stopped.is_set,
+            )
+
+        result = interruptible(work, stopped.set)
+        for name in result.longer:
+            typer.echo(f"note: {name} has more frames; the first {result.frames} were compared", err=True)
         if result.scores is not None:
             table = Table("", "PSNR dB", "SSIM", box=None, pad_edge=False)
             for name, score in zip((a, b), result.scores, strict=True):

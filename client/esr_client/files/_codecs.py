@@ -91,6 +91,21 @@ _EQUALS = {
 }
 
 
+_AS_YCBCR = {
+    "rgb24": "yuv420p",
+    "bgr24": "yuv420p",
+    "rgb48le": "yuv420p10le",
+    "bgr48le": "yuv420p10le",
+    "gray16le": "yuv420p10le",
+}
+"""What a video encoder gets where it does not take these: the format that every player shows."""
+
+
+def is_converted(name: str, encoded: str) -> bool:
+    """Return whether frames of the format `name` change their colour model or depth to be encoded as `encoded`."""
+    return _AS_YCBCR.get(name) == encoded
+
+
 def encoder_row(codec: str) -> EncoderRow:
     """Return the row of an encoder.
 
@@ -164,20 +179,25 @@ def _takes(codec: str, name: str) -> str | None:
 
 
 def encoder_format(codec: str, name: str) -> str:
-    """The encoder's format for frames of the format `name`, without a loss.
+    """Return the encoder's format for frames of the format `name`: without a loss, or YCbCr for RGB.
 
     Raises:
-        OutputError: it has none; the message names the encoders that have.
+        OutputError: it has none; the message names the codecs that have.
     """
     pictures = encoder_row(codec).picture_formats
     if pictures is not None:
         return pictures[pixel_format(name).sample_bytes - 1]
-    found = _takes(codec, name)
+    found = _takes(codec, name) or _takes(codec, _AS_YCBCR.get(name, name))
     if found is None:
-        others = [other for other, row in ENCODERS.items() if row.presets and _takes(other, name)]
+        others = [plain_name(other) for other, row in ENCODERS.items() if row.presets and _takes(other, name)]
         hint = f"choose --codec {' or '.join(others)}" if others else "no encoder of this client does"
         raise OutputError(f"{codec} does not take {name} frames; {hint}")
     return found
+
+
+def plain_name(encoder: str) -> str:
+    """Return the name that people say for an encoder: `hevc` for libx265."""
+    return next((name for name, of in CODEC_NAMES.items() if of == encoder), encoder)
 
 
 def check_size(codec: str, name: str, width: int, height: int) -> None:
@@ -189,7 +209,8 @@ def check_size(codec: str, name: str, width: int, height: int) -> None:
     _, shift_x, shift_y = pixel_format(name).planes[-1]
     odd = (width & 1 and shift_x) or (height & 1 and shift_y)
     if odd and encoder_row(codec).even:
-        able = [other for other, row in ENCODERS.items() if row.presets and not row.even and _takes(other, name)]
+        rows = ((other, row) for other, row in ENCODERS.items() if row.presets and not row.even)
+        able = [plain_name(other) for other, row in rows if _takes(other, name)]
         raise OutputError(
             f"{codec} cannot encode {name} of the odd size {width}x{height}; choose --codec {' or '.join(able)}"
         )

@@ -6,7 +6,7 @@ import contextlib
 import math
 import os
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from fractions import Fraction
@@ -22,13 +22,20 @@ from av.filter.context import FilterContext
 from av.video.format import VideoFormat
 from av.video.stream import VideoStream
 
-from esr_client._errors import InputError
+from esr_client._errors import InputError, OutputError
 from esr_client.files._codecs import encoding
-from esr_client.files._destination import check_file, parse_destination
+from esr_client.files._destination import STANDARD_STREAM, check_file, parse_destination
 from esr_client.files._part import PartFile
 from esr_client.files._shown import open_error, output_error, reason, shown
 
 _PICTURE_SUFFIX = ".png"
+_MOST_APART_S = 0.02  # of frames that belong together: containers round times
+_UPRIGHT: dict[int, Filters] = {
+    90: [("transpose", "cclock")],
+    180: [("hflip", ""), ("vflip", "")],
+    -180: [("hflip", ""), ("vflip", "")],
+    -90: [("transpose", "clock")],
+}
 _FORMAT = "yuv444p"  # of what is compared by eye: a cut between two pixels of chroma would show
 
 
@@ -60,6 +67,8 @@ class Comparison:
     """Width and height at which A and B were compared."""
     scores: tuple[Score, Score] | None
     """Of A and of B; None without a reference."""
+    longer: tuple[str, ...] = ()
+    """Inputs that have more frames than were compared."""
 
 
 def compare(
@@ -71,6 +80,7 @@ def compare(
     layout: Layout = Layout.SIDE,
     at_s: float | None = None,
     overwrite: bool = False,
+    should_stop: Callable[[], bool] = lambda: False,
 ) -> Comparison:
     """Compare two videos or pictures, frame by frame, and write them into one picture (.png) or video.
 
@@ -88,13 +98,19 @@ def compare(
     if out is not None:
         for name in names:
             check_file(Path(out), name, overwrite=overwrite)
+    if out is not None and os.fspath(out) == STANDARD_STREAM:
+        raise OutputError("compare writes a file; name one, such as compare.png or compare.mp4")
     with contextlib.ExitStack() as stack:
         inputs = [stack.enter_context(_Input(name)) for name in names]
         size = _size(inputs)
         screen = stack.enter_context(_Screen(Path(out), size, layout, at_s)) if out is not None else None
         meters = (_Meter(size), _Meter(size)) if reference is not None else None
         frames = 0
-        for pictures in zip(*(source.frames() for source in inputs), strict=False):
+        streams = [source.frames() for source in inputs]
+        for pictures in zip(*streams, strict=False):
+            if should_stop():
+                raise OutputError("stopped")
+            _check_times(inputs, pictures, frames)
             frames += 1
             if meters is not None:
                 for meter, picture in zip(meters, pictures, strict=False):
@@ -107,8 +123,10 @@ def compare(
             raise InputError(f"{shown(names[0])} or {shown(names[1])} has no frame")
         if screen is not None:
             screen.finish()
+        is_whole = screen is None or not screen.is_done or meters is not None
+        longer = tuple(source.name for source in inputs if is_whole and source.has_more())
         scores = (meters[0].score(), meters[1].score()) if meters is not None else None
-        return Comparison(frames=frames, size=size, scores=scores)
+        return Comparison(frames=frames, size=size, scores=scores, longer=longer)
 
 
 class _Input:
@@ -123,12 +141,35 @@ class _Input:
         if not self._container.streams.video:
             self._container.close()
             raise InputError(f"{self.name} has no video")
-        self.stream = self._container.streams.video[0]
+        self._frames = self._decode()
+        self._first = next(self._frames, None)
+        self._begin_s = self._first.time if self._first is not None else None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height as it is shown, upright."""
+        if self._first is None:
+            return 0, 0
+        width, height = self._first.width, self._first.height
+        return (height, width) if self._first.rotation % 180 else (width, height)
 
     def frames(self) -> Iterator[av.VideoFrame]:
         """Give the frames in order."""
+        if self._first is not None:
+            yield self._first
+        yield from self._frames
+
+    def has_more(self) -> bool:
+        """Return whether a frame is left."""
+        return next(self._frames, None) is not None
+
+    def since_begin_s(self, frame: av.VideoFrame) -> float | None:
+        """Return a frame's time after the first one's, if both have one."""
+        return None if frame.time is None or self._begin_s is None else frame.time - self._begin_s
+
+    def _decode(self) -> Iterator[av.VideoFrame]:
         try:
-            yield from self._container.decode(self.stream)
+            yield from self._container.decode(video=0)
         except av.FFmpegError as error:
             raise InputError(f"cannot decode {self.name}: {reason(error)}") from error
 
@@ -141,9 +182,18 @@ class _Input:
 
 def _size(inputs: Sequence[_Input]) -> tuple[int, int]:
     """Return the size to compare at: the reference's, or the larger one's. Encoders want it even."""
-    sizes = [(source.stream.width, source.stream.height) for source in inputs]
+    sizes = [source.size for source in inputs]
     width, height = sizes[2] if len(sizes) == 3 else max(sizes, key=lambda size: size[0] * size[1])
     return width - width % 2, height - height % 2
+
+
+def _check_times(inputs: Sequence[_Input], frames: Sequence[av.VideoFrame], number: int) -> None:
+    """Refuse videos whose frames do not belong together, such as those of two frame rates."""
+    times = [source.since_begin_s(frame) for source, frame in zip(inputs, frames, strict=True)]
+    known = [time for time in times if time is not None]
+    if len(known) == len(times) and max(known) - min(known) > _MOST_APART_S:
+        said = ", ".join(f"{source.name} at {time:.3f} s" for source, time in zip(inputs, known, strict=True))
+        raise InputError(f"frame {number} is {said}; only videos with the same frames can be compared")
 
 
 Filters = Sequence[tuple[str, str]]
@@ -180,7 +230,9 @@ class _Pair:
                 width=frame.width, height=frame.height, format=VideoFormat(frame.format.name), time_base=frame.time_base
             )
             # Frames are paired by their number: times and aspect ratios are of no interest here.
+            upright = _UPRIGHT.get(frame.rotation, ())
             common = [
+                *upright,
                 ("scale", f"{width}:{height}:flags=bicubic"),
                 ("format", _FORMAT),
                 ("settb", "1/25"),

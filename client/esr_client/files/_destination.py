@@ -40,6 +40,7 @@ FILE_SUFFIXES = tuple(suffix for suffix in _SUFFIX_FORMATS if suffix != ".m3u8")
 SEQUENCE_CODECS = {".png": "png", ".tif": "tiff", ".tiff": "tiff", ".jpg": "mjpeg", ".jpeg": "mjpeg"}
 """Encoders of numbered pictures, by suffix."""
 
+_PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".avif")
 _NUMBER = re.compile(r"%0?\d*d")
 
 _SCHEME_FORMATS = {
@@ -126,6 +127,11 @@ def parse_destination(out: str | os.PathLike[str], format_name: str | None = Non
         codec = SEQUENCE_CODECS[path.suffix.lower()]
         return Destination(name=name, url=name, kind=Kind.URL, format_name="image2", codec=codec)
     container = wanted or _SUFFIX_FORMATS.get(path.suffix.lower())
+    if container is None and path.suffix.lower() in _PICTURE_SUFFIXES:
+        raise OutputError(
+            f"{path.name!r} is one picture: a video becomes pictures numbered by a pattern, such as frame_%04d.png, "
+            f"and one picture is made of one of {', '.join(_PICTURE_SUFFIXES)}"
+        )
     if container is None:
         known = ", ".join(_SUFFIX_FORMATS)
         raise OutputError(

@@ -16,16 +16,16 @@ from typing import Self
 from esr_client._client import Client
 from esr_client._config import EncodedOutput, RawOutput, StreamConfig
 from esr_client._errors import InputError, OutputError
-from esr_client._frame import Frame, Packet, pixel_format
+from esr_client._frame import PIXEL_FORMATS, Frame, Packet, pixel_format
 from esr_client._results import Negotiated, StreamStatistics
 from esr_client._stream import UpscaleStream
-from esr_client.files._codecs import Encoding, encoder_row, encoding
+from esr_client.files._codecs import Encoding, encoder_format, encoder_row, encoding
 from esr_client.files._destination import Kind, check_file, parse_destination
 from esr_client.files._input_settings import InputSettings
 from esr_client.files._pipes import Interrupt
 from esr_client.files._resize import Resizer, WantedSize, scale_for
 from esr_client.files._sink import Notice, Sink
-from esr_client.files._source import Source
+from esr_client.files._source import Source, check_taken
 from esr_client.files._writers import FrameWriter, PacketWriter, Writer
 
 DEFAULT_FAMILY = "esr_tr"
@@ -156,12 +156,26 @@ class FileJob:
             self._source.start(sink.taken)
             if settings.encode == Encode.SERVER:
                 self._source.begin_at_keyframe()
+            self._check_part()
             self._size = self._wanted_size()
             self.model = settings.model or self._default_model()
             self._config = self._stream_config()
         except BaseException:
             self._stack.close()
             raise
+
+    def _check_part(self) -> None:
+        settings = self._settings.input
+        if not self._source.has_times and (settings.start_s or settings.duration_s is not None):
+            raise InputError(
+                "this input's packets have no times, so a part cannot be taken; put it into a container first: "
+                "ffmpeg -r 25 -i IN -c copy OUT.mkv"
+            )
+        known = self._source.format().pixel_format
+        if known:
+            check_taken(known)
+        if self._settings.encode == Encode.CLIENT and known in PIXEL_FORMATS:
+            encoder_format(self._encoding.codec, known)
 
     def _choose_encoding(self) -> Encoding:
         settings, destination = self._settings, self.destination
@@ -180,7 +194,13 @@ class FileJob:
     def _wanted_size(self) -> tuple[int, int] | None:
         source = self._source.format()
         even = any(x or y for _, x, y in pixel_format(source.pixel_format).planes) if source.pixel_format else True
-        size = self._settings.size.of(source.width, source.height, even=even)
+        even = even and encoder_row(self._encoding.codec).even
+        wanted = self._settings.size
+        size = wanted.of(source.width, source.height, even=even)
+        if size is not None and any(
+            side not in (None, made) for side, made in zip((wanted.width, wanted.height), size, strict=True)
+        ):
+            self._note(f"{self._encoding.codec} takes even sizes: the output is {size[0]}x{size[1]}")
         if size is not None and self._settings.encode == Encode.SERVER:
             raise OutputError("the server encodes what its model makes; leave out --encode server for another size")
         return size

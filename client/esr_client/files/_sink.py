@@ -70,7 +70,10 @@ class Sink:
 
     def _check(self) -> None:
         if "://" not in self.destination.url and self.destination.kind is not Kind.PIPE:
-            check_file(Path(self.destination.url), self._source.url, overwrite=self._overwrite)
+            path = Path(self.destination.url)
+            if self.destination.is_playlist:
+                path.parent.mkdir(parents=True, exist_ok=True)
+            check_file(path, self._source.url, overwrite=self._overwrite)
 
     def open(self, add_video: Callable[[OutputContainer], StreamT]) -> StreamT:
         """Open the output with the video that `add_video` adds, and the other streams at their old places.

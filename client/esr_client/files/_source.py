@@ -23,7 +23,7 @@ from av.video.stream import VideoStream
 from esr_client import _av_frame
 from esr_client._config import EncodedInput, RawInput, VideoFormat
 from esr_client._errors import InputError
-from esr_client._frame import ChromaLocation, Frame, Packet
+from esr_client._frame import PIXEL_FORMATS, ChromaLocation, Frame, Packet
 from esr_client.files._codecs import SERVER_DECODES
 from esr_client.files._destination import input_format, is_pipe
 from esr_client.files._input_settings import InputSettings
@@ -83,9 +83,11 @@ class Source:
         self.picture = Picture()
         self.video = self._choose()
         self.codec = self.video.codec_context.codec.canonical_name
-        self.sends_packets = self.codec in SERVER_DECODES
+        # RGB of H.264 comes in planes, which the server does not know.
+        self.sends_packets = self.codec in SERVER_DECODES and self.video.codec_context.pix_fmt not in _UNPACKED
         if not self.sends_packets:
             self.video.thread_type = ThreadType.AUTO
+        self._check_part()
         origin = self._origin()
         self.shift_s = (origin or Fraction(0)) + settings.start_s if settings.start_s else Fraction(0)
         """Seconds that every time moves back by; more than 0 only where the beginning is cut away."""
@@ -93,6 +95,14 @@ class Source:
         self._end_s = None if settings.duration_s is None or begin is None else begin + settings.duration_s
         if self.shift_s and self._pipe is None:
             self._seek()
+
+    def _check_part(self) -> None:
+        """Refuse a start after the end, as far as the container says where that is."""
+        duration = self.container.duration
+        start_s = self._settings.start_s
+        if start_s and duration is not None and start_s >= Fraction(duration, av.time_base):
+            length_s = duration / av.time_base
+            raise InputError(f"{self._shown} is {length_s:g} s long; --start {float(start_s):g} is after its end")
 
     def _open(self, interrupt: Interrupt) -> InputContainer:
         settings = self._settings
@@ -357,9 +367,26 @@ def _side_data(frame: av.VideoFrame) -> Iterable[Any]:
     return list(side_data)
 
 
+def check_taken(name: str) -> None:
+    """Refuse pictures of a format that neither the server knows nor can be unpacked here.
+
+    Raises:
+        InputError: the message says how to convert them.
+    """
+    if name in PIXEL_FORMATS or name in _SAME_LAYOUT or name in _UNPACKED:
+        return
+    what = "transparency" if "a" in name.partition("p")[0] else "a depth or layout"
+    raise InputError(
+        f"the video has {name} pictures, of {what} that is not taken; convert it first: "
+        "ffmpeg -i IN -pix_fmt yuv420p10le -c:v libx265 -c:a copy OUT.mkv"
+    )
+
+
 def _known(frame: av.VideoFrame, time_base: Fraction) -> Frame:
     """A decoded picture in a format that the server knows."""
     name = frame.format.name
     if name in _UNPACKED:
         frame = frame.reformat(format=_UNPACKED[name], threads=1)
+    else:
+        check_taken(name)
     return _av_frame.to_frame(frame, name=_SAME_LAYOUT.get(name), time_base=time_base)

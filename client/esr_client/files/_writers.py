@@ -11,13 +11,14 @@ import av
 from av.codec.context import ThreadType
 from av.container import InputContainer, OutputContainer
 from av.packet import Packet as AvPacket
+from av.video.reformatter import Colorspace
 from av.video.stream import VideoStream
 
 from esr_client import _av_frame
 from esr_client._config import VideoFormat
 from esr_client._errors import ContractError, OutputError
 from esr_client._frame import ChromaLocation, Color, ColorRange, Frame, Packet
-from esr_client.files._codecs import Encoding, check_size, encoder_format, encoder_row
+from esr_client.files._codecs import Encoding, check_size, encoder_format, encoder_row, is_converted
 from esr_client.files._copies import kept
 from esr_client.files._resize import Resizer
 from esr_client.files._shown import output_error, reason
@@ -25,6 +26,7 @@ from esr_client.files._sink import Notice, Sink
 from esr_client.files._source import Source
 from esr_client.files._threads import ordinary_scheduling
 
+_BT709 = 1  # the matrix of ITU-T H.273 that RGB is converted by
 _KEY_FRAME_INTERVAL_S = 2
 
 
@@ -132,7 +134,9 @@ class FrameWriter:
 
     def _open(self, frame: Frame) -> VideoStream:
         name = encoder_format(self._encoding.codec, frame.pixel_format)
-        check_size(self._encoding.codec, frame.pixel_format, frame.width, frame.height)
+        check_size(self._encoding.codec, _planar(frame, name), frame.width, frame.height)
+        if is_converted(frame.pixel_format, name):
+            self._sink.notice(f"{frame.pixel_format} is encoded as {name}, which {self._encoding.codec} takes")
         return self._sink.open(lambda container: self._add(container, frame, name))
 
     def _add(self, container: OutputContainer, frame: Frame, name: str) -> VideoStream:
@@ -146,7 +150,7 @@ class FrameWriter:
         stream.width, stream.height, stream.pix_fmt = frame.width, frame.height, name
         stream.codec_context.time_base = stream.time_base = self._source.time_base
         stream.codec_context.thread_type = ThreadType.AUTO  # as FFmpeg has it; PyAV's choice would cut pictures up
-        _tag(stream, _color(frame), frame.sample_aspect_ratio, self._source)
+        _tag(stream, _color(frame, name), frame.sample_aspect_ratio, self._source)
         self._open_encoder(stream)
         return stream
 
@@ -167,11 +171,19 @@ class FrameWriter:
     def _av_frame(self, frame: Frame, stream: VideoStream, pts: int) -> av.VideoFrame:
         made = _av_frame.from_frame(frame)
         if made.format.name != stream.pix_fmt:
+            if is_converted(frame.pixel_format, str(stream.pix_fmt)):
+                made = made.reformat(
+                    format=stream.pix_fmt,
+                    dst_colorspace=Colorspace.ITU709,
+                    dst_color_range=ColorRange.LIMITED,
+                    threads=1,
+                )
+                return self._timed(made, pts)
             made = made.reformat(format=stream.pix_fmt, threads=1)
             if encoder_row(self._encoding.codec).picture_formats is not None:
                 made.color_range = ColorRange.FULL
                 return self._timed(made, pts)
-        made.color_range = _color(frame).range
+        made.color_range = _color(frame, frame.pixel_format).range
         return self._timed(made, pts)
 
     def _timed(self, frame: av.VideoFrame, pts: int) -> av.VideoFrame:
@@ -198,7 +210,13 @@ def _siting(color: Color) -> dict[str, str]:
     return {"chroma_sample_location": str(int(color.chroma_location))} if known else {}
 
 
-def _color(frame: Frame) -> Color:
+def _planar(frame: Frame, name: str) -> str:
+    return name if is_converted(frame.pixel_format, name) else frame.pixel_format
+
+
+def _color(frame: Frame, encoded: str) -> Color:
+    if is_converted(frame.pixel_format, encoded):
+        return Color(ColorRange.LIMITED, frame.color.primaries, frame.color.transfer, _BT709)
     full = frame.pixel_format.startswith("yuvj")
     color = frame.color
     return Color(ColorRange.FULL, color.primaries, color.transfer, color.matrix) if full else color

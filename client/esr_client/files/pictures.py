@@ -93,7 +93,8 @@ class PictureJob:
         if not os.path.exists(source):
             raise InputError(f"cannot open {source}: no such file")
         try:
-            picture = vips.Image.new_from_file(source)
+            # What is missing of a damaged file would be gray, without a word.
+            picture = vips.Image.new_from_file(source, fail_on="truncated")
             if picture.get_typeof("n-pages") and picture.get("n-pages") > 1:
                 self._notice(f"{source} has {picture.get('n-pages')} pages; the first is upscaled")
             deep = picture.format not in ("uchar", "char")

@@ -24,4 +24,7 @@ def check_administrator(token: str | None, context: grpc.aio.ServicerContext[Any
     said = next((value for key, value in context.invocation_metadata() or () if key == _KEY), "")
     given = said if isinstance(said, bytes) else said.encode()
     if not hmac.compare_digest(given, f"Bearer {token}".encode()):
-        raise UnauthenticatedError(f"this call is for administrators; it needs the metadata {_KEY}: Bearer TOKEN")
+        raise UnauthenticatedError(
+            "the token is not the one that this server was started with (ESR_ADMIN_TOKEN); "
+            f"it is sent as {_KEY}: Bearer TOKEN"
+        )
