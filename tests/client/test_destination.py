@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from esr_client import OutputError
+from esr_client import InputError, OutputError
+from esr_client.files import compare
 from esr_client.files._destination import Kind, is_pipe, parse_destination
 from esr_client.files._part import PartFile
 
@@ -53,6 +54,13 @@ def test_kind_and_container(out: str, format_name: str | None, kind: Kind, conta
 def test_outputs_that_cannot_be(out: str, format_name: str | None, message: str) -> None:
     with pytest.raises(OutputError, match=message):
         parse_destination(out, format_name)
+
+
+def test_names_with_a_colon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "col:on.mp4").write_text("x")
+    with pytest.raises(InputError, match=r"write \./col:on.mp4"):
+        compare("col:on.mp4", "col:on.mp4", "out.png")
 
 
 def test_secrets_stay_out_of_the_name() -> None:

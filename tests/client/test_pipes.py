@@ -205,6 +205,16 @@ def test_many_files(server: str, source: Path, tmp_path: Path) -> None:
     assert (code, "0 upscaled, 2 skipped" in text) == (0, True), text
 
 
+def test_replace_or_skip(server: str, source: Path, tmp_path: Path) -> None:
+    code, _, text = piped(server, b"", source, tmp_path / "out.mp4", *QUICK, "--skip-existing", "--overwrite")
+    assert (code, "give either --overwrite or --skip-existing" in text) == (1, True), text
+
+
+def test_an_mp4_through_a_pipe_says_why_not(server: str, source: Path, tmp_path: Path) -> None:
+    code, _, text = piped(server, source.read_bytes(), "-", tmp_path / "out.mp4", *QUICK)
+    assert (code, "index is at its end cannot come through a pipe" in text) == (1, True), text
+
+
 def test_numbered_pictures(server: str, source: Path, tmp_path: Path) -> None:
     code, _, text = piped(server, b"", source, tmp_path / "a_%03d.png", "--model", "bicubic_x2")
     assert code == 0, text

@@ -124,6 +124,8 @@ def upscale(
     `ffmpeg -i in.mp4 -f matroska - | esr-client upscale - - | ffplay -`.
     """
     with reported():
+        if overwrite and skip_existing:
+            raise ValueError("give either --overwrite or --skip-existing, not both")
         if len(paths) < 2:
             raise ValueError(f"an output is missing: esr-client upscale {paths[0]} OUT")
         settings = FileSettings(

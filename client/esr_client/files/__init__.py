@@ -9,9 +9,10 @@ Importing this imports PyAV.
 
 from esr_client.files._batch import PICTURE_SUFFIXES, Media, Task, plan_tasks
 from esr_client.files._codecs import CODEC_NAMES, ENCODERS
-from esr_client.files._compare import Comparison, Layout, Score, compare
+from esr_client.files._compare import Comparison, Layout, compare
 from esr_client.files._input_settings import InputSettings
 from esr_client.files._job import Encode, FileJob, FileReport, FileSettings, Progress, upscale_file
+from esr_client.files._pairing import Score
 from esr_client.files._pipes import Interrupt
 from esr_client.files._resize import WantedSize
 

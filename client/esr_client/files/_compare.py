@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -16,27 +15,17 @@ from typing import Any, Self
 
 import av
 from av.container import OutputContainer
-from av.error import BlockingIOError as AgainError
-from av.filter import Graph
-from av.filter.context import FilterContext
-from av.video.format import VideoFormat
 from av.video.stream import VideoStream
 
 from esr_client._errors import InputError, OutputError
 from esr_client.files._codecs import encoding
 from esr_client.files._destination import STANDARD_STREAM, check_file, parse_destination
+from esr_client.files._pairing import Filters, Meter, Pair, Score
 from esr_client.files._part import PartFile
 from esr_client.files._shown import open_error, output_error, reason, shown
 
 _PICTURE_SUFFIX = ".png"
 _MOST_APART_S = 0.02  # of frames that belong together: containers round times
-_UPRIGHT: dict[int, Filters] = {
-    90: [("transpose", "cclock")],
-    180: [("hflip", ""), ("vflip", "")],
-    -180: [("hflip", ""), ("vflip", "")],
-    -90: [("transpose", "clock")],
-}
-_FORMAT = "yuv444p"  # of what is compared by eye: a cut between two pixels of chroma would show
 
 
 class Layout(StrEnum):
@@ -48,14 +37,6 @@ class Layout(StrEnum):
     """The left half of A beside the right half of B, with a white line between them."""
     ZOOM = "zoom"
     """The middle ninth of each, three times as large, side by side."""
-
-
-@dataclass(frozen=True, slots=True)
-class Score:
-    """How near a video is to its reference: means over all frames, on luma, as FFmpeg's filters measure."""
-
-    psnr_db: float
-    ssim: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,7 +85,7 @@ def compare(
         inputs = [stack.enter_context(_Input(name)) for name in names]
         size = _size(inputs)
         screen = stack.enter_context(_Screen(Path(out), size, layout, at_s)) if out is not None else None
-        meters = (_Meter(size), _Meter(size)) if reference is not None else None
+        meters = (Meter(size), Meter(size)) if reference is not None else None
         frames = 0
         streams = [source.frames() for source in inputs]
         for pictures in zip(*streams, strict=False):
@@ -196,109 +177,6 @@ def _check_times(inputs: Sequence[_Input], frames: Sequence[av.VideoFrame], numb
         raise InputError(f"frame {number} is {said}; only videos with the same frames can be compared")
 
 
-Filters = Sequence[tuple[str, str]]
-"""Names and options of FFmpeg's filters, one after the other."""
-
-
-def _chain(graph: Graph, first: FilterContext, filters: Filters) -> FilterContext:
-    """Add filters after `first` and return the last one."""
-    for name, options in filters:
-        following = graph.add(name, options)
-        first.link_to(following)
-        first = following
-    return first
-
-
-class _Pair:
-    """Two streams of frames, brought to one size, into a filter with two inputs."""
-
-    def __init__(self, size: tuple[int, int], each: tuple[Filters, Filters], joined: Filters) -> None:
-        self._size = size
-        self._each = each
-        self._joined = joined
-        self._graph: Graph | None = None
-        self._sources: list[FilterContext] = []
-        self._sink: FilterContext | None = None
-
-    def _build(self, frames: Sequence[av.VideoFrame]) -> None:
-        graph = self._graph = Graph()
-        width, height = self._size
-        (name, options), *rest = self._joined
-        join = graph.add(name, options)
-        for number, (frame, filters) in enumerate(zip(frames, self._each, strict=True)):
-            source = graph.add_buffer(
-                width=frame.width, height=frame.height, format=VideoFormat(frame.format.name), time_base=frame.time_base
-            )
-            # Frames are paired by their number: times and aspect ratios are of no interest here.
-            upright = _UPRIGHT.get(frame.rotation, ())
-            common = [
-                *upright,
-                ("scale", f"{width}:{height}:flags=bicubic"),
-                ("format", _FORMAT),
-                ("settb", "1/25"),
-                ("setpts", "N"),
-            ]
-            _chain(graph, source, [*common, *filters]).link_to(join, 0, number)
-            self._sources.append(source)
-        self._sink = graph.add("buffersink")
-        _chain(graph, join, rest).link_to(self._sink)
-        graph.configure()
-
-    def push(self, *frames: av.VideoFrame) -> list[av.VideoFrame]:
-        """Return the frames that two more give."""
-        if self._graph is None:
-            self._build(frames)
-        for source, frame in zip(self._sources, frames, strict=True):
-            source.push(frame)
-        return self._pull()
-
-    def flush(self) -> list[av.VideoFrame]:
-        """Return what the filters still hold."""
-        for source in self._sources:
-            source.push(None)
-        return self._pull()
-
-    def _pull(self) -> list[av.VideoFrame]:
-        frames: list[av.VideoFrame] = []
-        while self._sink is not None:
-            try:
-                frame = self._sink.pull()
-            except (AgainError, av.error.EOFError):
-                break
-            assert isinstance(frame, av.VideoFrame)
-            frames.append(frame)
-        return frames
-
-
-class _Meter:
-    """PSNR and SSIM of one video, by FFmpeg's filters."""
-
-    def __init__(self, size: tuple[int, int]) -> None:
-        self._pairs = {name: _Pair(size, ((), ()), [(name, "")]) for name in ("psnr", "ssim")}
-        self._sums = {"lavfi.psnr.mse.y": 0.0, "lavfi.ssim.Y": 0.0}
-        self._frames = 0
-
-    def add(self, frame: av.VideoFrame, reference: av.VideoFrame) -> None:
-        """Count one frame."""
-        for pair in self._pairs.values():
-            self._count(pair.push(frame, reference))
-
-    def _count(self, measured: list[av.VideoFrame]) -> None:
-        for frame in measured:
-            for key in self._sums:
-                if key in frame.metadata:
-                    self._sums[key] += float(frame.metadata[key])
-                    self._frames += key == "lavfi.ssim.Y"
-
-    def score(self) -> Score:
-        """Return the means over all frames; PSNR is that of the mean squared error, infinite for equal videos."""
-        for pair in self._pairs.values():
-            self._count(pair.flush())
-        error = self._sums["lavfi.psnr.mse.y"] / self._frames
-        psnr_db = 10 * math.log10(255**2 / error) if error else math.inf
-        return Score(psnr_db, self._sums["lavfi.ssim.Y"] / self._frames)
-
-
 _LAYOUTS: dict[Layout, tuple[Filters, Filters]] = {
     Layout.SIDE: ((), ()),
     Layout.SPLIT: (
@@ -321,7 +199,7 @@ class _Screen:
         self._is_picture = out.suffix.lower() == _PICTURE_SUFFIX
         self._format_name = "image2" if self._is_picture else parse_destination(out).format_name
         self._encoding = None if self._is_picture else encoding(self._format_name, None, None, None)
-        self._pair = _Pair(size, _LAYOUTS[layout], [("hstack", "inputs=2")])
+        self._pair = Pair(size, _LAYOUTS[layout], [("hstack", "inputs=2")])
         self._part = PartFile(out)
         self._container: OutputContainer | None = None
         self._stream: VideoStream | None = None

@@ -20,12 +20,13 @@ from esr_client._frame import PIXEL_FORMATS, Frame, Packet, pixel_format
 from esr_client._results import Negotiated, StreamStatistics
 from esr_client._stream import UpscaleStream
 from esr_client.files._codecs import Encoding, encoder_format, encoder_row, encoding
+from esr_client.files._decoded import check_taken
 from esr_client.files._destination import Kind, check_file, parse_destination
 from esr_client.files._input_settings import InputSettings
 from esr_client.files._pipes import Interrupt
 from esr_client.files._resize import Resizer, WantedSize, scale_for
 from esr_client.files._sink import Notice, Sink
-from esr_client.files._source import Source, check_taken
+from esr_client.files._source import Source
 from esr_client.files._writers import FrameWriter, PacketWriter, Writer
 
 DEFAULT_FAMILY = "esr_tr"

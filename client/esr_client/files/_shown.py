@@ -39,13 +39,18 @@ def has_protocol(scheme: str) -> bool:
 
 def open_error(url: str, error: Exception) -> InputError:
     """Return the error for an input that could not be opened."""
+    if isinstance(error, av.ProtocolNotFoundError) and os.path.exists(url):
+        return InputError(f"the part of {url} before the colon is taken for a protocol: write ./{url}")
     if isinstance(error, av.ProtocolNotFoundError):
         scheme = urlsplit(url).scheme
         return InputError(
             f"cannot open {shown(url)}: PyAV's FFmpeg has no {scheme}; let the ffmpeg program receive: "
             f"ffmpeg -i '{shown(url)}' -c copy -f mpegts - | esr-client upscale - OUT"
         )
-    return InputError(f"cannot open {'standard input' if url == '-' else shown(url)}: {reason(error)}")
+    text = f"cannot open {'standard input' if url == '-' else shown(url)}: {reason(error)}"
+    if url in ("-", "/dev/stdin"):
+        text += "; an MP4 whose index is at its end cannot come through a pipe, and rawvideo needs --input-format"
+    return InputError(text)
 
 
 def output_error(path: str | os.PathLike[str], error: Exception) -> OutputError:

@@ -12,19 +12,18 @@ from types import TracebackType
 from typing import Any, Self
 
 import av
-import numpy as np
 from av.codec.context import ThreadType
 from av.container import InputContainer
 from av.packet import Packet as AvPacket
-from av.sidedata.sidedata import Type as SideData
 from av.stream import Disposition
 from av.video.stream import VideoStream
 
 from esr_client import _av_frame
 from esr_client._config import EncodedInput, RawInput, VideoFormat
 from esr_client._errors import InputError
-from esr_client._frame import PIXEL_FORMATS, ChromaLocation, Frame, Packet
+from esr_client._frame import ChromaLocation, Frame, Packet
 from esr_client.files._codecs import SERVER_DECODES
+from esr_client.files._decoded import UNPACKED, display_matrix, known_name, to_known
 from esr_client.files._destination import input_format, is_pipe
 from esr_client.files._input_settings import InputSettings
 from esr_client.files._pipes import Interrupt, PipeReader
@@ -35,10 +34,6 @@ _LONGEST_INTERLEAVING_S = 1  # as far as sound may come after the pictures that 
 _HEAD_PACKETS = 256  # as far as the first decodable picture is looked for
 _DEFAULT_RATE = Fraction(25)
 _FASTEST_RATE = 1000
-
-# Formats that decoders give and the server does not know, and those that hold the same samples.
-_SAME_LAYOUT = {"yuvj422p": "yuv422p", "yuvj444p": "yuv444p"}
-_UNPACKED = {"gbrp": "rgb24", "rgb0": "rgb24", "bgr0": "rgb24"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +79,7 @@ class Source:
         self.video = self._choose()
         self.codec = self.video.codec_context.codec.canonical_name
         # RGB of H.264 comes in planes, which the server does not know.
-        self.sends_packets = self.codec in SERVER_DECODES and self.video.codec_context.pix_fmt not in _UNPACKED
+        self.sends_packets = self.codec in SERVER_DECODES and self.video.codec_context.pix_fmt not in UNPACKED
         if not self.sends_packets:
             self.video.thread_type = ThreadType.AUTO
         self._check_part()
@@ -243,10 +238,9 @@ class Source:
             frames = []  # not a picture to start at; whether that is an error is for the server to say
         context.flush_buffers()
         if frames:
-            name = frames[0].format.name
-            known = _UNPACKED.get(name) or _SAME_LAYOUT.get(name) or name
+            known = known_name(frames[0].format.name)
             location = chroma_location(self.video, packet)
-            self.picture = Picture(known, frames[0].rotation, _matrix(frames[0]), location)
+            self.picture = Picture(known, frames[0].rotation, display_matrix(frames[0]), location)
         return bool(frames)
 
     def _read(self, packets: Iterator[AvPacket[Any]]) -> Iterator[AvPacket[Any]]:
@@ -331,7 +325,7 @@ class Source:
                 raise InputError(f"cannot decode {self.codec} of {self._shown}: {reason(error)}") from error
             self.undecodable += 1
             return
-        yield from (_known(frame, self.time_base) for frame in frames)
+        yield from (to_known(frame, self.time_base) for frame in frames)
 
     def take_copied(self) -> Iterator[AvPacket[Any]]:
         """Packets that were set aside and not yet taken."""
@@ -354,39 +348,3 @@ class Source:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-def _matrix(frame: av.VideoFrame) -> tuple[int, ...] | None:
-    found = next((data for data in _side_data(frame) if data.type is SideData.DISPLAYMATRIX), None)
-    return None if found is None else tuple(int(value) for value in np.frombuffer(bytes(found), np.int32))
-
-
-def _side_data(frame: av.VideoFrame) -> Iterable[Any]:
-    # PyAV's types call it a dict of motion vectors. It holds every kind, and iterating gives the values.
-    side_data: Any = frame.side_data
-    return list(side_data)
-
-
-def check_taken(name: str) -> None:
-    """Refuse pictures of a format that neither the server knows nor can be unpacked here.
-
-    Raises:
-        InputError: the message says how to convert them.
-    """
-    if name in PIXEL_FORMATS or name in _SAME_LAYOUT or name in _UNPACKED:
-        return
-    what = "transparency" if "a" in name.partition("p")[0] else "a depth or layout"
-    raise InputError(
-        f"the video has {name} pictures, of {what} that is not taken; convert it first: "
-        "ffmpeg -i IN -pix_fmt yuv420p10le -c:v libx265 -c:a copy OUT.mkv"
-    )
-
-
-def _known(frame: av.VideoFrame, time_base: Fraction) -> Frame:
-    """A decoded picture in a format that the server knows."""
-    name = frame.format.name
-    if name in _UNPACKED:
-        frame = frame.reformat(format=_UNPACKED[name], threads=1)
-    else:
-        check_taken(name)
-    return _av_frame.to_frame(frame, name=_SAME_LAYOUT.get(name), time_base=time_base)
