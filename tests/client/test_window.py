@@ -11,7 +11,7 @@ import pytest
 
 import esr_client
 from esr_client.cli._values import parse_ratio, parse_size, parse_time
-from esr_client.files import Encode, FileSettings, InputSettings, WantedSize, upscale_file
+from esr_client.files import Encode, FileJob, FileSettings, InputSettings, WantedSize, upscale_file
 from tests.client import clips
 from tests.client.clips import Clip, make
 from tests.support.server import running_on_thread, target
@@ -132,3 +132,12 @@ def test_values_that_cannot_be() -> None:
     with pytest.raises(ValueError, match="a number above 0"):
         parse_ratio("-1")
     assert (parse_size("1920x1080"), parse_ratio("30000/1001")) == ((1920, 1080), Fraction(30000, 1001))
+
+
+def test_interlaced_video_is_refused_before_a_server_is_asked(tmp_path: Path) -> None:
+    clip = Clip(codec="libx264", options={"preset": "veryfast", "flags": "+ildct+ilme"}, pts=range(0, 5 * 512, 512))
+    source = make(tmp_path / "in.mkv", clip)
+    with pytest.raises(esr_client.InputError, match="the video is interlaced; add --deinterlace bwdif"):
+        FileJob(source, tmp_path / "out.mp4", FileSettings())
+    with FileJob(source, tmp_path / "out.mp4", FileSettings(deinterlace="bwdif")) as job:
+        assert job.model == "esr_tr_x2"

@@ -175,6 +175,10 @@ class FileJob:
         known = self._source.format().pixel_format
         if known:
             check_taken(known)
+        if self._source.picture.is_interlaced and not self._settings.deinterlace:
+            raise InputError(
+                "the video is interlaced; add --deinterlace bwdif (FileSettings.deinterlace) to make it progressive"
+            )
         if self._settings.encode == Encode.CLIENT and known in PIXEL_FORMATS:
             encoder_format(self._encoding.codec, known)
 

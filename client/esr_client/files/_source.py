@@ -45,6 +45,7 @@ class Picture:
     display_matrix: tuple[int, ...] | None = None
     """Nine integers as FFmpeg has them, or None."""
     chroma_location: ChromaLocation = ChromaLocation.UNSPECIFIED
+    is_interlaced: bool = False
 
 
 class Source:
@@ -240,7 +241,10 @@ class Source:
         if frames:
             known = known_name(frames[0].format.name)
             location = chroma_location(self.video, packet)
-            self.picture = Picture(known, frames[0].rotation, display_matrix(frames[0]), location)
+            first = frames[0]
+            self.picture = Picture(
+                known, first.rotation, display_matrix(first), location, is_interlaced=first.interlaced_frame
+            )
         return bool(frames)
 
     def _read(self, packets: Iterator[AvPacket[Any]]) -> Iterator[AvPacket[Any]]:
