@@ -8,18 +8,16 @@ drawn here, so it has no licence but ours. PSNR is of luma, over the whole pictu
 
 from __future__ import annotations
 
-import io
 import sys
 from math import cos, pi, sin
 from pathlib import Path
-from typing import Any
 
-import av
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from esr_upscale.engine import EngineSettings, LoadedModel
+from esr_upscale.media.recoding import recode
 from esr_upscale.models import load_weights, resolve
 from esr_upscale.training.protocol import degrade, psnr
 
@@ -52,21 +50,6 @@ def drawn_picture() -> NDArray[np.uint8]:
     return np.asarray(image.resize((SIZE, SIZE), Image.Resampling.BOX))
 
 
-def compressed(luma: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Encode a picture with x264 and decode it again."""
-    file = io.BytesIO()
-    with av.open(file, "w", format="matroska") as output:
-        stream: Any = output.add_stream("libx264", rate=25, options={"crf": str(CRF)})
-        stream.height, stream.width = luma.shape
-        stream.pix_fmt = "yuv420p"
-        chroma = np.full((len(luma) // 2, luma.shape[1]), 128, np.uint8)
-        output.mux(stream.encode(av.VideoFrame.from_ndarray(np.concatenate([luma, chroma]), format="yuv420p")))
-        output.mux(stream.encode(None))
-    file.seek(0)
-    with av.open(file, "r") as source:
-        return next(source.decode(video=0)).to_ndarray()[: len(luma)].astype(np.uint8)  # luma comes first
-
-
 def _tile(luma: NDArray[np.uint8], label: str) -> Image.Image:
     left, top, width, height = CROP
     crop = Image.fromarray(luma[top : top + height, left : left + width])
@@ -77,11 +60,11 @@ def _tile(luma: NDArray[np.uint8], label: str) -> Image.Image:
 
 
 def draw(out: Path) -> None:
-    """Write the picture."""
+    """Upscale both sources with each model, and write the crops with their PSNR."""
     truth = drawn_picture()
     small = degrade(truth.astype(np.float64), 2)
     rows = []
-    for source, what in ((small, "clean"), (compressed(small), f"CRF {CRF}")):
+    for source, what in ((small, "clean"), (recode(small[None], "x264", CRF)[0], f"CRF {CRF}")):
         tiles = []
         for name in MODELS:
             spec = resolve(name)

@@ -24,6 +24,8 @@ def frames(capture: cv2.VideoCapture) -> Iterator[np.ndarray]:
 if len(sys.argv) != 3:
     sys.exit(__doc__)
 source, out = sys.argv[1:]
+if not cv2.haveImageWriter(out):
+    sys.exit(f"{out} is no name of a picture: use one such as out.png")
 video = cv2.VideoCapture(source)
 if not video.isOpened():
     sys.exit(f"OpenCV cannot read {source}")
@@ -32,7 +34,5 @@ with esr_client.connect() as client:
     for frame in client.upscale(frames(video), model="esr_tr_x2", channel_order="bgr", copy=True):
         count += 1
         cv2.putText(frame, f"frame {count}", (8, 24), cv2.FONT_HERSHEY_SIMPLEX, 0.8, (255, 255, 255))
-if not cv2.haveImageWriter(out):
-    sys.exit(f"{out} is no name of a picture: use one such as out.png")
 cv2.imwrite(out, frame)
 print(f"{count} frames, the last one in {out}")

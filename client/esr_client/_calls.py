@@ -19,13 +19,14 @@ SERVICES = ("esr_api.v1.UpscalerService",)
 
 
 def server_address(target: str) -> Address:
-    """The address of a server.
+    """Return the address of a server.
 
     Raises:
+        TypeError: it is no string.
         ValueError: it is none that a client can connect to; the message says what would be right.
     """
     if not isinstance(target, str):
-        raise TypeError(f"a server's address is a string such as '127.0.0.1:50051', not {target!r}")
+        raise TypeError(f"an address is a string such as '127.0.0.1:50051', not {target!r}")
     address = parse_address(target)
     if not address.path and not address.port:
         raise ValueError(f"a client connects to a port from 1 to 65535, and {target!r} has port 0")

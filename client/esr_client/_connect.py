@@ -19,6 +19,7 @@ def connect(target: str | None = None, *, options: Options | None = None, admin_
     encrypted: keep to a Unix socket, this host, or a tunnel.
 
     Raises:
+        TypeError: the target is no string.
         ValueError: the target is no address, or the token cannot be sent.
         PrivateServerError: the private server does not start.
     """

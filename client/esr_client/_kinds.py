@@ -111,7 +111,7 @@ def _array_hint(array: NDArray[Any]) -> str:
         return f"{text}; move the channels to the end with array.transpose(1, 2, 0)"
     if array.ndim == 3 and array.shape[2] == 1:
         return f"{text}; leave out the last axis with array[:, :, 0]"
-    if array.dtype.kind in "iu":
+    if array.dtype.kind in "iu" and array.dtype not in (np.dtype(np.uint8), np.dtype(np.uint16)):
         return f"{text}; change the type with array.astype('uint8'), or 'uint16' for 16 bits"
     if array.dtype.kind == "f":
         return f"{text}; values from 0 to 1 become code values by (array * 255).round().astype('uint8')"

@@ -13,6 +13,8 @@ from enum import Enum
 
 KEYS_A = -0.5
 TAPS = 4
+RADIUS = TAPS // 2
+"""Any phase of any siting reads input samples −2 … +2 around its own."""
 
 
 class Siting(Enum):
@@ -56,6 +58,15 @@ def source_position(output_index: int, scale: int, siting: Siting) -> float:
 def polyphase(scale: int, siting: Siting = Siting.CENTRED) -> tuple[Phase, ...]:
     """The `scale` phases of one axis, for output samples s·i + 0 … s·i + s−1."""
     return tuple(_phase(source_position(p, scale, siting)) for p in range(scale))
+
+
+def windows(scale: int, siting: Siting = Siting.CENTRED) -> list[list[float]]:
+    """Return the `scale` phases of one axis as weights of the input samples −RADIUS … RADIUS around their own."""
+    rows = []
+    for phase in polyphase(scale, siting):
+        before = phase.first + RADIUS
+        rows.append([0.0] * before + list(phase.weights) + [0.0] * (2 * RADIUS + 1 - TAPS - before))
+    return rows
 
 
 def _phase(position: float) -> Phase:

@@ -10,6 +10,8 @@ import pytest
 
 import esr_client
 from tests.client.scripted import Script, serving
+from tests.support.server import running_on_thread
+from tests.support.server import target as target_of
 
 
 @pytest.fixture
@@ -17,6 +19,13 @@ def socket_dir() -> Iterator[Path]:
     """A directory whose path is short enough for a Unix socket (107 bytes)."""
     with tempfile.TemporaryDirectory(prefix="esr-") as directory:
         yield Path(directory)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    """A real server's target."""
+    with running_on_thread() as server:
+        yield target_of(server)
 
 
 @pytest.fixture

@@ -22,18 +22,9 @@ from esr_client._private_server import PrivateServer
 from tests.client import clips
 from tests.client.clips import Clip, make
 from tests.client.pictures import eventually
-from tests.support.server import running_on_thread
-from tests.support.server import target as target_of
 
 LONG = Clip(pts=range(0, 3000 * 512, 512), size=(96, 64))
 SLOW = ("--model", "bicubic_x4", "--preset", "placebo")
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    """A real server's target."""
-    with running_on_thread() as server:
-        yield target_of(server)
 
 
 @pytest.fixture(scope="module")

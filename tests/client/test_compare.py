@@ -101,12 +101,19 @@ def test_frames_of_other_times_are_refused(tmp_path: Path, scene: list[np.ndarra
         compare(a, b, tmp_path / "out.mkv")
 
 
-def test_pictures_are_upright(tmp_path: Path) -> None:
-    picture = pyvips.Image.new_from_array(np.full((40, 80, 3), 90, np.uint8)).copy(interpretation="srgb").copy()
-    picture.set_type(pyvips.GValue.gint_type, "orientation", 6)
-    picture.write_to_file(str(tmp_path / "a.jpg"))
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+def test_pictures_are_upright(tmp_path: Path, orientation: int) -> None:
+    pixels = np.full((40, 80, 3), 60, np.uint8)
+    pixels[:, 40:] = 200
+    pixels[:10, :20] = 120
+    picture = pyvips.Image.new_from_array(pixels).copy(interpretation="srgb").copy()
+    picture.set_type(pyvips.GValue.gint_type, "orientation", orientation)
+    picture.write_to_file(str(tmp_path / "a.jpg"), Q=95)
     compare(tmp_path / "a.jpg", tmp_path / "a.jpg", tmp_path / "out.png")
-    assert luma(tmp_path / "out.png")[0].shape == (80, 80)
+    upright = pyvips.Image.new_from_file(str(tmp_path / "a.jpg")).autorot().numpy().astype(int)
+    shown = pyvips.Image.new_from_file(str(tmp_path / "out.png")).numpy().astype(int)
+    assert shown.shape == (upright.shape[0], 2 * upright.shape[1], 3)
+    assert np.abs(shown[:, : upright.shape[1]] - upright).mean() < 2
 
 
 def test_a_stop_leaves_nothing(tmp_path: Path, scene: list[np.ndarray]) -> None:

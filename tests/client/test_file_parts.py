@@ -7,7 +7,7 @@ from fractions import Fraction
 import pytest
 
 from esr_client import OutputError
-from esr_client.files._codecs import ENCODERS, check_size, encoder_format, encoding
+from esr_client.files._codecs import ENCODERS, check_size, encoder_format, encoding, is_even_only
 from esr_client.files._copies import kept
 from esr_client.files._shown import shown
 from esr_client.files._writers import Timeline
@@ -48,6 +48,15 @@ def test_ten_bits_are_for_the_encoders_that_have_them() -> None:
     assert encoder_format("libx265", "p010le") == "yuv420p10le"
     with pytest.raises(OutputError, match="choose --codec h264 or hevc or av1"):
         encoder_format("libvpx-vp9", "p010le")
+
+
+def test_rgb_where_the_codec_has_none() -> None:
+    assert encoder_format("libx264", "rgb24") == "yuv420p"
+    assert encoder_format("libx265", "rgb24") == "gbrp"
+    assert encoder_format("libsvtav1", "rgb48le") == "yuv420p10le"
+    with pytest.raises(OutputError, match="choose --codec h264 or hevc or av1"):
+        encoder_format("libvpx-vp9", "rgb48le")
+    assert [is_even_only(codec, "rgb24") for codec in ("libx264", "libx265", "libvpx-vp9")] == [True, False, False]
 
 
 def test_the_usual_encoding() -> None:

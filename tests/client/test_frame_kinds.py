@@ -46,9 +46,12 @@ def test_one_picture_is_no_iterable(client: esr_client.Client, item: Any, hint: 
     ("array", "hint"),
     [
         (np.zeros((8, 8, 4), np.uint8), r"leave out alpha with array\[:, :, :3\]"),
+        (np.zeros((8, 8, 1), np.uint8), r"leave out the last axis with array\[:, :, 0\]"),
+        (np.zeros((8, 8, 3), np.int64), r"change the type with array.astype\('uint8'\)"),
         (np.zeros((3, 8, 8), np.uint8), r"array.transpose\(1, 2, 0\)"),
         (np.zeros((8, 8, 3), np.float32), r"\(array \* 255\)"),
-        (np.zeros((2, 8, 8, 3), np.uint8), r"not \(2, 8, 8, 3\) of uint8"),
+        (np.zeros((8, 8, 3), ">u2"), r"change the type with array.astype"),
+        (np.zeros((2, 8, 8, 3), np.uint8), r"not \(2, 8, 8, 3\) of uint8$"),
     ],
 )
 def test_arrays_that_cannot_be(client: esr_client.Client, array: Any, hint: str) -> None:
@@ -56,6 +59,13 @@ def test_arrays_that_cannot_be(client: esr_client.Client, array: Any, hint: str)
         list(client.upscale([array], model="bicubic_x2"))
     with pytest.raises(FrameError, match=hint):
         client.upscale_image(array, model="bicubic_x2")
+
+
+def test_things_of_another_type_say_what_would_be_right(client: esr_client.Client) -> None:
+    with pytest.raises(FrameError, match=r"not str; for a picture file use esr_client.files.pictures.upscale_picture"):
+        client.upscale_image("photo.png", model="bicubic_x2")  # type: ignore[type-var]
+    with pytest.raises(TypeError, match=r"an address is a string such as .*, not 51951"):
+        esr_client.connect(51951)  # type: ignore[arg-type]
 
 
 def test_a_stack_of_arrays_is_an_iterable(client: esr_client.Client) -> None:

@@ -6,7 +6,6 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +15,6 @@ from esr_client.files._shown import has_protocol
 from tests.client import clips
 from tests.client.clips import Clip, make
 from tests.client.pictures import eventually
-from tests.support.server import running_on_thread
-from tests.support.server import target as target_of
 
 pytestmark = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="the ffmpeg program is not installed")
 
@@ -29,13 +26,6 @@ RECEIVERS = {
     "udp": ("udp", "udp://127.0.0.1:{port}", ("-i", "udp://127.0.0.1:{port}?timeout=4000000")),
 }
 """The socket on which it listens, the output of `esr-client`, and the receiver's input."""
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    """A real server's target."""
-    with running_on_thread() as server:
-        yield target_of(server)
 
 
 @pytest.fixture(scope="module")

@@ -9,26 +9,18 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import av
+import numpy as np
 import pytest
+import pyvips
 
 from tests.client import clips
 from tests.client.clips import Clip, make
 from tests.client.pictures import eventually
-from tests.support.server import running_on_thread
-from tests.support.server import target as target_of
 
 QUICK = ("--model", "bicubic_x2", "--preset", "ultrafast")
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    """A real server's target."""
-    with running_on_thread() as server:
-        yield target_of(server)
 
 
 @pytest.fixture(scope="module")
@@ -170,6 +162,14 @@ def test_playlist(server: str, source: Path, tmp_path: Path) -> None:
     assert (code, "exists; add --overwrite" in text) == (1, True)
 
 
+def test_a_playlist_makes_its_folder(server: str, source: Path, tmp_path: Path) -> None:
+    code, _, text = piped(server, b"", source, tmp_path / "live" / "index.m3u8", *QUICK)
+    assert (code, (tmp_path / "live" / "index.m3u8").exists()) == (0, True), text
+    (tmp_path / "text.txt").write_text("no video")
+    code, _, _ = piped(server, b"", tmp_path / "text.txt", tmp_path / "none" / "index.m3u8", *QUICK)
+    assert (code, (tmp_path / "none").exists()) == (1, False)
+
+
 def test_transport_stream_over_tcp(server: str, source: Path, tmp_path: Path) -> None:
     received = bytearray()
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -233,6 +233,30 @@ def test_numbered_pictures(server: str, source: Path, tmp_path: Path) -> None:
     # Colours stay where they were: the means of red, green and blue.
     means = [frame.to_ndarray(format="rgb24").mean(axis=(0, 1)) for frame in (upscaled, picture)]
     assert abs(means[0] - means[1]).max() < 3
+
+
+def test_numbered_photographs_keep_their_orientation(server: str, tmp_path: Path) -> None:
+    """EXIF among a frame's side data, which PyAV cannot list."""
+    for number in range(3):
+        photo = pyvips.Image.new_from_array(np.full((48, 96, 3), 80, np.uint8)).copy(interpretation="srgb").copy()
+        photo.set_type(pyvips.GValue.gint_type, "orientation", 6)
+        photo.write_to_file(str(tmp_path / f"photo_{number}.jpg"))
+    code, _, text = piped(server, b"", tmp_path / "photo_%d.jpg", tmp_path / "out.mp4", "--input-rate", 5, *QUICK)
+    assert code == 0, text
+    assert clips.video(tmp_path / "out.mp4").rotation == -90
+
+
+def test_sixteen_bit_gray_becomes_a_video(server: str, tmp_path: Path) -> None:
+    ramp = np.linspace(0, 65535, 64 * 96).reshape(64, 96).astype(np.uint16)
+    for number in range(2):
+        picture = pyvips.Image.new_from_array(ramp).copy(interpretation="grey16")
+        picture.write_to_file(str(tmp_path / f"gray_{number}.png"))
+    code, _, text = piped(server, b"", tmp_path / "gray_%d.png", tmp_path / "out.mkv", "--crf", 0, *QUICK)
+    assert code == 0, text
+    with av.open(str(tmp_path / "out.mkv")) as opened:
+        shown = next(opened.decode(video=0)).to_ndarray(format="gray16le")
+    assert clips.video(tmp_path / "out.mkv").pixel_format == "yuv420p10le"
+    assert np.abs(shown[::2, ::2].astype(int) - ramp)[4:-4, 4:-4].mean() < 400
 
 
 def test_pictures_of_a_video_have_its_colours(server: str, tmp_path: Path) -> None:

@@ -94,6 +94,15 @@ def test_an_even_size_is_said(client: esr_client.Client, source: Path, tmp_path:
     assert report.size[1] == 49
 
 
+def test_an_even_size_of_rgb_is_known_at_once(tmp_path: Path) -> None:
+    source = make(tmp_path / "in.mkv", Clip(codec="ffv1", pixel_format="bgr0", time_base=Fraction(1, 1000)))
+    notices: list[str] = []
+    FileJob(source, tmp_path / "out.mp4", FileSettings(size=WantedSize(height=90)), notice=notices.append).close()
+    assert not notices
+    FileJob(source, tmp_path / "out.mp4", FileSettings(size=WantedSize(height=91)), notice=notices.append).close()
+    assert "libx264 takes even sizes" in notices[0]
+
+
 def test_wanted_height(client: esr_client.Client, source: Path, tmp_path: Path) -> None:
     changes = {"model": None, "size": WantedSize(height=48)}
     report = upscale_file(client, source, tmp_path / "out.mp4", settings("0", "0.2", **changes))

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from esr_upscale import nets
+from esr_upscale.errors import InvalidInputError
 from esr_upscale.models import resolve
 from esr_upscale.nets.engine import torch_threads
 from esr_upscale.training import multi_layer
@@ -60,6 +61,11 @@ def test_the_loss_falls(name: str, tmp_path_factory: pytest.TempPathFactory) -> 
         trainer.step(0.05)
     newton = [trainer.step(0.1) for _ in range(60)]
     assert np.mean(newton[-10:]) < 0.9 * np.mean(newton[:10])
+
+
+def test_a_crop_must_be_larger_than_its_margin(tiles: list[Tile]) -> None:
+    with pytest.raises(InvalidInputError, match="crops of 4 pixels leave nothing inside a margin of 2"):
+        CropTrainer(resolve("espcn_x2_d0_s3"), TileSource(tiles), 1, batch=8, crop=4, rate=2e-2)
 
 
 def test_a_stack_gets_past_bicubic(tiles: list[Tile]) -> None:

@@ -99,6 +99,7 @@ def test_the_command(video: Path, pictures: Path, tmp_path: Path) -> None:
     ("arguments", "message"),
     [
         (["esr_max_x2", "esr_max_x3", "--clips", "CLIP"], "models are judged together at one scale"),
+        (["--video", "CLIP", "CLIP", "--clips", "CLIP"], "it takes no models, --data, --beside, --cards or --clips"),
         (["esr_max_x2", "--codec", "x264:20"], "--codec and --downscaler are for --clips"),
         (["esr_max_x2", "--clips", "CLIP", "--data", "."], "--clips takes no --data"),
         (["esr_max_x2", "--clips", "CLIP", "--clips", "CLIP"], "two clips have the same name"),

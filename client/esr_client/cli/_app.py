@@ -85,7 +85,7 @@ class Services:
     """The server of a command: a running one, or a private one that starts when it is first needed."""
 
     def __init__(self, address: str | None, own_model: str | None = None) -> None:
-        """Check the address. `own_model` (NAME=FILE) is what a private server loads, whatever is asked for first.
+        """Check the address. A private server loads `own_model` (NAME=FILE) instead of the first model asked for.
 
         Raises:
             ValueError: it is none.

@@ -13,7 +13,7 @@ from esr_client._errors import EsrError
 from esr_client._interrupt import interruptible
 from esr_client.cli._app import ServerOption, Services, app, error_console, print_error, reported
 from esr_client.cli._progress import display_for
-from esr_client.cli._values import model_name, parse_ratio, parse_size, parse_time
+from esr_client.cli._values import parse_model, parse_ratio, parse_size, parse_time
 from esr_client.files import (
     CODEC_NAMES,
     ENCODERS,
@@ -128,8 +128,9 @@ def upscale(
             raise ValueError("give either --overwrite or --skip-existing, not both")
         if len(paths) < 2:
             raise ValueError(f"an output is missing: esr-client upscale {paths[0]} OUT")
+        name, own_model = parse_model(model, server)
         settings = FileSettings(
-            model=None if model is None else model_name(model, server),
+            model=name,
             size=WantedSize(width=width, height=height, scale=parse_ratio(scale) if scale else None),
             codec=codec,
             crf=crf,
@@ -149,7 +150,6 @@ def upscale(
             overwrite=overwrite,
         )
         tasks = plan_tasks(paths[:-1], paths[-1], recursive=recursive)
-        own_model = model if model is not None and "=" in model else None
         with Services(server, own_model) as services:
             is_single = len(tasks) == 1 and tasks[0].out == paths[-1]
             run = _Run(services, settings, skip_existing=skip_existing)

@@ -23,17 +23,19 @@ def parse_time(text: str) -> Fraction:
     return 3600 * Fraction(hours or 0) + 60 * Fraction(minutes or 0) + Fraction(seconds)
 
 
-def model_name(text: str, server: str | None) -> str:
-    """Return the model's name from NAME or NAME=FILE, where FILE holds weights for a private server to load.
+def parse_model(text: str | None, server: str | None) -> tuple[str | None, str | None]:
+    """Return the model's name, and NAME=FILE if that was given: own weights for a private server to load.
 
     Raises:
         ValueError: the name or the file is missing, or a running `server` is used, which cannot be handed weights.
     """
+    if text is None:
+        return None, None
     name, has_file, file = text.partition("=")
     if not has_file and Path(text).suffix == ".safetensors":
         raise ValueError(f"give the weights a name: --model {Path(text).stem}={text}")
     if not has_file:
-        return name
+        return name, None
     if not name or not file:
         raise ValueError(f"--model is NAME or NAME=FILE.safetensors, not {text!r}")
     if server is not None:
@@ -43,7 +45,7 @@ def model_name(text: str, server: str | None) -> str:
         )
     if not Path(file).is_file():
         raise ValueError(f"there is no weights file {file}")
-    return name
+    return name, text
 
 
 def parse_size(text: str) -> tuple[int, int]:

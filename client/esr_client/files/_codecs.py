@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import av
 
 from esr_client._errors import OutputError
-from esr_client._frame import pixel_format
+from esr_client._frame import PixelFormat, pixel_format
 
 SERVER_DECODES = frozenset({"h264", "hevc", "vp8", "vp9", "av1", "mpeg2video", "mpeg4", "mjpeg"})
 """Codecs whose packets the server takes. Others are decoded here and sent as raw frames."""
@@ -178,6 +178,10 @@ def _takes(codec: str, name: str) -> str | None:
     return next((fmt for fmt in wanted if fmt in formats), None)
 
 
+def _takes_somehow(codec: str, name: str) -> str | None:
+    return _takes(codec, name) or _takes(codec, _AS_YCBCR.get(name, name))
+
+
 def encoder_format(codec: str, name: str) -> str:
     """Return the encoder's format for frames of the format `name`: without a loss, or YCbCr for RGB.
 
@@ -187,9 +191,9 @@ def encoder_format(codec: str, name: str) -> str:
     pictures = encoder_row(codec).picture_formats
     if pictures is not None:
         return pictures[pixel_format(name).sample_bytes - 1]
-    found = _takes(codec, name) or _takes(codec, _AS_YCBCR.get(name, name))
+    found = _takes_somehow(codec, name)
     if found is None:
-        others = [plain_name(other) for other, row in ENCODERS.items() if row.presets and _takes(other, name)]
+        others = [plain_name(other) for other, row in ENCODERS.items() if row.presets and _takes_somehow(other, name)]
         hint = f"choose --codec {' or '.join(others)}" if others else "no encoder of this client does"
         raise OutputError(f"{codec} does not take {name} frames; {hint}")
     return found
@@ -200,17 +204,29 @@ def plain_name(encoder: str) -> str:
     return next((name for name, of in CODEC_NAMES.items() if of == encoder), encoder)
 
 
+def is_even_only(codec: str, name: str) -> bool:
+    """Return whether an encoder wants an even size along a subsampled axis of frames of the format `name`."""
+    _, shift_x, shift_y = _encoded_shape(codec, name).planes[-1]
+    return encoder_row(codec).even and bool(shift_x or shift_y)
+
+
+def _encoded_shape(codec: str, name: str) -> PixelFormat:
+    encoded = _takes_somehow(codec, name)
+    return pixel_format(encoded if encoded is not None and is_converted(name, encoded) else name)
+
+
 def check_size(codec: str, name: str, width: int, height: int) -> None:
-    """Refuse a size that the encoder would refuse.
+    """Refuse a size that the encoder would refuse for frames of the format `name`.
 
     Raises:
         OutputError: the size is odd along a subsampled axis and the encoder wants it even.
     """
-    _, shift_x, shift_y = pixel_format(name).planes[-1]
+    shape = _encoded_shape(codec, name)
+    _, shift_x, shift_y = shape.planes[-1]
     odd = (width & 1 and shift_x) or (height & 1 and shift_y)
     if odd and encoder_row(codec).even:
         rows = ((other, row) for other, row in ENCODERS.items() if row.presets and not row.even)
-        able = [plain_name(other) for other, row in rows if _takes(other, name)]
+        able = [plain_name(other) for other, row in rows if _takes_somehow(other, name)]
         raise OutputError(
-            f"{codec} cannot encode {name} of the odd size {width}x{height}; choose --codec {' or '.join(able)}"
+            f"{codec} cannot encode {shape.name} of the odd size {width}x{height}; choose --codec {' or '.join(able)}"
         )

@@ -66,21 +66,22 @@ def compare(
     """Compare two videos or pictures, frame by frame, and write them into one picture (.png) or video.
 
     All are brought to the size of the reference, or of the larger of the two, with FFmpeg's bicubic. A picture shows
-    the frame at `at_s` seconds, or the first one. Without `out` only the scores are measured.
+    the frame at `at_s` seconds, or the first one. Without `out` only the scores are measured. `should_stop` is asked
+    before each frame, from the calling thread.
 
     Raises:
-        InputError: an input cannot be read, or has no frame.
-        OutputError: the output cannot be written.
+        InputError: an input cannot be read or has no frame, or the videos have other times.
+        OutputError: the output cannot be written, or `should_stop` said so; then no file is left.
         ValueError: there is neither an output nor a reference.
     """
     if out is None and reference is None:
         raise ValueError("name an output with -o, or a reference to measure against, or both")
     names = [os.fspath(name) for name in (a, b, reference) if name is not None]
+    if out is not None and os.fspath(out) == STANDARD_STREAM:
+        raise OutputError("compare writes a file; name one, such as compare.png or compare.mp4")
     if out is not None:
         for name in names:
             check_file(Path(out), name, overwrite=overwrite)
-    if out is not None and os.fspath(out) == STANDARD_STREAM:
-        raise OutputError("compare writes a file; name one, such as compare.png or compare.mp4")
     with contextlib.ExitStack() as stack:
         inputs = [stack.enter_context(_Input(name)) for name in names]
         size = _size(inputs)
@@ -123,7 +124,11 @@ class _Input:
             self._container.close()
             raise InputError(f"{self.name} has no video")
         self._frames = self._decode()
-        self._first = next(self._frames, None)
+        try:
+            self._first = next(self._frames, None)
+        except InputError:
+            self._container.close()
+            raise
         self._begin_s = self._first.time if self._first is not None else None
 
     @property

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from fractions import Fraction
+from math import cos, radians, sin
 from typing import Any
 
 import av
 import numpy as np
 from av.sidedata.sidedata import Type as SideData
+from av.video.format import VideoFormat
 
 from esr_client import _av_frame
 from esr_client._errors import InputError
@@ -16,8 +17,8 @@ from esr_client._frame import PIXEL_FORMATS, Frame
 
 # Formats that decoders give and the server does not know, and those that hold the same samples.
 _SAME_LAYOUT = {"yuvj422p": "yuv422p", "yuvj444p": "yuv444p"}
-UNPACKED = {"gbrp": "rgb24", "rgb0": "rgb24", "bgr0": "rgb24"}
-"""RGB in planes or with a spare byte, and what it becomes."""
+UNPACKED = {"gbrp": "rgb24", "rgb0": "rgb24", "bgr0": "rgb24", "rgb48be": "rgb48le", "gray16be": "gray16le"}
+"""RGB in planes or with a spare byte, 16 bits in the order of PNG, and what they become."""
 
 
 def known_name(name: str) -> str:
@@ -26,14 +27,21 @@ def known_name(name: str) -> str:
 
 
 def display_matrix(frame: av.VideoFrame) -> tuple[int, ...] | None:
-    found = next((data for data in _side_data(frame) if data.type is SideData.DISPLAYMATRIX), None)
+    """Return how a picture is to be turned: nine integers as FFmpeg has them, or None."""
+    try:
+        # PyAV's types call it a dict of motion vectors. It holds every kind, and iterating gives the values.
+        side_data: Any = frame.side_data
+    except ValueError:
+        # PyAV has no name for some kinds, such as EXIF, and then lists none. A mirror in them is not known here.
+        return _rotation_matrix(frame.rotation) if frame.rotation else None
+    found = next((data for data in side_data if data.type is SideData.DISPLAYMATRIX), None)
     return None if found is None else tuple(int(value) for value in np.frombuffer(bytes(found), np.int32))
 
 
-def _side_data(frame: av.VideoFrame) -> Iterable[Any]:
-    # PyAV's types call it a dict of motion vectors. It holds every kind, and iterating gives the values.
-    side_data: Any = frame.side_data
-    return list(side_data)
+def _rotation_matrix(degrees: int) -> tuple[int, ...]:
+    """Return the matrix of a rotation by PyAV's degrees, with 16 bits behind the point, in the last column 30."""
+    cosine, sine = (round(f(radians(-degrees)) * (1 << 16)) for f in (cos, sin))
+    return cosine, sine, 0, -sine, cosine, 0, 0, 0, 1 << 30
 
 
 def check_taken(name: str) -> None:
@@ -44,7 +52,8 @@ def check_taken(name: str) -> None:
     """
     if name in PIXEL_FORMATS or name in _SAME_LAYOUT or name in UNPACKED:
         return
-    what = "transparency" if "a" in name.partition("p")[0] else "a depth or layout"
+    has_alpha = any(component.is_alpha for component in VideoFormat(name).components)
+    what = "transparency" if has_alpha else "a depth or layout"
     raise InputError(
         f"the video has {name} pictures, of {what} that is not taken; convert it first: "
         "ffmpeg -i IN -pix_fmt yuv420p10le -c:v libx265 -c:a copy OUT.mkv"
@@ -52,7 +61,11 @@ def check_taken(name: str) -> None:
 
 
 def to_known(frame: av.VideoFrame, time_base: Fraction) -> Frame:
-    """A decoded picture in a format that the server knows."""
+    """Return a decoded picture in a format that the server knows.
+
+    Raises:
+        InputError: as `check_taken`.
+    """
     name = frame.format.name
     if name in UNPACKED:
         frame = frame.reformat(format=UNPACKED[name], threads=1)

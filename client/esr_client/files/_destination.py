@@ -211,15 +211,17 @@ def numbered(pattern: Path) -> dict[int, Path]:
     return {int(match[1]): path for match, path in sorted(matches, key=lambda pair: pair[1]) if match}
 
 
-def check_file(path: Path, source: str, *, overwrite: bool) -> None:
+def check_file(path: Path, source: str, *, overwrite: bool, makes_folder: bool = False) -> None:
     """Refuse to write a file that must not be replaced. A pattern stands for all of its files.
+
+    With `makes_folder` its folder need not be there, because who writes the file makes it.
 
     Raises:
         OutputError: the file exists or is the source, its folder does not exist, or it is a folder.
     """
     if path.is_dir():
         raise OutputError(f"{path} is a folder; name a file in it, such as {path / 'out.mp4'}")
-    if not path.parent.is_dir():
+    if not makes_folder and not path.parent.is_dir():
         raise OutputError(f"there is no folder {path.parent}")
     if _NUMBER.search(path.name) and not overwrite:
         existing = next(iter(numbered(path).values()), None)

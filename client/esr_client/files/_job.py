@@ -16,10 +16,10 @@ from typing import Self
 from esr_client._client import Client
 from esr_client._config import EncodedOutput, RawOutput, StreamConfig
 from esr_client._errors import InputError, OutputError
-from esr_client._frame import PIXEL_FORMATS, Frame, Packet, pixel_format
+from esr_client._frame import Frame, Packet
 from esr_client._results import Negotiated, StreamStatistics
 from esr_client._stream import UpscaleStream
-from esr_client.files._codecs import Encoding, encoder_format, encoder_row, encoding
+from esr_client.files._codecs import Encoding, encoder_format, encoder_row, encoding, is_even_only
 from esr_client.files._decoded import check_taken
 from esr_client.files._destination import Kind, check_file, parse_destination
 from esr_client.files._input_settings import InputSettings
@@ -157,7 +157,7 @@ class FileJob:
             self._source.start(sink.taken)
             if settings.encode == Encode.SERVER:
                 self._source.begin_at_keyframe()
-            self._check_part()
+            self._check_input()
             self._size = self._wanted_size()
             self.model = settings.model or self._default_model()
             self._config = self._stream_config()
@@ -165,7 +165,8 @@ class FileJob:
             self._stack.close()
             raise
 
-    def _check_part(self) -> None:
+    def _check_input(self) -> None:
+        """Refuse what the input's headers and first picture already rule out."""
         settings = self._settings.input
         if not self._source.has_times and (settings.start_s or settings.duration_s is not None):
             raise InputError(
@@ -175,12 +176,12 @@ class FileJob:
         known = self._source.format().pixel_format
         if known:
             check_taken(known)
+            if self._settings.encode == Encode.CLIENT:
+                encoder_format(self._encoding.codec, known)
         if self._source.picture.is_interlaced and not self._settings.deinterlace:
             raise InputError(
                 "the video is interlaced; add --deinterlace bwdif (FileSettings.deinterlace) to make it progressive"
             )
-        if self._settings.encode == Encode.CLIENT and known in PIXEL_FORMATS:
-            encoder_format(self._encoding.codec, known)
 
     def _choose_encoding(self) -> Encoding:
         settings, destination = self._settings, self.destination
@@ -198,16 +199,15 @@ class FileJob:
 
     def _wanted_size(self) -> tuple[int, int] | None:
         source = self._source.format()
-        even = any(x or y for _, x, y in pixel_format(source.pixel_format).planes) if source.pixel_format else True
-        even = even and encoder_row(self._encoding.codec).even
+        even = not source.pixel_format or is_even_only(self._encoding.codec, source.pixel_format)
         wanted = self._settings.size
         size = wanted.of(source.width, source.height, even=even)
-        if size is not None and any(
-            side not in (None, made) for side, made in zip((wanted.width, wanted.height), size, strict=True)
-        ):
-            self._note(f"{self._encoding.codec} takes even sizes: the output is {size[0]}x{size[1]}")
-        if size is not None and self._settings.encode == Encode.SERVER:
+        if size is None:
+            return None
+        if self._settings.encode == Encode.SERVER:
             raise OutputError("the server encodes what its model makes; leave out --encode server for another size")
+        if (wanted.width or size[0], wanted.height or size[1]) != size:
+            self._note(f"{self._encoding.codec} takes even sizes: the output is {size[0]}x{size[1]}")
         return size
 
     def _default_model(self) -> str:

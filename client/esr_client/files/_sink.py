@@ -70,10 +70,12 @@ class Sink:
 
     def _check(self) -> None:
         if "://" not in self.destination.url and self.destination.kind is not Kind.PIPE:
-            path = Path(self.destination.url)
-            if self.destination.is_playlist:
-                path.parent.mkdir(parents=True, exist_ok=True)
-            check_file(path, self._source.url, overwrite=self._overwrite)
+            check_file(
+                Path(self.destination.url),
+                self._source.url,
+                overwrite=self._overwrite,
+                makes_folder=self.destination.is_playlist,
+            )
 
     def open(self, add_video: Callable[[OutputContainer], StreamT]) -> StreamT:
         """Open the output with the video that `add_video` adds, and the other streams at their old places.
@@ -106,6 +108,8 @@ class Sink:
         if self.destination.kind is Kind.PIPE:
             self._pipe = PipeWriter(self.destination.url, self._interrupt)
             return self._pipe
+        if self.destination.is_playlist and "://" not in self.destination.url:
+            Path(self.destination.url).parent.mkdir(parents=True, exist_ok=True)
         return self.destination.url
 
     def _options(self) -> dict[str, str]:

@@ -134,7 +134,7 @@ class FrameWriter:
 
     def _open(self, frame: Frame) -> VideoStream:
         name = encoder_format(self._encoding.codec, frame.pixel_format)
-        check_size(self._encoding.codec, _planar(frame, name), frame.width, frame.height)
+        check_size(self._encoding.codec, frame.pixel_format, frame.width, frame.height)
         if is_converted(frame.pixel_format, name):
             self._sink.notice(f"{frame.pixel_format} is encoded as {name}, which {self._encoding.codec} takes")
         return self._sink.open(lambda container: self._add(container, frame, name))
@@ -208,10 +208,6 @@ def _siting(color: Color) -> dict[str, str]:
     """The encoder option for it; PyAV has no attribute."""
     known = color.chroma_location is not ChromaLocation.UNSPECIFIED
     return {"chroma_sample_location": str(int(color.chroma_location))} if known else {}
-
-
-def _planar(frame: Frame, name: str) -> str:
-    return name if is_converted(frame.pixel_format, name) else frame.pixel_format
 
 
 def _color(frame: Frame, encoded: str) -> Color:

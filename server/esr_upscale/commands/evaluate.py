@@ -61,8 +61,10 @@ def evaluate_models(
     """
     check_outputs([json_file], overwrite=overwrite)
     if video:
-        if models or data or beside or cards:
-            raise InvalidInputError("--video compares two files; it takes no models, --data, --beside or --cards")
+        if models or data or beside or cards or clips:
+            raise InvalidInputError(
+                "--video compares two files; it takes no models, --data, --beside, --cards or --clips"
+            )
         _judge_video(*video, json_file, threads)
         return
     if models and clips:

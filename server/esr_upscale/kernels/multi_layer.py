@@ -14,7 +14,7 @@ import halide as hl
 import numpy as np
 from numpy.typing import NDArray
 
-from esr_upscale.filters import TAPS, polyphase
+from esr_upscale.filters import RADIUS, windows
 from esr_upscale.kernels.convolution import (
     RUN,
     Convolution,
@@ -283,35 +283,25 @@ def _schedule_layer(layer: Layer, loops: Loops, vectors: Vectors) -> None:
     schedule_tiles(out, run, layer.convolution, vectors)
 
 
-def _bicubic(scale: int, source: hl.Func, vectors: Vectors) -> Convolution:
-    # One filter for each phase, of code values; what lies outside its four taps is 0.
-    taps = np.zeros((scale, 2 * models.BICUBIC_RADIUS + 1))
-    for phase, row in zip(polyphase(scale), taps, strict=True):
-        start = phase.first + models.BICUBIC_RADIUS
-        row[start : start + TAPS] = phase.weights
-    weights = np.einsum("yi,xj->yxij", taps, taps).reshape(scale**2, 1, 1, *[taps.shape[1]] * 2)
-    filters = Filters(
-        weights.astype(np.float32), np.zeros((scale**2, 1), np.float32), models.BICUBIC_RADIUS, models.BICUBIC_RADIUS
-    )
-    return convolve(lambda x, y, _: source[x, y], filters, split_evenly(1, most_rows(vectors)))
-
-
-def _source_rows(spec: ModelSpec) -> int:
-    # The first layer and the end look at the source, which are as many rows apart as the layers between them look.
-    first = _rows_for(ENDINGS[spec.family].layers(spec)[0], spec.scale)
-    return 2 * spec.radius + 1 if ENDINGS[spec.family].on_bicubic else first
+def _bicubic(scale: int, source: Read) -> Convolution:
+    # One filter for each phase, of code values.
+    taps = np.array(windows(scale))
+    weights = np.einsum("yi,xj->yxij", taps, taps).reshape(scale**2, 1, 1, *[2 * RADIUS + 1] * 2)
+    filters = Filters(weights.astype(np.float32), np.zeros((scale**2, 1), np.float32), RADIUS, RADIUS)
+    return convolve(source, filters, 1)
 
 
 def _build(spec: ModelSpec, weights: Weights, job: Job) -> Pipeline:
     ending = ENDINGS[spec.family]
     luma = hl.ImageParam(job.format.sample, 2, "luma")
     source = read(luma, spec.padding)
-    layers = _layers(spec, weights, luma, lambda x, y, _: source[x, y], job.format.maximum)
+    pixels: Read = lambda x, y, _: source[x, y]  # noqa: E731
+    layers = _layers(spec, weights, luma, pixels, job.format.maximum)
     before, choose = partial(_at, layers[-1].out), partial(ending.choose, spec, job.format.maximum)
     kinds = _last_filters(spec, weights, job.format.maximum)
     rows = ending.rows(spec)
     ends = [convolve(before, kind.filters, split_evenly(rows, most_rows(job.vectors))) for kind in kinds]
-    bicubic = _bicubic(spec.scale, source, job.vectors) if ending.on_bicubic else None
+    bicubic = _bicubic(spec.scale, pixels) if ending.on_bicubic else None
     further = bicubic.responses(P) if bicubic else []
     made = [phases_of([*end.responses(P), *further], choose, job.format) for end in ends]
     out = gather([(func, kind.places) for kind, func in zip(kinds, made, strict=True)], spec.scale, job.name)
@@ -324,7 +314,9 @@ def _build(spec: ModelSpec, weights: Weights, job: Job) -> Pipeline:
         schedule_phases(func, loops, both, group, len(kind.places), job.vectors, run)
     for layer in layers:
         _schedule_layer(layer, loops, job.vectors)
-    _keep_lines(source, loops, _source_rows(spec))
+    # Bicubic looks at the source too, as many rows behind the first layer as the layers between them look.
+    first_rows = _rows_for(ending.layers(spec)[0], spec.scale)
+    _keep_lines(source, loops, 2 * spec.radius + 1 if bicubic else first_rows)
     source.vectorize(X, job.vectors.lanes)
     parts = [*(layer.convolution for layer in layers), *ends, *([bicubic] if bicubic else [])]
     used = [buffer for part in parts for buffer in part.constants]

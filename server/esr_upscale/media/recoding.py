@@ -60,18 +60,8 @@ RECODERS: Mapping[str, Recoder] = MappingProxyType(
 """By the names that people say."""
 
 
-@dataclass(frozen=True, slots=True)
-class Recoded:
-    """A clip as a decoder gives it."""
-
-    luma: NDArray[np.uint8]
-    """(frames, H, W)."""
-    size: int
-    """Bytes of all packets."""
-
-
-def recode(luma: NDArray[np.uint8], codec: str, quality: int, preset: int = 0) -> Recoded:
-    """Encode a clip of luma (frames, H, W), with neutral chroma and 25 frames per second, and decode it.
+def recode(luma: NDArray[np.uint8], codec: str, quality: int, preset: int = 0) -> NDArray[np.uint8]:
+    """Encode a clip of luma (frames, H, W), with neutral chroma and 25 frames per second, and return it decoded.
 
     `codec` is one of RECODERS, `preset` the position of one of its presets.
 
@@ -86,7 +76,7 @@ def recode(luma: NDArray[np.uint8], codec: str, quality: int, preset: int = 0) -
     recoder = RECODERS[codec]
     file = io.BytesIO()
     try:
-        size = _encode(luma, recoder, quality, recoder.presets[preset], file)
+        _encode(luma, recoder, quality, recoder.presets[preset], file)
         file.seek(0)
         with av.open(file, "r") as source:
             source.streams.video[0].codec_context.thread_count = 1
@@ -95,14 +85,13 @@ def recode(luma: NDArray[np.uint8], codec: str, quality: int, preset: int = 0) -
         raise InvalidInputError(
             f"{recoder.encoder} cannot encode {width}x{height} with {recoder.quality} {quality}: {error.strerror}"
         ) from error
-    return Recoded(np.stack(frames), size)
+    return np.stack(frames)
 
 
 def _encode(
     luma: NDArray[np.uint8], recoder: Recoder, quality: int, preset: Mapping[str, str], file: io.BytesIO
-) -> int:
+) -> None:
     count, height, width = luma.shape
-    size = 0
     with av.open(file, "w", format="matroska") as output:
         options = {**recoder.options, **preset}
         if recoder.quality == "qscale":
@@ -116,13 +105,8 @@ def _encode(
         for index in range(count):
             frame = av.VideoFrame.from_ndarray(np.concatenate([luma[index], chroma]), format=recoder.pixel_format)
             frame.pts = index
-            for packet in stream.encode(frame):
-                size += packet.size
-                output.mux(packet)
-        for packet in stream.encode(None):
-            size += packet.size
-            output.mux(packet)
-    return size
+            output.mux(stream.encode(frame))
+        output.mux(stream.encode(None))
 
 
 def _plane(frame: av.VideoFrame) -> NDArray[np.uint8]:

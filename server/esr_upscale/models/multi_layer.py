@@ -70,8 +70,6 @@ class Activation:
 Layers: TypeAlias = tuple[Convolution | Activation, ...]
 """A network in order. Position N of the tuple is N in the tensors' names."""
 
-BICUBIC_RADIUS = 2
-"""How far bicubic looks, to which eSR-Stack adds; its layers, two or more, look as far."""
 TANH, PRELU, RELU = Activation("tanh"), Activation("prelu"), Activation("relu")
 
 
@@ -98,7 +96,10 @@ def fsrcnn(spec: ModelSpec) -> Layers:
 
 
 def esr_stack(spec: ModelSpec) -> Layers:
-    """The layers of eSR-Stack, up to the pixel shuffle: L of 3×3, with C channels between them."""
+    """Return the layers of eSR-Stack, up to the pixel shuffle: L of 3×3, with C channels between them.
+
+    What they make is added to bicubic, which looks two pixels far, as two layers do.
+    """
     c, depth = spec["C"], spec["L"]
     between: Layers = (RELU, Convolution(c, c, 3)) * (depth - 2)
     return Convolution(1, c, 3), *between, RELU, Convolution(c, spec.scale**2, 3)

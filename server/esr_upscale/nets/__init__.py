@@ -13,10 +13,10 @@ import torch
 from torch import nn
 
 from esr_upscale.errors import EngineError
-from esr_upscale.filters import Siting
+from esr_upscale.filters import RADIUS, Siting
 from esr_upscale.kernels import PlaneKernel, Weights
 from esr_upscale.models import ModelSpec, check_weights
-from esr_upscale.nets.bicubic import RADIUS, Bicubic, BicubicForm
+from esr_upscale.nets.bicubic import Bicubic, BicubicForm
 from esr_upscale.nets.engine import Coding, CpuKernel, ModuleKernel
 from esr_upscale.nets.net import Net
 

@@ -12,18 +12,10 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
-from esr_upscale.filters import TAPS, Phase, Siting, keys_cubic, polyphase
+from esr_upscale.filters import RADIUS, TAPS, Phase, Siting, keys_cubic, polyphase, windows
 from esr_upscale.kernels import Weights
 from esr_upscale.models import ModelSpec
 from esr_upscale.nets.net import Net
-
-RADIUS = TAPS // 2
-"""Any phase of any siting reads input samples −2 … +2 around its own."""
-
-
-def _taps(phase: Phase) -> list[float]:
-    start = phase.first + RADIUS
-    return [0.0] * start + list(phase.weights) + [0.0] * (2 * RADIUS + 1 - TAPS - start)
 
 
 class Bicubic(nn.Module):
@@ -35,8 +27,7 @@ class Bicubic(nn.Module):
         super().__init__()
         self.scale = scale
         vertical, horizontal = (
-            torch.tensor([_taps(p) for p in polyphase(scale, siting)], dtype=torch.float64)
-            for siting in (siting_y, siting_x)
+            torch.tensor(windows(scale, siting), dtype=torch.float64) for siting in (siting_y, siting_x)
         )
         filters = torch.einsum("yi,xj->yxij", vertical, horizontal).reshape(scale**2, 1, *[2 * RADIUS + 1] * 2)
         self.register_buffer("weight", filters.float(), persistent=False)

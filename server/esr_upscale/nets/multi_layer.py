@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
+from esr_upscale.filters import RADIUS
 from esr_upscale.models import ModelSpec
 from esr_upscale.models.multi_layer import (
     Activation,
@@ -24,7 +25,7 @@ from esr_upscale.models.multi_layer import (
     esr_stack,
     fsrcnn,
 )
-from esr_upscale.nets.bicubic import RADIUS, Bicubic
+from esr_upscale.nets.bicubic import Bicubic
 from esr_upscale.nets.net import Net
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {"tanh": nn.Tanh, "prelu": nn.PReLU, "relu": nn.ReLU}

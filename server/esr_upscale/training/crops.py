@@ -73,7 +73,7 @@ class TileSource:
 
 
 def check_size(size: int, source: CropSource, margin: int) -> int:
-    """Return the size of a crop, or the largest that the source has.
+    """Return the size of a crop in LR pixels, at most the largest that the source has.
 
     Raises:
         InvalidInputError: nothing would be left inside the margin.

@@ -8,7 +8,7 @@ Clips must be clean: where the large video is itself coded, PSNR rewards blur.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -120,13 +120,13 @@ def read_clip(path: Path, scale: int, frames: int, start: int = 0) -> Clip:
 def _pans(directory: Path, scale: int) -> Clip:
     pictures = [read_luma(path) for path in list_pictures(directory)]
     least = min(min(picture.shape) for picture in pictures)
-    room = int(np.ceil(max(_VELOCITY_PX) * PICTURE_FRAMES))
-    size = (least - room) // (2 * scale) * 2 * scale
+    slack = int(np.ceil(max(_VELOCITY_PX) * PICTURE_FRAMES))
+    size = (least - slack) // (2 * scale) * 2 * scale
     if size < 16 * scale:
         raise InvalidInputError(f"pictures of {directory} have {least} pixels on a side; too few to pan over")
     clips = []
     for picture in pictures:
-        middle = [(side - size - room) // 2 for side in picture.shape]
+        middle = [(side - size - slack) // 2 for side in picture.shape]
         motion = Motion(_VELOCITY_PX, 0.0, (float(middle[0]), float(middle[1])))
         clips.append(moving(picture, motion, size, PICTURE_FRAMES))
     return np.concatenate(clips)
@@ -144,7 +144,10 @@ def judge_clips(
     scale: int,
     report: Callable[[int, int], None],
 ) -> Figures:
-    """Measure each model in each condition on each clip. `report` gets the number of clips done, and of all."""
+    """Measure each model in each condition on each clip; `clips` are large, of sizes that 2·`scale` divides.
+
+    `report` is called after each clip in each condition with the number done and the number in all.
+    """
     found = Figures(gains={name: {} for name in upscalers})
     done, count = 0, len(clips) * len(conditions)
     for condition in conditions:
@@ -161,7 +164,7 @@ def judge_clips(
     return found
 
 
-def _psnr(made: Any, clip: Clip, scale: int) -> float:  # noqa: ANN401 -- frames one after the other
+def _psnr(made: Iterable[NDArray[Any]], clip: Clip, scale: int) -> float:
     return float(np.mean([psnr(frame, truth, scale) for frame, truth in zip(made, clip, strict=True)]))
 
 

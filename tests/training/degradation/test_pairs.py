@@ -83,6 +83,8 @@ def test_a_stopped_run_goes_on(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         make_pairs(TILES, EVEN, tmp_path / "parts", settings, stop)
     assert not (tmp_path / "parts" / "pairs.json").exists()
+    with (tmp_path / "parts" / "ways.jsonl").open("a") as log:
+        log.write('[{"kernel": "ar')  # as a killed run leaves it
     make_pairs(TILES, EVEN, tmp_path / "parts", settings, ignore)
     (hr, lr), (other_hr, other_lr) = _files(tmp_path / "whole"), _files(tmp_path / "parts")
     np.testing.assert_array_equal(hr, other_hr)

@@ -17,8 +17,8 @@ from esr_upscale.errors import InvalidInputError
 from esr_upscale.media.recoding import RECODERS
 from esr_upscale.training.degradation.pairs import (
     COLUMNS,
-    ROOM_PX,
     ROWS,
+    SLACK_PX,
     WINDOW_PX,
     PairSettings,
     make_pairs,
@@ -47,7 +47,7 @@ def make_clips(tiles: list[Tile], folder: Path, settings: PairSettings, report: 
         InvalidInputError: a tile is too small, or all are of one picture.
     """
     smallest = min(min(tile.picture_hr().shape) for tile in tiles)
-    least = WINDOW_PX[settings.scale] + ROOM_PX
+    least = WINDOW_PX[settings.scale] + SLACK_PX
     if smallest < least:
         raise InvalidInputError(
             f"clips at x{settings.scale} need tiles of {least}x{least} pixels or more, and one has {smallest}"
@@ -82,16 +82,16 @@ class ClipCrops:
         for n, (mosaic, way, frame, window, down, across, turn) in enumerate(chosen):
             place = _index(mosaic, cache.lr.shape[0]), _index(way, cache.lr.shape[1]), _index(frame, cache.lr.shape[2])
             row, column = divmod(_index(window, ROWS * COLUMNS), COLUMNS)
-            room = cache.window - size + 1
-            y, x = row * cache.window + _index(down, room), column * cache.window + _index(across, room)
+            places = cache.window - size + 1
+            y, x = row * cache.window + _index(down, places), column * cache.window + _index(across, places)
             small = cache.lr[place][y : y + size, x : x + size]
             large = cache.hr[place[0], place[2]][scale * y : scale * (y + size), scale * x : scale * (x + size)]
             weights[n] = 1 / (np.square(enlarge(small, scale, BASE) - large)[inside, inside].mean() + EASE)
             lr[n], hr[n] = _turned(small, _index(turn, 8)), _turned(large, _index(turn, 8))
         stretched = torch.rand(count, 1, 1, generator=generator) < FULL_RANGE
         pictures = (torch.from_numpy(picture) for picture in (lr, hr[:, inside, inside]))
-        x_, y_ = (torch.where(stretched, (p - 16) / 219, p / 255)[:, None] for p in pictures)
-        return x_, y_, torch.from_numpy(weights * EASE)[:, None, None, None]
+        small_ones, large_ones = (torch.where(stretched, (p - 16) / 219, p / 255)[:, None] for p in pictures)
+        return small_ones, large_ones, torch.from_numpy(weights * EASE)[:, None, None, None]
 
 
 def _index(share: float, count: int) -> int:
@@ -131,7 +131,7 @@ class ClipSource:
 
     @torch.no_grad()
     def judge(self, module: nn.Module, scale: int) -> float:
-        """As CropSource: the mean of frames, of which every degradation has as many."""
+        """As CropSource: the mean over up to JUDGED frames or a few more, each degraded in another way."""
         held = self._held
         places = [(m, w) for m in range(held.lr.shape[0]) for w in range(held.lr.shape[1])]
         figures = []

@@ -7,7 +7,7 @@ it was before all of this.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,7 +44,7 @@ class Degradation:
 
     def apply(self, clip: NDArray[np.uint8], scale: int, rng: np.random.Generator) -> NDArray[np.uint8]:
         """Return the small clip (frames, H/s, W/s) of a large one (frames, H, W)."""
-        source = clip if self.before is None else recode(clip, *_settings(self.before)).luma
+        source = clip if self.before is None else recode(clip, *astuple(self.before))
         matrices = []
         for length in source.shape[1:]:
             matrix = reduction_matrix(length, scale, self.kernel, self.sharpness)
@@ -53,11 +53,7 @@ class Degradation:
         if self.noise:
             small = small + rng.normal(0, self.noise, small.shape).astype(np.float32)
         rounded = np.clip(np.rint(small), 0, 255).astype(np.uint8)
-        return rounded if self.coding is None else recode(rounded, *_settings(self.coding)).luma
-
-
-def _settings(coding: Coding) -> tuple[str, int, int]:
-    return coding.codec, coding.quality, coding.preset
+        return rounded if self.coding is None else recode(rounded, *astuple(self.coding))
 
 
 _KERNELS = {"bicubic": 0.28, "area": 0.27, "lanczos3": 0.2, "spline36": 0.07, "bilinear": 0.1, "bicubic_sharp": 0.08}

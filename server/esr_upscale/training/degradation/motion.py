@@ -37,7 +37,7 @@ class Motion:
 
 def draw_motion(shape: tuple[int, int], size: int, frames: int, rng: np.random.Generator) -> Motion:
     """Draw a motion that keeps a window of `size`×`size` on a picture of `shape` for `frames` frames."""
-    room = np.array(shape) - size
+    slack = np.array(shape) - size
     kind = rng.random()
     if kind < _REST:
         velocity, zoom = np.zeros(2), 0.0
@@ -46,10 +46,10 @@ def draw_motion(shape: tuple[int, int], size: int, frames: int, rng: np.random.G
     else:
         velocity = rng.uniform(-_FASTEST_PX, _FASTEST_PX, 2)
         zoom = float(rng.uniform(-_ZOOM, _ZOOM)) if rng.random() < 0.5 else 0.0
-    fastest = room / max(1, frames - 1)
+    fastest = slack / max(1, frames - 1)
     velocity = np.clip(velocity, -fastest, fastest)
     way = velocity * (frames - 1)
-    start = rng.uniform(np.maximum(0, -way), room - np.maximum(0, way) + 1e-9)
+    start = rng.uniform(np.maximum(0, -way), slack - np.maximum(0, way) + 1e-9)
     if zoom == 0:
         start = np.floor(start)
     return Motion((float(velocity[0]), float(velocity[1])), zoom, (float(start[0]), float(start[1])))

@@ -1,7 +1,7 @@
-"""Clips that were degraded, kept on disk: the small frames beside the large ones, drawn from in any number.
+"""Clips that were degraded, kept on disk: small frames with the large ones that they stand for.
 
-A mosaic is six windows that move over six tiles, three beside and two above each other, so that a codec sees a picture
-of some size. Windows begin on whole macroblocks. Each mosaic is degraded several times; some frames are kept.
+A mosaic is six windows that move over six tiles, in two rows of three, so that a codec sees a picture of some size.
+Windows begin on whole macroblocks. Each mosaic is degraded several times; some frames are kept.
 
 The files of a cache: `hr.npy` (mosaics, kept, H, W), `lr.npy` (mosaics, ways, kept, H/s, W/s), both uint8, and
 `pairs.json`, which says what they were made of and is written last.
@@ -24,9 +24,9 @@ from esr_upscale.training.degradation.motion import draw_motion, moving
 
 COLUMNS, ROWS = 3, 2
 WINDOW_PX = {2: 224, 3: 240, 4: 192}
-"""Of HR, by scale: whole macroblocks of LR that fit a tile of 256 with room to move."""
-ROOM_PX = 16
-"""Of a tile around its window, at least, for the window to move in."""
+"""Pixels of HR on a side, by scale: whole macroblocks of LR, and less than a tile of 256, so that they can move."""
+SLACK_PX = 16
+"""How much larger than its window a tile is at least, so that the window can move."""
 FRAMES, KEPT = 10, 3
 DONE = "pairs.json"
 
@@ -51,7 +51,7 @@ def make_pairs(
 ) -> None:
     """Make a cache from luma tiles and write it to `folder`, unless it is there. It goes on where it was stopped.
 
-    Tiles have WINDOW_PX + ROOM_PX on a side at least, and are drawn in proportion to their `emphasis`. `report` is
+    Tiles have WINDOW_PX + SLACK_PX on a side at least, and are drawn in proportion to their `emphasis`. `report` is
     called with the number of mosaics done and in all; what it raises stops the work.
     """
     if (folder / DONE).exists():
@@ -62,7 +62,9 @@ def make_pairs(
     hr = _array(folder / "hr.npy", (settings.mosaics, KEPT, height, width))
     lr = _array(folder / "lr.npy", (settings.mosaics, settings.ways, KEPT, height // scale, width // scale))
     log = folder / "ways.jsonl"
-    rows = log.read_text().splitlines() if log.exists() else []
+    # A line that a killed run did not end is of a mosaic that is not whole.
+    rows = [row for row in log.read_text().splitlines(keepends=True) if row.endswith("\n")] if log.exists() else []
+    log.write_text("".join(rows))
     order = _order(emphasis, settings.mosaics * ROWS * COLUMNS, np.random.default_rng(settings.seed))
     with log.open("a") as written:
         for mosaic in range(len(rows), settings.mosaics):
