@@ -1,4 +1,4 @@
-# make demo   upscale a real clip through the server and show what came of it
+# make demo   upscale a clip through the server and show what is gained over what a player shows
 # make test   lint, types and the whole test suite
 # make serve  run the server on loopback
 # make bench  measure this machine

