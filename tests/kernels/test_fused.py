@@ -18,7 +18,7 @@ from esr_upscale import kernels, nets
 from esr_upscale.errors import WeightsError
 from esr_upscale.filters import Siting
 from esr_upscale.kernels import PlaneKernel, bicubic, fused
-from esr_upscale.kernels.fused import FusedKernel
+from esr_upscale.kernels.fused import FusedKernel, Pool
 from esr_upscale.kernels.manifest import EACH_STRIP
 from esr_upscale.kernels.pipeline import Format, Job, Pipeline, Vectors
 from esr_upscale.models import ModelSpec, list_models, load_weights, resolve
@@ -186,7 +186,7 @@ def test_frames_at_the_same_time_share_the_threads() -> None:
     processors = os.cpu_count() or 1
     pipeline = bicubic.build(2, Siting.CENTRED, Siting.CENTRED, Job(Format(8), Vectors(8, 16)))
     tasks = Tasks(pipeline.tasks)
-    kernel = FusedKernel([replace(pipeline, tasks=tasks)], processors)
+    kernel = FusedKernel(Pool([replace(pipeline, tasks=tasks)], (), processors), ())
     for among in (1, 2, 99):
         kernel(synthetic_luma(90, 160), among=among)
     half = -(-processors // 2)
@@ -200,6 +200,25 @@ def test_strided_and_read_only_planes(depth: int) -> None:
     read_only = np.frombuffer(plane.tobytes(), plane.dtype).reshape(plane.shape)
     assert np.array_equal(kernel(read_only[:, :51]), kernel(plane[:, :51].copy()))
     assert np.array_equal(kernel(read_only[::2, 3:]), kernel(plane[::2, 3:].copy()))
+
+
+@pytest.mark.parametrize("name", ["esr_stack_x2_c6_l3", "esr_tr_x2", "esr_cnn_x2"])
+def test_weights_of_one_network_share_its_code(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    spec, plane = resolve(name), synthetic_luma(120, 130)
+    one, other = ({k: v * np.float32(gain) for k, v in _weights(spec).items()} for gain in (1.0, 0.8))
+    first = _fused(spec, one, 8)
+    monkeypatch.setattr(fused, "_compiled", None)
+    second = _fused(spec, other, 8)
+    expected = [nets.reference(spec, weights, 8)(plane) for weights in (one, other)]
+    assert not np.array_equal(expected[0], expected[1])
+    with ThreadPoolExecutor(4) as pool:
+        made = list(pool.map(lambda n: (first, second)[n % 2](plane), range(12)))
+    for n, result in enumerate(made):
+        assert np.abs(result.astype(int) - expected[n % 2]).max() <= 1
+
+
+def _weights(spec: ModelSpec) -> kernels.Weights:
+    return load_weights(spec) if spec in DEFAULTS else random_weights(spec)
 
 
 def test_weights_of_another_model() -> None:

@@ -10,7 +10,7 @@ import halide as hl
 import numpy as np
 from numpy.typing import NDArray
 
-from esr_upscale.kernels.pipeline import C, Format, Loops, P, Vectors, X, Y
+from esr_upscale.kernels.pipeline import C, Constant, Format, Job, Loops, P, Vectors, X, Y
 
 SPARE = 4
 """Registers that a tile leaves for what is multiplied."""
@@ -57,7 +57,7 @@ class Convolution:
 
     tiles: tuple[Tile, ...]
     rows: int
-    constants: tuple[hl.Buffer, ...]
+    constants: tuple[Constant, ...]
 
     def responses(self, phase: hl.Expr) -> list[hl.Expr]:
         """What each row makes of pixel (x, y) for a phase."""
@@ -70,30 +70,28 @@ class Convolution:
         return found[: self.rows]  # what fills the last block is none
 
 
-def convolve(source: Callable[[hl.Expr, hl.Expr, hl.Expr], hl.Expr], filters: Filters, block: int) -> Convolution:
+def convolve(
+    source: Callable[[hl.Expr, hl.Expr, hl.Expr], hl.Expr], filters: Filters, block: int, job: Job
+) -> Convolution:
     """Apply `filters` to `source`(x, y, channel), in tiles of `block` rows."""
     _, rows, inputs, down, across = filters.weights.shape
     tiles, constants = [], []
     for part in blocks_of(rows, block):
-        weights, bias = constant(filters.weights[:, part]), constant(filters.bias[:, part])
+        numbers = [Constant.of(array[:, part], job) for array in (filters.weights, filters.bias)]
+        weights, bias = (each.source for each in numbers)
         taps = hl.RDom([(0, across), (0, down), (0, inputs)])
         conv = hl.Func("conv")
         conv[X, Y, C, P] = bias[C, P]
         at = source(X + taps.x - filters.left, Y + taps.y - filters.above, taps.z)
         conv[X, Y, C, P] += weights[taps.x, taps.y, taps.z, C, P] * at
         tiles.append(Tile(conv, (taps.x, taps.y, taps.z), part.stop - part.start, taps.x))
-        constants += [weights, bias]
+        constants += numbers
     return Convolution(tuple(tiles), rows, tuple(constants))
 
 
 def blocks_of(rows: int, block: int) -> list[slice]:
     """The rows, `block` at a time."""
     return [slice(first, min(first + block, rows)) for first in range(0, rows, block)]
-
-
-def constant(array: NDArray[np.float32]) -> hl.Buffer:
-    """A copy of `array` for a pipeline to read; Halide's first dimension is numpy's last."""
-    return hl.Buffer(np.ascontiguousarray(array, np.float32))
 
 
 def most_rows(vectors: Vectors) -> int:

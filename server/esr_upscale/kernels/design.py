@@ -26,6 +26,8 @@ class Design:
     """The family's name in `models/`."""
     build: Callable[[ModelSpec, Weights, Job], Pipeline]
     """Builds the scheduled pipeline, not compiled yet."""
+    in_code: bool = False
+    """Whether some weights are in the code, and not among the pipeline's constants."""
 
 
 @cache

@@ -132,7 +132,7 @@ def _build_plain(spec: ModelSpec, filters: Filters, job: Job) -> Pipeline:
     luma = hl.ImageParam(job.format.sample, 2, "luma")
     source = read(luma, spec.padding)
     phases, rows = filters.bias.shape
-    convolution = convolve(lambda x, y, _: source[x, y], filters, split_evenly(rows, most_rows(job.vectors)))
+    convolution = convolve(lambda x, y, _: source[x, y], filters, split_evenly(rows, most_rows(job.vectors)), job)
     made = phases_of(convolution.responses(P), _choice(spec), job.format)
     out = interleave(made, spec.scale, job.name)
 
@@ -148,7 +148,7 @@ def _build_mirrored(spec: ModelSpec, filters: Filters, job: Job) -> Pipeline:
     lines, rows, lanes = fold(source, spec["K"]), filters.bias.shape[1], job.vectors.lanes
     # A third of the registers is for the pixels of pairs and their sums.
     block = split_evenly(rows, most_rows(job.vectors) * 2 // 3)
-    convolution = convolve_mirrored(lines, filters, block)
+    convolution = convolve_mirrored(lines, filters, block, job)
     made = phases_of(convolution.responses(), _choice(spec), job.format)
     out = gather([(made, convolution.phases)], spec.scale, job.name)
 
@@ -160,7 +160,7 @@ def _build_mirrored(spec: ModelSpec, filters: Filters, job: Job) -> Pipeline:
     lines.compute_at(loops.out, loops.row).reorder_storage(X, C, Y)
     lines.reorder(C, X, Y).unroll(C).vectorize(X, lanes)
     source.compute_at(loops.out, loops.strip).vectorize(X, lanes)
-    constants = [buffer for part in convolution.parts for buffer in part.constants]
+    constants = [number for part in convolution.parts for number in part.constants]
     return finish(luma, loops, spec.scale, TUNING, job, *constants)
 
 

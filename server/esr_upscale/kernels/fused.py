@@ -2,18 +2,19 @@
 
 A pipeline is bound to its input while it runs, so that frames which run at the same time need one each. There are as
 many as have processors to run on, or FRAMES_AT_ONCE where one frame would have all of them; whoever finds none idle
-waits for one.
+waits for one. Weights are an input too: kernels of one network with different weights share their pipelines.
 """
 
 from __future__ import annotations
 
 import os
 import queue
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache, partial
-from typing import Any
+from typing import Any, TypeAlias
 
 import halide as hl
 import numpy as np
@@ -30,18 +31,40 @@ from esr_upscale.kernels.packed import PackedRgb
 from esr_upscale.kernels.pipeline import Format, Job, Pipeline, Vectors
 from esr_upscale.models import ModelSpec, check_weights
 
+Numbers: TypeAlias = tuple[NDArray[np.float32], ...]
+"""What the constants of a pipeline are set to."""
+
+
+class Pool:
+    """Pipelines that are all the same, and those of them that are idle, each with the numbers that it was set to."""
+
+    def __init__(self, pipelines: list[Pipeline], numbers: Numbers, threads: int) -> None:
+        self.layout = pipelines[0].layout
+        self.threads = threads
+        self._idle: queue.SimpleQueue[tuple[Pipeline, Numbers]] = queue.SimpleQueue()
+        for pipeline in pipelines:
+            self._idle.put((pipeline, numbers))
+
+    @contextmanager
+    def pipeline(self, numbers: Numbers) -> Iterator[Pipeline]:
+        """Have a pipeline that is set to `numbers`; wait for one if none is idle."""
+        pipeline, had = self._idle.get()
+        try:
+            if had is not numbers:
+                for constant, values in zip(pipeline.constants, numbers, strict=True):
+                    constant.set(values)
+            yield pipeline
+        finally:
+            self._idle.put((pipeline, numbers))
+
 
 class FusedKernel:
-    """Pipelines that are all the same. A PlaneKernel, if they read one plane; a PlaneFunction."""
+    """Pipelines, and the numbers that they are set to. A PlaneKernel if they read one plane; a PlaneFunction."""
 
     engine = "fused"
 
-    def __init__(self, pipelines: list[Pipeline], threads: int) -> None:
-        self._layout = pipelines[0].layout
-        self._threads = threads
-        self._idle: queue.SimpleQueue[Pipeline] = queue.SimpleQueue()
-        for pipeline in pipelines:
-            self._idle.put(pipeline)
+    def __init__(self, pool: Pool, numbers: Numbers) -> None:
+        self._pool, self._numbers = pool, numbers
 
     def __call__(self, plane: NDArray[Any], memory: Memory = own_memory, among: int = 1) -> NDArray[Any]:
         """As PlaneKernel; rows of the result are padded.
@@ -62,17 +85,16 @@ class FusedKernel:
     ) -> NDArray[Any]:
         """As PlaneFunction."""
         height, width = size
-        result = self._layout.allocate(height, width, memory)
-        pipeline = self._idle.get()
-        try:
-            _set_inputs(pipeline, planes, scalars)
-            pipeline.tasks.set(_tasks(share_of(self._threads, among)))
-            pipeline.out.realize(hl.Buffer(self._layout.rows(result)))
-        except hl.HalideError as error:
-            raise EngineError(f"the fused kernel could not upscale a plane of {width}×{height}: {error}") from error
-        finally:
-            self._idle.put(pipeline)
-        return self._layout.crop(result, width)
+        layout, threads = self._pool.layout, self._pool.threads
+        result = layout.allocate(height, width, memory)
+        with self._pool.pipeline(self._numbers) as pipeline:
+            try:
+                _set_inputs(pipeline, planes, scalars)
+                pipeline.tasks.set(_tasks(share_of(threads, among)))
+                pipeline.out.realize(hl.Buffer(layout.rows(result)))
+            except hl.HalideError as error:
+                raise EngineError(f"the fused kernel could not upscale a plane of {width}×{height}: {error}") from error
+        return layout.crop(result, width)
 
 
 def plan(spec: ModelSpec, weights: Weights, pixel_depth: int, threads: int) -> FusedKernel | None:
@@ -86,14 +108,14 @@ def plan(spec: ModelSpec, weights: Weights, pixel_depth: int, threads: int) -> F
 @cache
 def plan_chroma(scale: int, siting_x: Siting, siting_y: Siting, pixel_depth: int, threads: int) -> FusedKernel:
     """Compile the kernel of a chroma plane, or find the one that this process has."""
-    return _compiled(lambda job: bicubic.build(scale, siting_x, siting_y, job), pixel_depth, threads)
+    return _kernel(lambda job: bicubic.build(scale, siting_x, siting_y, job), pixel_depth, threads)
 
 
 @cache
 def plan_rgb(scale: int, depth: int, threads: int) -> PackedRgb:
     """Compile the kernels of packed RGB, or find those that this process has."""
     color = partial(rgb.build_color, scale)
-    return PackedRgb(_compiled(rgb.build_luma, depth, threads), _compiled(color, depth, threads))
+    return PackedRgb(_kernel(rgb.build_luma, depth, threads), _kernel(color, depth, threads))
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,19 +125,51 @@ class _Model:
     weights: Weights = field(compare=False)
 
 
+@dataclass(frozen=True, slots=True)
+class _Code:
+    """What two models have in common whose pipelines are the same code."""
+
+    spec: ModelSpec
+    shapes: tuple[tuple[int, ...], ...]
+    """Of the numbers: mirrored filters have others."""
+    digest: str
+    """Of weights that are in the code itself."""
+    build: Callable[[Job], Pipeline] = field(compare=False)
+
+
 @cache
 def _model_kernel(model: _Model, depth: int, threads: int) -> FusedKernel:
-    build = designs()[model.spec.family].build
-    return _compiled(lambda job: build(model.spec, model.weights, job), depth, threads)
+    design = designs()[model.spec.family]
+    build = partial(design.build, model.spec, model.weights)
+    numbers = _numbers(build(_job(depth)))
+    shapes = tuple(values.shape for values in numbers)
+    code = _Code(model.spec, shapes, model.digest if design.in_code else "", build)
+    return FusedKernel(_model_pool(code, depth, threads), numbers)
 
 
-def _compiled(build: Callable[[Job], Pipeline], depth: int, threads: int) -> FusedKernel:
+@cache
+def _model_pool(code: _Code, depth: int, threads: int) -> Pool:
+    return _compiled(code.build, depth, threads)
+
+
+def _kernel(build: Callable[[Job], Pipeline], depth: int, threads: int) -> FusedKernel:
+    return FusedKernel(_compiled(build, depth, threads), ())
+
+
+def _job(depth: int) -> Job:
+    return Job(Format(depth), Vectors.of(hl.get_jit_target_from_environment()), embeds=False)
+
+
+def _numbers(pipeline: Pipeline) -> Numbers:
+    return tuple(constant.values for constant in pipeline.constants)
+
+
+def _compiled(build: Callable[[Job], Pipeline], depth: int, threads: int) -> Pool:
     processors, target = _processors(), hl.get_jit_target_from_environment()
-    job = Job(Format(depth), Vectors.of(target))
-    pipelines = [build(job) for _ in range(max(processors // threads, min(FRAMES_AT_ONCE, processors)))]
+    pipelines = [build(_job(depth)) for _ in range(max(processors // threads, min(FRAMES_AT_ONCE, processors)))]
     with ThreadPoolExecutor(len(pipelines)) as pool:
         list(pool.map(partial(_compile, target=target), pipelines))
-    return FusedKernel(pipelines, threads)
+    return Pool(pipelines, (), threads)
 
 
 def _tasks(threads: int) -> int:
@@ -134,6 +188,8 @@ def _compile(pipeline: Pipeline, target: hl.Target) -> None:
     shapes = ((1, 1) if plane.dimensions() == 2 else (1, 1, RGB_COMPONENTS) for plane in pipeline.planes)
     pixels = [np.zeros(s, sample_type(p.type().bits())) for s, p in zip(shapes, pipeline.planes, strict=True)]
     _set_inputs(pipeline, pixels, [0.0 for _ in pipeline.scalars])
+    for constant in pipeline.constants:
+        constant.set(constant.values)
     pipeline.tasks.set(1)
     pipeline.out.realize(hl.Buffer(layout.rows(layout.allocate(1, 1))), target)
 

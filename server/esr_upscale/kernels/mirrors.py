@@ -22,8 +22,8 @@ import halide as hl
 import numpy as np
 from numpy.typing import NDArray
 
-from esr_upscale.kernels.convolution import Convolution, Filters, Tile, constant
-from esr_upscale.kernels.pipeline import C, P, X, Y, spread
+from esr_upscale.kernels.convolution import Convolution, Filters, Tile
+from esr_upscale.kernels.pipeline import C, Constant, Job, P, X, Y, spread
 
 Array = NDArray[np.float64]
 EVEN, ODD, WHOLE = 1, -1, 0
@@ -123,7 +123,7 @@ class MirroredConvolution:
         return [spread([_combined(row, *mirror) for mirror in mirrors], P % len(mirrors)) for row in rows]
 
 
-def convolve_mirrored(lines: hl.Func, filters: Filters, block: int) -> MirroredConvolution:
+def convolve_mirrored(lines: hl.Func, filters: Filters, block: int, job: Job) -> MirroredConvolution:
     """Apply `filters`, which are mirrored, to folded `lines`, in tiles of `block` rows."""
     folding, orbits = folding_of(filters.scale), orbits_of(filters.scale)
     phases = [orbit[0] for orbit in orbits]
@@ -133,7 +133,7 @@ def convolve_mirrored(lines: hl.Func, filters: Filters, block: int) -> MirroredC
         halved = _halved(weights, down, across).astype(np.float32)
         once = np.zeros_like(bias) if number else bias
         first = 0 if down == EVEN else radius + 1
-        parts.append(_convolve_part(partial(_line, lines, first), halved, once, (across, radius), block))
+        parts.append(_convolve_part(partial(_line, lines, first), halved, once, (across, radius), block, job))
     return MirroredConvolution(folding, tuple(phase for orbit in orbits for phase in orbit), tuple(parts))
 
 
@@ -157,12 +157,14 @@ def _convolve_part(
     bias: NDArray[np.float32],
     across: tuple[int, int],
     block: int,
+    job: Job,
 ) -> Convolution:
     orbits, rows, count, width = weights.shape
     blocks = -(-rows // block)
     filled = [(0, 0), (0, blocks * block - rows)]
-    taps = constant(np.pad(weights, [*filled, (0, 0), (0, 0)]).reshape(orbits * blocks, block, count, width))
-    offsets = constant(np.pad(bias, filled).reshape(orbits * blocks, block))
+    padded = np.pad(weights, [*filled, (0, 0), (0, 0)]).reshape(orbits * blocks, block, count, width)
+    numbers = Constant.of(padded, job), Constant.of(np.pad(bias, filled).reshape(orbits * blocks, block), job)
+    taps, offsets = (each.source for each in numbers)
     conv, i = hl.Func("conv"), hl.RDom([(0, count)])
     conv[X, Y, C, P] = offsets[C, P]
     # One line after the other, the pairs of each in one go: this many sums are kept in registers all the while.
@@ -170,7 +172,7 @@ def _convolve_part(
     for j, pair in enumerate(_pairs(*across)):
         total = total + taps[j, i.x, C, P] * _folded(partial(line, i.x), pair)
     conv[X, Y, C, P] = total
-    return Convolution((Tile(conv, (i.x,), block, blocks=blocks),), rows, (taps, offsets))
+    return Convolution((Tile(conv, (i.x,), block, blocks=blocks),), rows, numbers)
 
 
 def _combined(parts: Sequence[hl.Expr], down: bool, across: bool) -> hl.Expr:

@@ -169,7 +169,7 @@ def _within(value: hl.Expr, luma: hl.ImageParam, padding: Padding) -> hl.Expr:
     return hl.select(inside, value, hl.f32(0))
 
 
-def _layers(spec: ModelSpec, weights: Weights, luma: hl.ImageParam, source: Read, maximum: int) -> list[Layer]:
+def _layers(spec: ModelSpec, weights: Weights, luma: hl.ImageParam, source: Read, job: Job) -> list[Layer]:
     ending = ENDINGS[spec.family]
     found: list[Layer] = []
     listed = ending.layers(spec)
@@ -179,9 +179,9 @@ def _layers(spec: ModelSpec, weights: Weights, luma: hl.ImageParam, source: Read
         assert isinstance(activation, models.Activation)
         block = _block_of(layer.outputs)
         # The first layer is given code values where it wants them in [0, 1].
-        gain = 1 / maximum if position == 0 else 1.0
+        gain = 1 / job.format.maximum if position == 0 else 1.0
         filters = _layer_filters(layer, weights, f"{ending.prefix}.{position}", block, gain)
-        convolution = convolve(source, filters, block)
+        convolution = convolve(source, filters, block, job)
         (tile,) = convolution.tiles
         bend = _activation(activation.kind, weights, f"{ending.prefix}.{position + 1}")
         out = hl.Func(f"layer{position}")
@@ -283,12 +283,12 @@ def _schedule_layer(layer: Layer, loops: Loops, vectors: Vectors) -> None:
     schedule_tiles(out, run, layer.convolution, vectors)
 
 
-def _bicubic(scale: int, source: Read) -> Convolution:
+def _bicubic(scale: int, source: Read, job: Job) -> Convolution:
     # One filter for each phase, of code values.
     taps = np.array(windows(scale))
     weights = np.einsum("yi,xj->yxij", taps, taps).reshape(scale**2, 1, 1, *[2 * RADIUS + 1] * 2)
     filters = Filters(weights.astype(np.float32), np.zeros((scale**2, 1), np.float32), RADIUS, RADIUS)
-    return convolve(source, filters, 1)
+    return convolve(source, filters, 1, job)
 
 
 def _build(spec: ModelSpec, weights: Weights, job: Job) -> Pipeline:
@@ -296,12 +296,12 @@ def _build(spec: ModelSpec, weights: Weights, job: Job) -> Pipeline:
     luma = hl.ImageParam(job.format.sample, 2, "luma")
     source = read(luma, spec.padding)
     pixels: Read = lambda x, y, _: source[x, y]  # noqa: E731
-    layers = _layers(spec, weights, luma, pixels, job.format.maximum)
+    layers = _layers(spec, weights, luma, pixels, job)
     before, choose = partial(_at, layers[-1].out), partial(ending.choose, spec, job.format.maximum)
     kinds = _last_filters(spec, weights, job.format.maximum)
     rows = ending.rows(spec)
-    ends = [convolve(before, kind.filters, split_evenly(rows, most_rows(job.vectors))) for kind in kinds]
-    bicubic = _bicubic(spec.scale, pixels) if ending.on_bicubic else None
+    ends = [convolve(before, kind.filters, split_evenly(rows, most_rows(job.vectors)), job) for kind in kinds]
+    bicubic = _bicubic(spec.scale, pixels, job) if ending.on_bicubic else None
     further = bicubic.responses(P) if bicubic else []
     made = [phases_of([*end.responses(P), *further], choose, job.format) for end in ends]
     out = gather([(func, kind.places) for kind, func in zip(kinds, made, strict=True)], spec.scale, job.name)
@@ -319,8 +319,9 @@ def _build(spec: ModelSpec, weights: Weights, job: Job) -> Pipeline:
     _keep_lines(source, loops, 2 * spec.radius + 1 if bicubic else first_rows)
     source.vectorize(X, job.vectors.lanes)
     parts = [*(layer.convolution for layer in layers), *ends, *([bicubic] if bicubic else [])]
-    used = [buffer for part in parts for buffer in part.constants]
+    used = [number for part in parts for number in part.constants]
     return finish(luma, loops, spec.scale, TUNING, job, *used)
 
 
-DESIGNS = tuple(Design(family, _build) for family in ENDINGS)
+# The slopes of FSRCNN's activations are numbers in the code.
+DESIGNS = tuple(Design(family, _build, in_code=family == "fsrcnn") for family in ENDINGS)

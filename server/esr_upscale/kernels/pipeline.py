@@ -16,6 +16,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import halide as hl
+import numpy as np
+from numpy.typing import NDArray
 
 from esr_upscale.kernels.layout import Layout
 from esr_upscale.models import Padding
@@ -71,6 +73,35 @@ class Job:
     vectors: Vectors
     name: str = "out"
     """The function's name, where it is compiled into a library."""
+    embeds: bool = True
+    """Whether weights are compiled into the code; otherwise they are inputs, which can be set before each run."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Constant:
+    """Numbers that a pipeline reads, such as weights: a part of its code, or an input of its own."""
+
+    values: NDArray[np.float32]
+    source: hl.Buffer | hl.ImageParam
+
+    @classmethod
+    def of(cls, array: NDArray[np.float32], job: Job) -> Constant:
+        """Take a copy of `array`; Halide's first dimension is numpy's last."""
+        values = np.array(array, np.float32, order="C")
+        if job.embeds:
+            return cls(values, hl.Buffer(values))
+        param = hl.ImageParam(hl.Float(32), values.ndim)
+        # As much is known of it as of an embedded one: all but where it lies.
+        stride = 1
+        for place, extent in enumerate(reversed(values.shape)):
+            param.dim(place).set_bounds(0, extent)
+            param.dim(place).set_stride(stride)
+            stride *= extent
+        return cls(values, param)
+
+    def set(self, values: NDArray[np.float32]) -> None:
+        """Have the next runs read `values`, of the same shape, which must live as long. Not for embedded ones."""
+        self.source.set(hl.Buffer(values))
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +139,8 @@ class Pipeline:
     """How many tasks a plane is cut into at most, 1 or more; whole strips all."""
     out: hl.Func
     layout: Layout
-    constants: tuple[hl.Buffer, ...]
-    """Buffers that the pipeline reads; Halide does not keep them."""
+    constants: tuple[Constant, ...]
+    """What the pipeline reads besides; Halide does not keep it."""
 
 
 def read(luma: hl.ImageParam, padding: Padding) -> hl.Func:
@@ -154,7 +185,7 @@ def _table(values: Sequence[int], index: hl.Expr) -> hl.Expr:
     return index if list(values) == list(range(len(values))) else hl.mux(index, list(values))
 
 
-def finish(luma: hl.ImageParam, loops: Loops, scale: int, tuning: Tuning, job: Job, *used: hl.Buffer) -> Pipeline:
+def finish(luma: hl.ImageParam, loops: Loops, scale: int, tuning: Tuning, job: Job, *used: Constant) -> Pipeline:
     """The pipeline of scheduled stages."""
     layout = Layout(scale, job.format.depth, tuning.segment_px, tuning.tile_segments)
     return Pipeline((luma,), (), loops.tasks, loops.out, layout, used)
