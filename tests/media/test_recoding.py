@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -9,6 +11,7 @@ from numpy.typing import NDArray
 from esr_upscale.errors import InvalidInputError
 from esr_upscale.media.recoding import RECODERS, recode
 from tests.support.pictures import synthetic_luma
+from tests.support.threads import policies
 
 
 @pytest.fixture(scope="module")
@@ -28,6 +31,11 @@ def test_quality_falls_over_the_range(clip: NDArray[np.uint8], codec: str, prese
     best, worst = (recode(clip, codec, quality, preset) for quality in (row.best, row.worst))
     assert best.shape == worst.shape == clip.shape
     assert _psnr(best, clip) > max(34.0, _psnr(worst, clip) + 2)
+
+
+def test_no_thread_takes_real_time_priority(clip: NDArray[np.uint8]) -> None:
+    recode(clip, "av1", 40)  # SVT-AV1 gives it to whoever opens it, where root runs it
+    assert policies() == {os.SCHED_OTHER}
 
 
 def test_what_cannot_be_encoded(clip: NDArray[np.uint8]) -> None:

@@ -14,6 +14,7 @@ from av.error import FFmpegError
 from numpy.typing import NDArray
 
 from esr_upscale.errors import InvalidInputError
+from esr_upscale.media.threads import ordinary_scheduling
 
 _NEUTRAL = 128
 
@@ -101,6 +102,8 @@ def _encode(
         stream: Any = output.add_stream(recoder.encoder, rate=25, options=options)
         stream.width, stream.height, stream.pix_fmt = width, height, recoder.pixel_format
         stream.codec_context.thread_count = 1
+        with ordinary_scheduling():
+            stream.codec_context.open()
         chroma = np.full((height // 2, width), _NEUTRAL, np.uint8)
         for index in range(count):
             frame = av.VideoFrame.from_ndarray(np.concatenate([luma[index], chroma]), format=recoder.pixel_format)
