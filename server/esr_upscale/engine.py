@@ -20,7 +20,7 @@ from esr_upscale.errors import EngineError
 from esr_upscale.filters import Siting
 from esr_upscale.frame import pixel_format
 from esr_upscale.kernels import PackedRgb, PlaneKernel, Weights
-from esr_upscale.models import ModelSpec
+from esr_upscale.models import ModelSpec, WeightNodes
 from esr_upscale.upscaler import Upscaler
 
 ENGINES = ("auto", "fused", "torch")
@@ -100,11 +100,21 @@ def _obstacle(spec: ModelSpec, weights: Weights, settings: EngineSettings) -> st
 class LoadedModel:
     """One model with its kernels. Kernels are made at their first use, once, and kept. Safe to use from any thread."""
 
-    def __init__(self, spec: ModelSpec, weights: Weights, settings: EngineSettings, name: str = "") -> None:
-        """Plan the model's kernels. `name` is what it is served as; empty is its canonical id."""
+    def __init__(
+        self,
+        spec: ModelSpec,
+        weights: Weights,
+        settings: EngineSettings,
+        name: str = "",
+        nodes: WeightNodes | None = None,
+    ) -> None:
+        """Plan the model's kernels. `name` is what it is served as; empty is its canonical id. `nodes` are weights for
+        sources of known quality, besides those for all.
+        """
         self.spec = spec
         self.name = name or spec.canonical_id
         self._weights = weights
+        self._nodes = nodes
         self._settings = settings
         self.fallback = _obstacle(spec, weights, settings) if settings.fuses else None
         """Why the model runs on torch where fused kernels are allowed; None where it does not."""
@@ -115,13 +125,23 @@ class LoadedModel:
         self.upscaler = Upscaler(spec.scale, self)
         self.engine = self.luma(8).engine
 
-    def luma(self, depth: int) -> PlaneKernel:
-        """The model's kernel for planes of `depth` bits.
+    @property
+    def has_nodes(self) -> bool:
+        """Whether it has weights for sources of known quality."""
+        return self._nodes is not None
+
+    def level(self, quantizer: float | None) -> float | None:
+        """Return the quantiser whose weights a source of this one is upscaled with; None: those for all sources."""
+        return None if quantizer is None or self._nodes is None else self._nodes.level(quantizer)
+
+    def luma(self, depth: int, quantizer: float | None = None) -> PlaneKernel:
+        """The model's kernel for planes of `depth` bits, for sources that were quantised so; None: that is not known.
 
         Raises:
             EngineError: no engine that the settings allow can run the model.
         """
-        return _once(self._kernels, depth, self._lock, lambda: self._plan(depth))
+        level = self.level(quantizer)
+        return _once(self._kernels, (depth, level), self._lock, lambda: self._plan(depth, level))
 
     def chroma(self, depth: int, siting_x: Siting, siting_y: Siting) -> PlaneKernel:
         """Bicubic for chroma planes of `depth` bits with a siting on each axis. Raises EngineError as `luma`."""
@@ -142,23 +162,24 @@ class LoadedModel:
         """Return whether `warm_up` was called for a pixel format."""
         return name in self._warm
 
-    def _plan(self, depth: int) -> PlaneKernel:
+    def _plan(self, depth: int, level: float | None) -> PlaneKernel:
         settings = self._settings
+        weights = self._weights if level is None or self._nodes is None else self._nodes.at(level)
         if not settings.fuses:
-            return self._torch(depth)
+            return self._torch(weights, depth)
         if self.fallback is None:
-            return self._fused(depth)
+            return self._fused(weights, depth)
         if settings.engine == "fused":
             raise EngineError(f"{self.name} has no fused kernel here: {self.fallback}")
         if importlib.util.find_spec("torch") is None:
             raise EngineError(f"{self.name} has no fused kernel here: {self.fallback}. {NO_TORCH}")
-        return self._torch(depth)
+        return self._torch(weights, depth)
 
-    def _fused(self, depth: int) -> PlaneKernel:
+    def _fused(self, weights: Weights, depth: int) -> PlaneKernel:
         threads = self._settings.threads_of_frame
         compiled = self._compiled()
-        kernel: PlaneKernel | None = compiled.plan(self.spec, self._weights, depth) if compiled else None
-        kernel = kernel or kernels.plan(self.spec, self._weights, depth, threads)
+        kernel: PlaneKernel | None = compiled.plan(self.spec, weights, depth) if compiled else None
+        kernel = kernel or kernels.plan(self.spec, weights, depth, threads)
         return _there(kernel, f"{self.name} at {depth} bits")
 
     def _plan_chroma(self, depth: int, siting_x: Siting, siting_y: Siting) -> PlaneKernel:
@@ -184,12 +205,10 @@ class LoadedModel:
         directory = self._settings.kernels
         return kernels.load(directory, self._settings.threads_of_frame) if directory else None
 
-    def _torch(self, depth: int) -> PlaneKernel:
+    def _torch(self, weights: Weights, depth: int) -> PlaneKernel:
         settings = self._settings
         threads = settings.threads_of_frame
-        kernel: PlaneKernel = _import_nets().plan(
-            self.spec, self._weights, depth, device=settings.device, threads=threads
-        )
+        kernel: PlaneKernel = _import_nets().plan(self.spec, weights, depth, device=settings.device, threads=threads)
         return kernel
 
 

@@ -22,8 +22,17 @@ PlaneData: TypeAlias = NDArray[Any]
 class Kernels(Protocol):
     """The kernels of one model on one engine, for every depth and siting that a stream may need."""
 
-    def luma(self, depth: int) -> PlaneKernel:
-        """The model's kernel for planes of `depth` bits."""
+    @property
+    def has_nodes(self) -> bool:
+        """Whether there are weights for sources of known quality."""
+        ...
+
+    def level(self, quantizer: float | None) -> float | None:
+        """Return the quantiser whose weights a source of this one gets; None: those for all sources."""
+        ...
+
+    def luma(self, depth: int, quantizer: float | None = None) -> PlaneKernel:
+        """The model's kernel for planes of `depth` bits, for sources that were quantised so."""
         ...
 
     def chroma(self, depth: int, siting_x: Siting, siting_y: Siting) -> PlaneKernel:
@@ -37,11 +46,13 @@ class Kernels(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Upscaled:
-    """An upscaled frame and the seconds its luma and chroma took."""
+    """An upscaled frame, the seconds its luma and chroma took, and for which quantiser the weights were made."""
 
     frame: Frame
     luma_s: float
     chroma_s: float
+    quantizer: float | None = None
+    """None: weights for all sources."""
 
 
 class Upscaler:
@@ -51,34 +62,44 @@ class Upscaler:
         self.scale = scale
         self._kernels = kernels
 
-    def __call__(self, frame: Frame, memory: Memory = own_memory, among: int = 1) -> Upscaled:
+    @property
+    def has_nodes(self) -> bool:
+        """Whether the model has weights for sources of known quality."""
+        return self._kernels.has_nodes
+
+    def __call__(
+        self, frame: Frame, memory: Memory = own_memory, among: int = 1, quantizer: float | None = None
+    ) -> Upscaled:
         """Upscale a progressive frame; the result has the same format, colour, time, SAR and rotation.
 
         `memory` is asked for that of the result's planes, one after the other, where kernels can write them in place.
-        The frame is one of `among` that are worked on at the same time, and share the engine's threads.
+        The frame is one of `among` that are worked on at the same time, and share the engine's threads. `quantizer`
+        says how much coding damaged it, as `WeightNodes` does; None: that is not known.
 
         Laying components out again (RGB, nv12) counts as chroma: it is what colour costs beyond luma.
         """
         rgb = self._kernels.rgb(frame.format.depth) if frame.format.model is ColorModel.RGB else None
         if rgb:
-            return self._through_rgb(rgb, frame, memory, among)
+            return self._through_rgb(rgb, frame, memory, among, quantizer)
         started = time.perf_counter()
         parts = unpack(frame)
         # Planes of other layouts are not those that kernels write.
         plane_memory = memory if is_planar(frame.format) else own_memory
         unpacked = time.perf_counter()
-        luma = self._kernels.luma(parts.depth)(parts.luma, plane_memory, among)
+        luma = self._kernels.luma(parts.depth, quantizer)(parts.luma, plane_memory, among)
         after_luma = time.perf_counter()
         siting = frame.format.siting(frame.color.chroma_location)
         chroma = tuple(self._kernels.chroma(parts.depth, *siting)(plane, plane_memory, among) for plane in parts.chroma)
         planes = pack(frame.format, Components(parts.depth, luma, self._cropped(frame, chroma)), memory)
         done = time.perf_counter()
-        return Upscaled(self._enlarged(frame, planes), after_luma - unpacked, done - after_luma + unpacked - started)
+        return self._upscaled(frame, planes, quantizer, after_luma - unpacked, done - after_luma + unpacked - started)
 
-    def _through_rgb(self, rgb: PackedRgb, frame: Frame, memory: Memory, among: int) -> Upscaled:
+    def _through_rgb(
+        self, rgb: PackedRgb, frame: Frame, memory: Memory, among: int, quantizer: float | None
+    ) -> Upscaled:
         """Upscale packed RGB without planes of chroma."""
         pixels, weight = frame.planes[0], LUMA_WEIGHTS[frame.format.planes[0].components[0]]
-        kernel = self._kernels.luma(LUMA_DEPTH)
+        kernel = self._kernels.luma(LUMA_DEPTH, quantizer)
         started = time.perf_counter()
         luma = rgb.luma(pixels, weight, among)
         unpacked = time.perf_counter()
@@ -86,12 +107,14 @@ class Upscaler:
         after_luma = time.perf_counter()
         planes = (rgb.color(pixels, upscaled, weight, memory, among),)
         done = time.perf_counter()
-        return Upscaled(self._enlarged(frame, planes), after_luma - unpacked, done - after_luma + unpacked - started)
+        return self._upscaled(frame, planes, quantizer, after_luma - unpacked, done - after_luma + unpacked - started)
 
-    def _enlarged(self, frame: Frame, planes: tuple[PlaneData, ...]) -> Frame:
-        return dataclasses.replace(
-            frame, width=frame.width * self.scale, height=frame.height * self.scale, planes=planes
-        )
+    def _upscaled(
+        self, frame: Frame, planes: tuple[PlaneData, ...], quantizer: float | None, luma_s: float, chroma_s: float
+    ) -> Upscaled:
+        width, height = frame.width * self.scale, frame.height * self.scale
+        enlarged = dataclasses.replace(frame, width=width, height=height, planes=planes)
+        return Upscaled(enlarged, luma_s, chroma_s, self._kernels.level(quantizer))
 
     def _cropped(self, frame: Frame, chroma: tuple[PlaneData, ...]) -> tuple[PlaneData, ...]:
         """Cut chroma to the ceiling shift of the output's luma size: s·⌈w/2⌉ can be one or more too many."""

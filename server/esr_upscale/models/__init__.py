@@ -13,6 +13,7 @@ from types import MappingProxyType
 
 from esr_upscale.errors import UnknownModelError, WeightsError
 from esr_upscale.models.card import ModelCard
+from esr_upscale.models.nodes import WeightNodes
 from esr_upscale.models.spec import SCALES, Family, ModelSpec, Padding, parse
 from esr_upscale.models.weights_file import (
     PACKAGED,
@@ -21,6 +22,7 @@ from esr_upscale.models.weights_file import (
     check_weights,
     file_sha256,
     load_card,
+    load_nodes,
     load_weights,
     read_weights_file,
     save_weights,
@@ -35,11 +37,13 @@ __all__ = [
     "ModelCard",
     "ModelSpec",
     "Padding",
+    "WeightNodes",
     "WeightsFile",
     "check_weights",
     "file_sha256",
     "list_models",
     "load_card",
+    "load_nodes",
     "load_weights",
     "read_weights_file",
     "resolve",

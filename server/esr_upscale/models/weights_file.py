@@ -14,6 +14,7 @@ from safetensors.numpy import load_file, save
 
 from esr_upscale.errors import WeightsError
 from esr_upscale.models.card import ModelCard, parse_card, unknown_card
+from esr_upscale.models.nodes import Tensors, WeightNodes, join_nodes, split_nodes
 from esr_upscale.models.spec import ModelSpec
 from esr_upscale.replacement import replace_file, write_text
 
@@ -34,13 +35,38 @@ def load_weights(spec: ModelSpec, *directories: Path) -> dict[str, NDArray[np.fl
     """
     if not spec.tensor_shapes:
         return {}
+    return _load(spec, directories)[0]
+
+
+def load_nodes(spec: ModelSpec, *directories: Path) -> WeightNodes | None:
+    """Return the weights for sources of known quality, as `load_weights` finds and checks them; None where none are."""
+    return _load(spec, directories)[1] if spec.tensor_shapes else None
+
+
+def _load(spec: ModelSpec, directories: tuple[Path, ...]) -> tuple[dict[str, NDArray[np.float32]], WeightNodes | None]:
     path = weights_path(spec, *directories)
     try:
         tensors = load_file(path)
     except (SafetensorError, OSError) as error:
         raise WeightsError(f"{path.name} cannot be read as safetensors: {error}") from error
-    check_weights(spec, tensors, path.name)
-    return tensors
+    return _checked(spec, tensors, path.name)
+
+
+def _checked(
+    spec: ModelSpec, tensors: Tensors, origin: str
+) -> tuple[dict[str, NDArray[np.float32]], WeightNodes | None]:
+    """Take a file's tensors apart and check each set. Raises WeightsError."""
+    try:
+        blind, nodes = split_nodes(tensors)
+    except ValueError as error:
+        raise WeightsError(f"{origin}: {error}") from error
+    check_weights(spec, blind, origin)
+    for quantizer, tensors_of_node in nodes.items():
+        check_weights(spec, tensors_of_node, f"{origin}, node {quantizer:g},")
+    if len(nodes) == 1:
+        raise WeightsError(f"{origin} has one node; it takes two or more, as weights are those between them")
+    ordered = sorted(nodes.items())
+    return blind, WeightNodes(tuple(q for q, _ in ordered), tuple(n for _, n in ordered)) if nodes else None
 
 
 def check_weights(spec: ModelSpec, tensors: Mapping[str, NDArray[np.float32]], origin: str) -> None:
@@ -67,6 +93,8 @@ class WeightsFile:
     card: ModelCard
     sha256: str
     """Of the whole file, in hexadecimal."""
+    nodes: WeightNodes | None
+    """Weights for sources of known quality, where the file has some."""
 
 
 def read_weights_file(path: Path, origin: str) -> WeightsFile:
@@ -89,11 +117,11 @@ def read_weights_file(path: Path, origin: str) -> WeightsFile:
     spec = _spec_of(metadata.get("model") or (card.model if card else path.stem), origin)
     if card and card.model != spec.canonical_id:
         raise WeightsError(f"{origin} has weights of {spec.canonical_id}, and the card beside it is of {card.model}")
-    check_weights(spec, tensors, origin)
+    blind, nodes = _checked(spec, tensors, origin)
     for name, tensor in tensors.items():
         if not np.isfinite(tensor).all():
             raise WeightsError(f"{origin}: tensor {name!r} has values that are infinite or not a number")
-    return WeightsFile(spec, tensors, card or unknown_card(spec.canonical_id, spec.padding), sha256)
+    return WeightsFile(spec, blind, card or unknown_card(spec.canonical_id, spec.padding), sha256, nodes)
 
 
 def _spec_of(model: str, origin: str) -> ModelSpec:
@@ -115,11 +143,14 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def save_weights(spec: ModelSpec, tensors: Mapping[str, NDArray[np.float32]], card: ModelCard, directory: Path) -> Path:
+def save_weights(
+    spec: ModelSpec, tensors: Tensors, card: ModelCard, directory: Path, nodes: WeightNodes | None = None
+) -> Path:
     """Write weights and card into `directory` (made if missing) and return the weights' path."""
-    check_weights(spec, tensors, "the new weights")
+    joined = join_nodes(tensors, nodes)
+    _checked(spec, joined, "the new weights")
     path = directory / (spec.canonical_id + SUFFIX)
-    contiguous = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
+    contiguous = {name: np.ascontiguousarray(tensor) for name, tensor in joined.items()}
     # Not save_file, which makes a file that only its owner may read: installed by root, no service could.
     with replace_file(path) as part:
         part.write_bytes(save(contiguous, metadata={"model": spec.canonical_id, "padding": spec.padding}))
