@@ -63,6 +63,7 @@ class AsyncClient:
         delivery: Delivery = LOSSLESS,
         ladder: Sequence[str] = (),
         target_fps: float | Fraction | None = None,
+        source_quality: float | None = None,
         channel_order: ChannelOrder = "rgb",
         copy: bool = False,
         on_drop: Callable[[Dropped], object] | None = None,
@@ -72,7 +73,12 @@ class AsyncClient:
         check_iterable(frames, "upscale")
         kinds = FrameKinds(channel_order, copy=copy)
         config = configs_for(
-            model=model, deinterlace=deinterlace, delivery=delivery, ladder=ladder, target_fps=target_fps
+            model=model,
+            deinterlace=deinterlace,
+            delivery=delivery,
+            ladder=ladder,
+            target_fps=target_fps,
+            source_quality=source_quality,
         )
         return AsyncUpscaleStream(
             self._starter(timeout_s), Plan.for_frames(config, kinds, on_drop), frames, self._options
@@ -102,12 +108,13 @@ class AsyncClient:
         frame: FrameT,
         *,
         model: str,
+        source_quality: float | None = None,
         channel_order: ChannelOrder = "rgb",
         copy: bool = False,
         timeout_s: float | None = None,
     ) -> FrameT:
         """As `Client.upscale_image`."""
-        request, answer = _calls.image_request(frame, model, FrameKinds(channel_order, copy=copy))
+        request, answer = _calls.image_request(frame, model, source_quality, FrameKinds(channel_order, copy=copy))
         return answer(await self._unary(self._stub.UpscaleImage, request, timeout_s))
 
     async def models(self) -> tuple[ModelInfo, ...]:

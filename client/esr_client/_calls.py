@@ -10,7 +10,7 @@ from grpc_health.v1 import health_pb2
 from esr_api.address import Address, parse_address
 from esr_api.v1 import upscaler_pb2 as pb
 from esr_client import _convert
-from esr_client._config import Options
+from esr_client._config import Options, check_source_quality
 from esr_client._kinds import FrameKinds, FrameT
 from esr_client._results import ModelInfo, ServerStatus, ServingState
 
@@ -39,13 +39,15 @@ def options_for(address: Address, options: Options) -> Options:
 
 
 def image_request(
-    frame: FrameT, model: str, kinds: FrameKinds
+    frame: FrameT, model: str, source_quality: float | None, kinds: FrameKinds
 ) -> tuple[pb.UpscaleImageRequest, Callable[[pb.UpscaleImageResponse], FrameT]]:
     """The request for one picture, and what makes the same kind of frame of its response."""
+    check_source_quality(source_quality)
     kind = kinds.kind_of(frame)
     value = kind.to_frame(frame)
     fmt = _convert.format_of(value)
-    request = pb.UpscaleImageRequest(model=model, format=_convert.format_to(fmt))
+    quality = _convert.source_quality_to(source_quality)
+    request = pb.UpscaleImageRequest(model=model, format=_convert.format_to(fmt), source_quality=quality)
     _convert.fill_frame(request.frame, value, said=fmt)
 
     def answer(response: pb.UpscaleImageResponse) -> FrameT:

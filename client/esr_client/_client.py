@@ -71,6 +71,7 @@ class Client:
         delivery: Delivery = LOSSLESS,
         ladder: Sequence[str] = (),
         target_fps: float | Fraction | None = None,
+        source_quality: float | None = None,
         channel_order: ChannelOrder = "rgb",
         copy: bool = False,
         on_drop: Callable[[Dropped], object] | None = None,
@@ -86,7 +87,7 @@ class Client:
 
         Raises:
             TypeError: a single picture stands where an iterable of frames belongs.
-            ValueError: model, ladder, target_fps and delivery do not go together.
+            ValueError: model, ladder, target_fps and delivery do not go together, or source_quality is no quantiser.
 
         Raises, while iterating:
             EsrError: the server refused or ended the stream, or a frame cannot be sent.
@@ -94,7 +95,12 @@ class Client:
         check_iterable(frames, "upscale")
         kinds = FrameKinds(channel_order, copy=copy)
         config = configs_for(
-            model=model, deinterlace=deinterlace, delivery=delivery, ladder=ladder, target_fps=target_fps
+            model=model,
+            deinterlace=deinterlace,
+            delivery=delivery,
+            ladder=ladder,
+            target_fps=target_fps,
+            source_quality=source_quality,
         )
         return UpscaleStream(self._starter(timeout_s), Plan.for_frames(config, kinds, on_drop), frames, self._options)
 
@@ -131,16 +137,19 @@ class Client:
         frame: FrameT,
         *,
         model: str,
+        source_quality: float | None = None,
         channel_order: ChannelOrder = "rgb",
         copy: bool = False,
         timeout_s: float | None = None,
     ) -> FrameT:
-        """Upscale one picture; the same kind comes back. For `channel_order` and `copy` see `upscale`.
+        """Upscale one picture; the same kind comes back. For `channel_order` and `copy` see `upscale`, for
+        `source_quality` see `StreamConfig`.
 
         Raises:
+            ValueError: source_quality is no quantiser.
             EsrError: the server refused, or the frame cannot be sent.
         """
-        request, answer = _calls.image_request(frame, model, FrameKinds(channel_order, copy=copy))
+        request, answer = _calls.image_request(frame, model, source_quality, FrameKinds(channel_order, copy=copy))
         return answer(self._unary(self._stub.UpscaleImage, request, timeout_s))
 
     def models(self) -> tuple[ModelInfo, ...]:

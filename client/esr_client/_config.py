@@ -154,12 +154,22 @@ class StreamConfig:
     """Models of one scale, in any order, of which the best runs whose cost fits."""
     target_fps: Fraction | None = None
     """Frames per second that will be sent, and are wanted back. None: the stream takes what others leave."""
+    source_quality: float | None = None
+    """How much coding has damaged the source, for models with weights for sources of known quality: the quantiser of
+    H.264 (0 … 51) that damages as much, 0 if it was never coded. None: the server estimates it from the pictures."""
 
     def __post_init__(self) -> None:
-        _check(self.model, self.delivery, self.ladder, self.target_fps)
+        _check(self.model, self.delivery, self.ladder, self.target_fps, self.source_quality)
 
 
-def _check(model: str, delivery: Delivery, ladder: Sequence[str], target_fps: Fraction | None) -> None:
+def _check(
+    model: str,
+    delivery: Delivery,
+    ladder: Sequence[str],
+    target_fps: Fraction | None,
+    source_quality: float | None,
+) -> None:
+    check_source_quality(source_quality)
     if not isinstance(delivery, Delivery):
         right = "Delivery.lossless(), Delivery.latest() or Delivery.deadline(seconds)"
         raise ValueError(f"delivery is {right}, not {delivery!r}")
@@ -172,6 +182,17 @@ def _check(model: str, delivery: Delivery, ladder: Sequence[str], target_fps: Fr
     automatic = model == "auto" or model.startswith("auto_x")
     if (ladder or automatic) and target_fps is None:
         raise ValueError(f"{model or 'a ladder'} needs target_fps: the model that runs is the best that holds it")
+
+
+WORST_QUANTIZER = 51.0
+
+
+def check_source_quality(quantizer: float | None) -> None:
+    """Raise ValueError for what is no quantiser of H.264."""
+    if quantizer is not None and not 0 <= quantizer <= WORST_QUANTIZER:
+        raise ValueError(
+            f"source_quality is a quantiser from 0 (never coded) to {WORST_QUANTIZER:g}, or None, not {quantizer!r}"
+        )
 
 
 # Denominators up to this one hold 24000/1001, 30000/1001 and their kind.
@@ -187,7 +208,13 @@ def _rate(value: float | Fraction) -> Fraction:
 
 
 def configs_for(
-    *, model: str, deinterlace: str, delivery: Delivery, ladder: Sequence[str], target_fps: float | Fraction | None
+    *,
+    model: str,
+    deinterlace: str,
+    delivery: Delivery,
+    ladder: Sequence[str],
+    target_fps: float | Fraction | None,
+    source_quality: float | None,
 ) -> Callable[[RawInput], StreamConfig]:
     """What makes the config of a stream whose input is not known yet.
 
@@ -195,7 +222,13 @@ def configs_for(
         ValueError: the rest is wrong whatever the input; it is said now, and not when the first frame has come.
     """
     rate = None if target_fps is None else _rate(target_fps)
-    _check(model, delivery, ladder, rate)
+    _check(model, delivery, ladder, rate, source_quality)
     return lambda given: StreamConfig(
-        model=model, input=given, deinterlace=deinterlace, delivery=delivery, ladder=tuple(ladder), target_fps=rate
+        model=model,
+        input=given,
+        deinterlace=deinterlace,
+        delivery=delivery,
+        ladder=tuple(ladder),
+        target_fps=rate,
+        source_quality=source_quality,
     )

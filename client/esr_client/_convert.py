@@ -159,6 +159,7 @@ def config_request(config: StreamConfig, offer: Offer | None = None) -> pb.Upsca
         delivery=_delivery_to(config.delivery),
         ladder=config.ladder,
         target_fps=rational(config.target_fps),
+        source_quality=source_quality_to(config.source_quality),
         **ends,
     )
     request = pb.UpscaleRequest(config=message)
@@ -166,6 +167,11 @@ def config_request(config: StreamConfig, offer: Offer | None = None) -> pb.Upsca
         request.config.shared_memory.CopyFrom(_offer_to(offer))
         request.config.frames_per_response = _FRAMES_PER_RESPONSE
     return request
+
+
+def source_quality_to(quantizer: float | None) -> pb.SourceQuality | None:
+    """What is known of a source, on the wire."""
+    return None if quantizer is None else pb.SourceQuality(quantizer=quantizer)
 
 
 def _offer_to(offer: Offer) -> pb.SharedMemory:
@@ -288,6 +294,7 @@ def frame_from(
             sequence=message.sequence,
             stages=_stages_from(message.stages),
             model=message.model,
+            source_quantizer=message.source_quantizer if message.HasField("source_quantizer") else None,
         )
     except (FrameError, IndexError) as error:
         raise ContractError(f"the server sent a frame that does not fit its format: {error}") from error
@@ -318,6 +325,7 @@ def packet_from(message: pb.Packet) -> Packet:
         sequence=message.sequence,
         stages=_stages_from(message.stages),
         model=message.model,
+        source_quantizer=message.source_quantizer if message.HasField("source_quantizer") else None,
     )
 
 
@@ -383,4 +391,5 @@ def model_from(message: pb.ModelInfo) -> ModelInfo:
         card=ModelCard(
             recipe=message.card.recipe, data=message.card.data, licence=message.card.licence, date=message.card.date
         ),
+        node_quantizers=tuple(message.node_quantizers),
     )

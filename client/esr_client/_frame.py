@@ -159,6 +159,8 @@ class Frame:
     """Responses only."""
     model: str = ""
     """Responses only: canonical id of the model that made this frame."""
+    source_quantizer: float | None = None
+    """Responses only: the quantiser whose weights made this frame; None: weights for all sources."""
 
     def __post_init__(self) -> None:
         row = pixel_format(self.pixel_format)
@@ -190,6 +192,8 @@ class Packet:
     """Responses only: of the frame that made this packet."""
     model: str = ""
     """Responses only: canonical id of the model that made that frame."""
+    source_quantizer: float | None = None
+    """Responses only: as of `Frame`."""
 
 
 def plane_from_buffer(

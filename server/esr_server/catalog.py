@@ -16,9 +16,11 @@ from esr_upscale.models import (
     SUFFIX,
     ModelCard,
     ModelSpec,
+    WeightNodes,
     file_sha256,
     list_models,
     load_card,
+    load_nodes,
     load_weights,
     read_weights_file,
     resolve,
@@ -43,11 +45,17 @@ class ModelSource:
     own_weights: Weights = field(default_factory=dict, repr=False, compare=False)
     own_card: ModelCard | None = field(default=None, repr=False, compare=False)
     own_sha256: str = ""
+    own_nodes: WeightNodes | None = field(default=None, repr=False, compare=False)
 
     @property
     def weights(self) -> Weights:
         """The tensors. Those of own weights were read and checked when the source was made."""
         return self.own_weights if self.path else load_weights(self.spec)
+
+    @cached_property
+    def nodes(self) -> WeightNodes | None:
+        """The weights for sources of known quality, where there are some."""
+        return self.own_nodes if self.path else load_nodes(self.spec)
 
     @cached_property
     def card(self) -> ModelCard:
@@ -162,7 +170,7 @@ class Catalog:
                 f"{origin}: these are weights of {found.spec.canonical_id}, and {name!r} is the id of another network; "
                 "choose another name"
             )
-        return ModelSource(name, found.spec, path.resolve(), found.tensors, found.card, found.sha256)
+        return ModelSource(name, found.spec, path.resolve(), found.tensors, found.card, found.sha256, found.nodes)
 
     def _check_name(self, name: str, path: Path, origin: str) -> None:
         hint = f"rename the file, or start with --model NAME={origin}" if "=" not in origin else "choose another name"

@@ -38,6 +38,7 @@ LATENCY_BUCKETS_S = (
 )  # fmt: skip
 """Edges at 1/60, 1/30 and 1/24 s, so that "in real time" can be read off a bucket."""
 
+QUANTIZER_BUCKETS = (0, 5, 10, 15, 20, 25, 30, 35, 40, 45)
 _FPS_WINDOW_S = 1.0
 _TOGETHER = 64  # frames that are counted at once: one by one, between others' work, each takes three times as long
 
@@ -79,6 +80,14 @@ class Metrics:
             "Time from a frame's arrival until it was sent.",
             ["model"],
             buckets=LATENCY_BUCKETS_S,
+            registry=self.registry,
+        )
+
+        self._quantizer = Histogram(
+            "esr_source_quantizer",
+            "Quantiser whose weights made a frame, of models with weights for sources of known quality.",
+            ["model"],
+            buckets=QUANTIZER_BUCKETS,
             registry=self.registry,
         )
 
@@ -180,10 +189,12 @@ class Metrics:
         self._streams.labels("refused").inc()
         self._rejections.labels(reason).inc()
 
-    def frame_sent(self, model: str, stages: StageTimes, send_s: float, latency_s: float) -> None:
+    def frame_sent(
+        self, model: str, stages: StageTimes, send_s: float, latency_s: float, quantizer: float | None = None
+    ) -> None:
         """A frame was upscaled and sent. A stage that it did not pass, in no time, is not observed."""
         self._fps.count(model, latency_s)
-        self._uncounted.append(_SentFrame(model, stages, send_s, latency_s))
+        self._uncounted.append(_SentFrame(model, stages, send_s, latency_s, quantizer))
         if len(self._uncounted) >= _TOGETHER:
             self._count_sent()
 
@@ -198,6 +209,8 @@ class Metrics:
                 if seconds:
                     self._stage.labels(frame.model, stage).observe(seconds)
             self._latency.labels(frame.model).observe(frame.latency_s)
+            if frame.quantizer is not None:
+                self._quantizer.labels(frame.model).observe(frame.quantizer)
 
     def recent(self) -> dict[str, RecentFrames]:
         """Return the rate and latency of each model's frames of the last second; of models that sent some."""
@@ -262,6 +275,7 @@ class _SentFrame:
     stages: StageTimes
     send_s: float
     latency_s: float
+    quantizer: float | None
 
     def seconds(self) -> Iterator[tuple[str, float]]:
         """Of each stage."""

@@ -232,7 +232,7 @@ class ModelPool:
 
     def _load(self, source: ModelSource) -> ServedModel:
         started = time.perf_counter()
-        model = LoadedModel(source.spec, source.weights, self._settings, source.name)
+        model = LoadedModel(source.spec, source.weights, self._settings, source.name, source.nodes)
         if model.fallback:
             log.warning("%s runs on %s: %s", source.name, model.engine, model.fallback)
         model.warm_up()

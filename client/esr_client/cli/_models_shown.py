@@ -45,6 +45,7 @@ def model_details(model: ModelInfo) -> Table:
         "loaded": "yes" if model.loaded else "no",
         **{name: f"{value:.2f}" for name, value in times.items() if model.loaded},
         **{f"dB on {name}": f"{value:.2f}" for name, value in sorted(model.psnr_db.items())},
+        "weights for": ", ".join(f"{quantizer:g}" for quantizer in model.node_quantizers),
         "SHA-256": model.weights_sha256,
         "recipe": model.card.recipe,
         "data": model.card.data,

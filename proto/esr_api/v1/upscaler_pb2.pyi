@@ -121,7 +121,7 @@ class Slot(_message.Message):
     def __init__(self, index: _Optional[int] = ...) -> None: ...
 
 class Frame(_message.Message):
-    __slots__ = ("sequence", "pts", "duration", "planes", "format", "interlaced", "corrupt", "stages", "model", "slot")
+    __slots__ = ("sequence", "pts", "duration", "planes", "format", "interlaced", "corrupt", "stages", "model", "slot", "source_quantizer")
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     PTS_FIELD_NUMBER: _ClassVar[int]
     DURATION_FIELD_NUMBER: _ClassVar[int]
@@ -132,6 +132,7 @@ class Frame(_message.Message):
     STAGES_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
     SLOT_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_QUANTIZER_FIELD_NUMBER: _ClassVar[int]
     sequence: int
     pts: int
     duration: int
@@ -142,10 +143,17 @@ class Frame(_message.Message):
     stages: StageSeconds
     model: str
     slot: Slot
-    def __init__(self, sequence: _Optional[int] = ..., pts: _Optional[int] = ..., duration: _Optional[int] = ..., planes: _Optional[_Iterable[_Union[Plane, _Mapping]]] = ..., format: _Optional[_Union[VideoFormat, _Mapping]] = ..., interlaced: bool = ..., corrupt: bool = ..., stages: _Optional[_Union[StageSeconds, _Mapping]] = ..., model: _Optional[str] = ..., slot: _Optional[_Union[Slot, _Mapping]] = ...) -> None: ...
+    source_quantizer: float
+    def __init__(self, sequence: _Optional[int] = ..., pts: _Optional[int] = ..., duration: _Optional[int] = ..., planes: _Optional[_Iterable[_Union[Plane, _Mapping]]] = ..., format: _Optional[_Union[VideoFormat, _Mapping]] = ..., interlaced: bool = ..., corrupt: bool = ..., stages: _Optional[_Union[StageSeconds, _Mapping]] = ..., model: _Optional[str] = ..., slot: _Optional[_Union[Slot, _Mapping]] = ..., source_quantizer: _Optional[float] = ...) -> None: ...
+
+class SourceQuality(_message.Message):
+    __slots__ = ("quantizer",)
+    QUANTIZER_FIELD_NUMBER: _ClassVar[int]
+    quantizer: float
+    def __init__(self, quantizer: _Optional[float] = ...) -> None: ...
 
 class Packet(_message.Message):
-    __slots__ = ("sequence", "pts", "dts", "duration", "is_keyframe", "data", "new_extradata", "stages", "model")
+    __slots__ = ("sequence", "pts", "dts", "duration", "is_keyframe", "data", "new_extradata", "stages", "model", "source_quantizer")
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     PTS_FIELD_NUMBER: _ClassVar[int]
     DTS_FIELD_NUMBER: _ClassVar[int]
@@ -155,6 +163,7 @@ class Packet(_message.Message):
     NEW_EXTRADATA_FIELD_NUMBER: _ClassVar[int]
     STAGES_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_QUANTIZER_FIELD_NUMBER: _ClassVar[int]
     sequence: int
     pts: int
     dts: int
@@ -164,7 +173,8 @@ class Packet(_message.Message):
     new_extradata: bytes
     stages: StageSeconds
     model: str
-    def __init__(self, sequence: _Optional[int] = ..., pts: _Optional[int] = ..., dts: _Optional[int] = ..., duration: _Optional[int] = ..., is_keyframe: bool = ..., data: _Optional[bytes] = ..., new_extradata: _Optional[bytes] = ..., stages: _Optional[_Union[StageSeconds, _Mapping]] = ..., model: _Optional[str] = ...) -> None: ...
+    source_quantizer: float
+    def __init__(self, sequence: _Optional[int] = ..., pts: _Optional[int] = ..., dts: _Optional[int] = ..., duration: _Optional[int] = ..., is_keyframe: bool = ..., data: _Optional[bytes] = ..., new_extradata: _Optional[bytes] = ..., stages: _Optional[_Union[StageSeconds, _Mapping]] = ..., model: _Optional[str] = ..., source_quantizer: _Optional[float] = ...) -> None: ...
 
 class Dropped(_message.Message):
     __slots__ = ("sequence", "pts", "reason")
@@ -248,7 +258,7 @@ class SharedMemory(_message.Message):
     def __init__(self, pid: _Optional[int] = ..., fd: _Optional[int] = ..., name: _Optional[str] = ..., input_slots: _Optional[int] = ..., input_slot_bytes: _Optional[int] = ..., output_slots: _Optional[int] = ..., output_slot_bytes: _Optional[int] = ...) -> None: ...
 
 class UpscaleConfig(_message.Message):
-    __slots__ = ("model", "raw_input", "encoded_input", "raw_output", "encoded_output", "deinterlace", "delivery", "ladder", "target_fps", "shared_memory", "frames_per_response")
+    __slots__ = ("model", "raw_input", "encoded_input", "raw_output", "encoded_output", "deinterlace", "delivery", "ladder", "target_fps", "shared_memory", "frames_per_response", "source_quality")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     RAW_INPUT_FIELD_NUMBER: _ClassVar[int]
     ENCODED_INPUT_FIELD_NUMBER: _ClassVar[int]
@@ -260,6 +270,7 @@ class UpscaleConfig(_message.Message):
     TARGET_FPS_FIELD_NUMBER: _ClassVar[int]
     SHARED_MEMORY_FIELD_NUMBER: _ClassVar[int]
     FRAMES_PER_RESPONSE_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_QUALITY_FIELD_NUMBER: _ClassVar[int]
     model: str
     raw_input: RawInput
     encoded_input: EncodedInput
@@ -271,7 +282,8 @@ class UpscaleConfig(_message.Message):
     target_fps: Rational
     shared_memory: SharedMemory
     frames_per_response: int
-    def __init__(self, model: _Optional[str] = ..., raw_input: _Optional[_Union[RawInput, _Mapping]] = ..., encoded_input: _Optional[_Union[EncodedInput, _Mapping]] = ..., raw_output: _Optional[_Union[RawOutput, _Mapping]] = ..., encoded_output: _Optional[_Union[EncodedOutput, _Mapping]] = ..., deinterlace: _Optional[str] = ..., delivery: _Optional[_Union[Delivery, _Mapping]] = ..., ladder: _Optional[_Iterable[str]] = ..., target_fps: _Optional[_Union[Rational, _Mapping]] = ..., shared_memory: _Optional[_Union[SharedMemory, _Mapping]] = ..., frames_per_response: _Optional[int] = ...) -> None: ...
+    source_quality: SourceQuality
+    def __init__(self, model: _Optional[str] = ..., raw_input: _Optional[_Union[RawInput, _Mapping]] = ..., encoded_input: _Optional[_Union[EncodedInput, _Mapping]] = ..., raw_output: _Optional[_Union[RawOutput, _Mapping]] = ..., encoded_output: _Optional[_Union[EncodedOutput, _Mapping]] = ..., deinterlace: _Optional[str] = ..., delivery: _Optional[_Union[Delivery, _Mapping]] = ..., ladder: _Optional[_Iterable[str]] = ..., target_fps: _Optional[_Union[Rational, _Mapping]] = ..., shared_memory: _Optional[_Union[SharedMemory, _Mapping]] = ..., frames_per_response: _Optional[int] = ..., source_quality: _Optional[_Union[SourceQuality, _Mapping]] = ...) -> None: ...
 
 class SwitchModel(_message.Message):
     __slots__ = ("model",)
@@ -358,14 +370,16 @@ class UpscaleResponse(_message.Message):
     def __init__(self, negotiated: _Optional[_Union[Negotiated, _Mapping]] = ..., frame: _Optional[_Union[Frame, _Mapping]] = ..., packet: _Optional[_Union[Packet, _Mapping]] = ..., statistics: _Optional[_Union[StreamStatistics, _Mapping]] = ..., dropped: _Optional[_Union[Dropped, _Mapping]] = ..., more_frames: _Optional[_Iterable[_Union[Frame, _Mapping]]] = ...) -> None: ...
 
 class UpscaleImageRequest(_message.Message):
-    __slots__ = ("model", "format", "frame")
+    __slots__ = ("model", "format", "frame", "source_quality")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     FORMAT_FIELD_NUMBER: _ClassVar[int]
     FRAME_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_QUALITY_FIELD_NUMBER: _ClassVar[int]
     model: str
     format: VideoFormat
     frame: Frame
-    def __init__(self, model: _Optional[str] = ..., format: _Optional[_Union[VideoFormat, _Mapping]] = ..., frame: _Optional[_Union[Frame, _Mapping]] = ...) -> None: ...
+    source_quality: SourceQuality
+    def __init__(self, model: _Optional[str] = ..., format: _Optional[_Union[VideoFormat, _Mapping]] = ..., frame: _Optional[_Union[Frame, _Mapping]] = ..., source_quality: _Optional[_Union[SourceQuality, _Mapping]] = ...) -> None: ...
 
 class UpscaleImageResponse(_message.Message):
     __slots__ = ("model", "engine", "format", "frame")
@@ -384,7 +398,7 @@ class ListModelsRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class ModelInfo(_message.Message):
-    __slots__ = ("model", "alias", "paper_id", "family", "scale", "parameters", "macs_per_pixel", "psnr_db", "engine", "loaded", "seconds_per_frame", "seconds_per_pixel", "network", "weights_sha256", "card")
+    __slots__ = ("model", "alias", "paper_id", "family", "scale", "parameters", "macs_per_pixel", "psnr_db", "engine", "loaded", "seconds_per_frame", "seconds_per_pixel", "network", "weights_sha256", "card", "node_quantizers")
     class PsnrDbEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -407,6 +421,7 @@ class ModelInfo(_message.Message):
     NETWORK_FIELD_NUMBER: _ClassVar[int]
     WEIGHTS_SHA256_FIELD_NUMBER: _ClassVar[int]
     CARD_FIELD_NUMBER: _ClassVar[int]
+    NODE_QUANTIZERS_FIELD_NUMBER: _ClassVar[int]
     model: str
     alias: str
     paper_id: str
@@ -422,7 +437,8 @@ class ModelInfo(_message.Message):
     network: str
     weights_sha256: str
     card: ModelCard
-    def __init__(self, model: _Optional[str] = ..., alias: _Optional[str] = ..., paper_id: _Optional[str] = ..., family: _Optional[str] = ..., scale: _Optional[int] = ..., parameters: _Optional[int] = ..., macs_per_pixel: _Optional[int] = ..., psnr_db: _Optional[_Mapping[str, float]] = ..., engine: _Optional[str] = ..., loaded: bool = ..., seconds_per_frame: _Optional[float] = ..., seconds_per_pixel: _Optional[float] = ..., network: _Optional[str] = ..., weights_sha256: _Optional[str] = ..., card: _Optional[_Union[ModelCard, _Mapping]] = ...) -> None: ...
+    node_quantizers: _containers.RepeatedScalarFieldContainer[float]
+    def __init__(self, model: _Optional[str] = ..., alias: _Optional[str] = ..., paper_id: _Optional[str] = ..., family: _Optional[str] = ..., scale: _Optional[int] = ..., parameters: _Optional[int] = ..., macs_per_pixel: _Optional[int] = ..., psnr_db: _Optional[_Mapping[str, float]] = ..., engine: _Optional[str] = ..., loaded: bool = ..., seconds_per_frame: _Optional[float] = ..., seconds_per_pixel: _Optional[float] = ..., network: _Optional[str] = ..., weights_sha256: _Optional[str] = ..., card: _Optional[_Union[ModelCard, _Mapping]] = ..., node_quantizers: _Optional[_Iterable[float]] = ...) -> None: ...
 
 class ModelCard(_message.Message):
     __slots__ = ("recipe", "data", "licence", "date")

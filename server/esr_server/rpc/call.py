@@ -236,7 +236,9 @@ class _Conversation:
                 self._memory.free([result.placement.slot])
             self._house.metrics.frame_dropped(self._share.rung.name, result.item.reason)
         else:
-            self._house.metrics.frame_sent(result.model, result.stages, after_s - before_s, after_s - result.arrived_s)
+            latency_s = after_s - result.arrived_s
+            metrics = self._house.metrics
+            metrics.frame_sent(result.model, result.stages, after_s - before_s, latency_s, result.quantizer)
             self._note_model(result.model)
         if self._terms.fps:
             self._note_time(result, after_s)

@@ -25,6 +25,7 @@ from esr_upscale.frame import (
 )
 from esr_upscale.media.decode import DecoderSettings
 from esr_upscale.media.encode import EncoderSettings
+from esr_upscale.models.nodes import CLEAN, WORST
 from esr_upscale.packet import Packet
 
 _H273_UNSPECIFIED = 2
@@ -40,7 +41,20 @@ def session_config(config: pb.UpscaleConfig, limits: Limits) -> SessionConfig:
         ProtocolError: no input; FrameError: a time base or size that cannot be; LimitError: a size over the limit.
     """
     time_base_of(config)
-    return SessionConfig(_decoder(config, limits), _encoder(config), config.deinterlace)
+    return SessionConfig(_decoder(config, limits), _encoder(config), config.deinterlace, source_quantizer_of(config))
+
+
+def source_quantizer_of(message: pb.UpscaleConfig | pb.UpscaleImageRequest) -> float | None:
+    """What a client knows of its source; None if it does not say. Raises ConfigError for what is no quantiser."""
+    if not message.HasField("source_quality"):
+        return None
+    quantizer = message.source_quality.quantizer
+    if not CLEAN <= quantizer <= WORST:
+        raise ConfigError(
+            f"source_quality is a quantiser of H.264, from 0 for a source that was never coded to {WORST:g}, "
+            f"not {quantizer:g}"
+        )
+    return quantizer
 
 
 def time_base_of(config: pb.UpscaleConfig) -> Fraction:
@@ -267,6 +281,8 @@ def fill_frame(message: pb.Frame, frame: Frame, result: Result) -> int:
         message.duration = frame.duration
     message.interlaced, message.corrupt = frame.interlaced, frame.corrupt
     _fill_stages(message.stages, result.stages)
+    if result.quantizer is not None:
+        message.source_quantizer = result.quantizer
     if result.placement is None:
         for plane in frame.planes:
             message.planes.add(data=plane.tobytes(), stride=plane.shape[1] * plane.itemsize)
@@ -289,6 +305,7 @@ def packet_message(packet: Packet, result: Result) -> tuple[pb.Packet, int]:
         new_extradata=packet.new_extradata,
         stages=stages_message(result.stages),
         model=result.model,
+        source_quantizer=result.quantizer,
     )
     return message, len(packet.data)
 
@@ -357,4 +374,5 @@ def model_message(entry: ModelEntry) -> pb.ModelInfo:
         card=pb.ModelCard(
             recipe=entry.card.recipe, data=entry.card.data, licence=entry.card.licence, date=entry.card.date
         ),
+        node_quantizers=nodes.quantizers if (nodes := entry.source.nodes) else (),
     )

@@ -91,7 +91,8 @@ class UpscalerService(UpscalerServiceServicer):
         frame, _ = convert.frame_value(
             request.frame, convert.frame_format(request.format), _IMAGE_TIME_BASE, StreamMemory()
         )
-        session = Session(SessionConfig(), lambda: model, limits)
+        config = SessionConfig(source_quantizer=convert.source_quantizer_of(request))
+        session = Session(config, lambda: model, limits)
         result = session.begin(Arrival(frame, 0, time.perf_counter()), open_gate)()
         assert isinstance(result.item, Frame)
         response = pb.UpscaleImageResponse(

@@ -29,8 +29,8 @@ RATE = 2e-2
 """The learning rate of Adam, at its peak."""
 START = 0.08
 """The share of steps that Adam goes ahead with, from weights too far off for Gauss–Newton."""
-NEWTON_RATE, LONGEST, JOURNEY = 1e-3, 0.1, 2.0
-"""The peak rate of Gauss–Newton, how far it may go in a step at first, and with a matrix."""
+NEWTON_RATE, LONGEST, JOURNEY = 1e-3, 0.1, 0.12
+"""The peak rate of Gauss–Newton, how far it may go in a step at first, and how far with a matrix, each parameter."""
 SKETCHED = 4
 """LR pixels on a side of the crops that the Gauss–Newton matrix is of."""
 ROWS, PART = 2048, 512
@@ -70,7 +70,7 @@ class CropTrainer:
         self._average = {name: value.clone() for name, value in self._module.state_dict().items()}
         self._adam = torch.optim.Adam(self._parameters, betas=(0.9, 0.99), fused=True)
         self._sizes = [parameter.numel() for parameter in self._parameters]
-        self._newton = NewtonAdam(1, sum(self._sizes), JOURNEY)
+        self._newton = NewtonAdam(1, sum(self._sizes), JOURNEY * math.sqrt(sum(self._sizes)))
         self._steps = torch.zeros(())
 
     def _whiten_first(self) -> None:
