@@ -62,7 +62,7 @@ def _checked(
         raise WeightsError(f"{origin}: {error}") from error
     check_weights(spec, blind, origin)
     for quantizer, tensors_of_node in nodes.items():
-        check_weights(spec, tensors_of_node, f"{origin}, node {quantizer:g},")
+        check_weights(spec, tensors_of_node, f"node {quantizer:g} of {origin}")
     if len(nodes) == 1:
         raise WeightsError(f"{origin} has one node; it takes two or more, as weights are those between them")
     ordered = sorted(nodes.items())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from functools import partial
@@ -10,18 +11,19 @@ from types import MappingProxyType
 from typing import Any
 
 from esr_upscale.errors import InvalidInputError
-from esr_upscale.models import ModelSpec, load_card, load_weights, save_weights
+from esr_upscale.models import ModelCard, ModelSpec, WeightNodes, load_card, load_weights, save_weights
 from esr_upscale.models.card import check_licence
+from esr_upscale.models.nodes import CLEAN, WORST
 from esr_upscale.models.weights_file import weights_path
 from esr_upscale.nets.edge_sr import HEADS
 from esr_upscale.nets.engine import torch_threads
 from esr_upscale.training.cards import continued_card, new_card
 from esr_upscale.training.checkpoint import DIRECTORY, Checkpoint, Journal
 from esr_upscale.training.crops import CropSource, TileSource
-from esr_upscale.training.degradation.clips import ClipSource, make_clips
+from esr_upscale.training.degradation.clips import ClipSource, Node, make_clips
 from esr_upscale.training.degradation.pairs import PairSettings
 from esr_upscale.training.loop import Progress, Trainer, TrainingStoppedError, never, run, steps_in
-from esr_upscale.training.multi_layer import RATE, CropTrainer
+from esr_upscale.training.multi_layer import CropTrainer
 from esr_upscale.training.one_layer import PatchTrainer
 from esr_upscale.training.tiles import Tile, load_tiles
 
@@ -50,8 +52,8 @@ class TrainingSettings:
     """Crops in a step, for networks of several layers."""
     crop: int = 48
     """LR pixels on a side of a crop."""
-    rate: float = RATE
-    """Peak learning rate, for networks of several layers."""
+    rate: float = 0.0
+    """Peak learning rate, for networks of several layers. 0: the family's own."""
     threads: int = 1
     """Threads to compute on."""
     emphasis: Mapping[str, float] = field(default_factory=dict)
@@ -64,6 +66,8 @@ class TrainingSettings:
     """Clips of six tiles each to degrade."""
     ways: int = 3
     """In how many ways each of them is degraded."""
+    nodes: tuple[float, ...] = ()
+    """Quantisers of sources that weights are trained for, from `start`, with `VIDEO`; see `WeightNodes`."""
     licence: str = ""
     """SPDX id of the weights' licence, for the card. Empty: that of the weights to start from, or no claim."""
 
@@ -102,6 +106,13 @@ def _check_licence(value: object) -> None:
     check_licence(value if isinstance(value, str) else "")
 
 
+def _check_nodes(value: object) -> None:
+    given = value if isinstance(value, tuple | list) else ()
+    numbers = [node for node in given if isinstance(node, int | float) and CLEAN <= node <= WORST]
+    if len(numbers) != len(given) or len(given) < 2 or sorted(set(numbers)) != numbers:
+        raise InvalidInputError(f"nodes = {value!r} is not possible: it is two quantisers or more, ascending, 0 to 51")
+
+
 def _check_degradation(value: object) -> None:
     if value not in (BICUBIC, VIDEO):
         raise InvalidInputError(f'degradation = {value!r} is not possible: it is "{BICUBIC}" or "{VIDEO}"')
@@ -112,6 +123,7 @@ CHECKS: Mapping[str, Callable[[object], None]] = MappingProxyType(
         "degradation": _check_degradation,
         "emphasis": _check_emphasis,
         "licence": _check_licence,
+        "nodes": _check_nodes,
         "start": _check_start,
     }
 )
@@ -133,22 +145,51 @@ def train(
     """
     if not spec.tensor_shapes:
         raise InvalidInputError(f"{spec.family} cannot be trained: it is a fixed filter")
+    if settings.nodes and (not settings.start or settings.degradation != VIDEO):
+        raise InvalidInputError('nodes are trained from weights that are there: say start = "…", degradation = "video"')
     loaded = load_tiles(tiles, spec.scale, 2 * spec.radius + 1, settings.emphasis)
+    clips = _cache_of(spec, loaded, settings, out, report, stop)
+    card = new_card(spec, "", tiles, len(loaded), settings.seed, settings.emphasis, settings.licence)
+    one = partial(_train_set, spec, loaded, settings, clips, card, report=report, stop=stop)
+    if not settings.nodes:
+        return one(out)
+    places = {node: out / DIRECTORY / f"{spec.canonical_id}_at_{node:g}" for node in settings.nodes}
+    journals = [one(place, node=Node(node, settings.nodes)) for node, place in places.items()]
+    sets = tuple(load_weights(spec, place) for place in places.values())
+    blind, card = load_weights(spec, *_places(spec, settings)), load_card(spec, list(places.values())[-1])
+    save_weights(spec, blind, card, out, WeightNodes(settings.nodes, sets))
+    return journals[-1]
+
+
+def _train_set(
+    spec: ModelSpec,
+    loaded: list[Tile],
+    settings: TrainingSettings,
+    clips: Path | None,
+    card: ModelCard,
+    out: Path,
+    node: Node | None = None,
+    *,
+    report: Callable[[Progress], None],
+    stop: Callable[[], bool],
+) -> Journal:
+    """Train one set of weights and write it into `out`, with the `card` and how it was made."""
     checkpoint = Checkpoint(spec, out)
-    start = partial(_trainer, spec, loaded, settings, _cache_of(spec, loaded, settings, out, report, stop))
+    identity = _identity(spec, loaded, settings)
+    if node is not None and (done := checkpoint.finished()) and done.settings == identity:
+        return done  # of a run that was stopped at a later node
+    start = partial(_trainer, spec, loaded, settings, clips, node)
     with torch_threads(settings.threads):
         trainer = start()
-        journal = _take_up(checkpoint, trainer, _identity(spec, loaded, settings))
+        journal = _take_up(checkpoint, trainer, identity)
         if journal is None:
-            steps = settings.steps or steps_in(settings.seconds, start())
-            journal = Journal(_identity(spec, loaded, settings), steps)
+            journal = Journal(identity, settings.steps or steps_in(settings.seconds, start()))
         run(trainer, journal, report, checkpoint, stop)
         weights = trainer.weights()
-    recipe = trainer.recipe(journal.steps)
-    card = new_card(spec, recipe, tiles, len(loaded), settings.seed, settings.emphasis, settings.licence)
+    made = dataclasses.replace(card, recipe=trainer.recipe(journal.steps))
     if settings.start:
-        card = continued_card(card, load_card(spec, *_places(spec, settings)))
-    save_weights(spec, weights, card, out)
+        made = continued_card(made, load_card(spec, *_places(spec, settings)))
+    save_weights(spec, weights, made, out)
     checkpoint.finish(journal)
     return journal
 
@@ -174,9 +215,11 @@ def _cache_of(
     return make_clips(tiles, out / DIRECTORY, pairs, show)
 
 
-def _trainer(spec: ModelSpec, tiles: list[Tile], settings: TrainingSettings, clips: Path | None) -> Trainer:
+def _trainer(
+    spec: ModelSpec, tiles: list[Tile], settings: TrainingSettings, clips: Path | None, node: Node | None
+) -> Trainer:
     if clips is not None:
-        source: CropSource = ClipSource(clips)
+        source: CropSource = ClipSource(clips, node)
     elif spec.family in HEADS:
         if settings.start:
             raise InvalidInputError(f"{spec.family} has one layer and is always trained anew; leave `start` out")
@@ -197,7 +240,8 @@ def _places(spec: ModelSpec, settings: TrainingSettings) -> tuple[Path, ...]:
 
 
 def _identity(spec: ModelSpec, tiles: list[Tile], settings: TrainingSettings) -> dict[str, Any]:
-    chosen = {name: value for name, value in asdict(settings).items() if name not in MAY_CHANGE}
+    given = asdict(settings) | {"nodes": list(settings.nodes)}  # as a checkpoint gives it back
+    chosen = {name: value for name, value in given.items() if name not in MAY_CHANGE}
     return {"model": spec.canonical_id, "tiles": len(tiles), **chosen}
 
 

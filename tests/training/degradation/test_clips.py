@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +13,9 @@ from torch import nn
 from torch.nn import functional
 
 from esr_upscale.errors import InvalidInputError
-from esr_upscale.models import load_card, resolve
+from esr_upscale.models import load_card, load_nodes, load_weights, resolve
 from esr_upscale.training.degradation import pairs
-from esr_upscale.training.degradation.clips import EASE, ClipSource, make_clips
+from esr_upscale.training.degradation.clips import EASE, ClipSource, Node, make_clips
 from esr_upscale.training.degradation.pairs import PairSettings
 from esr_upscale.training.degradation.resampling import enlarge
 from esr_upscale.training.loop import Progress, TrainingStoppedError
@@ -107,3 +109,60 @@ def test_a_network_is_trained_on_video(name: str, tmp_path: Path) -> None:
     journal = train(spec, tiles, tmp_path / "out", settings, lambda _: None)
     assert journal.curve[-1][3] > journal.curve[0][3] + 0.3
     assert "4 mosaics of moving tiles, each degraded in 2 ways" in load_card(spec, tmp_path / "out").recipe
+
+
+def test_nodes_are_trained_on_their_own_clips(tiles: list[Tile], folder: Path) -> None:
+    cache = ClipSource(folder)
+    for quantizer in (0.0, 20.0, 30.0):
+        source = ClipSource(folder, Node(quantizer, (0.0, 20.0, 30.0)))
+        lr, _, _ = source.crops(32, 3).draw(30, torch.Generator().manual_seed(1))
+        assert len({crop.numpy().tobytes() for crop in lr}) > 20
+        assert (f"quantiser of {quantizer:g} (nodes: 0, 20, 30)") in source.describe()
+        assert source.judge(Bicubic(), 2) != cache.judge(Bicubic(), 2)
+
+
+def test_training_of_nodes(tmp_path: Path) -> None:
+    tiles = write_tiles(tmp_path / "tiles", size=256)
+    spec = resolve("esr_stack_x2_c3_l2")
+    settings = TrainingSettings(degradation=VIDEO, mosaics=6, ways=3, steps=10, batch=4, crop=24)
+    train(spec, tiles, tmp_path / "out", settings, lambda _: None)
+    blind = load_weights(spec, tmp_path / "out")
+    further = replace(settings, start=str(tmp_path / "out"), nodes=(0.0, 20.0, 30.0))
+    with pytest.raises(TrainingStoppedError):
+        train(spec, tiles, tmp_path / "out", further, lambda _: None, _after(14))
+    assert load_nodes(spec, tmp_path / "out") is None
+    steps: list[int] = []
+    train(spec, tiles, tmp_path / "out", further, lambda p: steps.append(p.step))
+    nodes = load_nodes(spec, tmp_path / "out")
+    assert nodes is not None
+    assert nodes.quantizers == (0.0, 20.0, 30.0)
+    assert len(steps) < 20  # the first node was trained already, and a part of the second
+    assert all(np.array_equal(load_weights(spec, tmp_path / "out")[name], blind[name]) for name in blind)
+    assert len({nodes.at(q)["net.0.weight"].tobytes() for q in (0, 20, 30)}) == 3
+    assert "quantiser of 30 (nodes: 0, 20, 30)" in load_card(spec, tmp_path / "out").recipe
+
+
+def _after(calls: int) -> Callable[[], bool]:
+    left = iter(range(calls))
+    return lambda: next(left, None) is None
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"nodes": (5.0,)}, "two quantisers or more, ascending, 0 to 51"),
+        ({"nodes": (20.0, 5.0)}, "ascending"),
+        ({"nodes": (0.0, 60.0)}, "0 to 51"),
+        ({"nodes": "0,20"}, "ascending"),
+    ],
+    ids=["one", "descending", "too large", "text"],
+)
+def test_nodes_that_cannot_be(values: dict[str, object], message: str) -> None:
+    with pytest.raises(InvalidInputError, match=message):
+        TrainingSettings.of(values)
+
+
+def test_nodes_need_weights_to_start_from(tmp_path: Path) -> None:
+    settings = TrainingSettings(degradation=VIDEO, nodes=(0.0, 20.0))
+    with pytest.raises(InvalidInputError, match="nodes are trained from weights that are there"):
+        train(resolve("esr_stack_x2"), tmp_path, tmp_path, settings, lambda _: None)

@@ -1,0 +1,82 @@
+"""Weights for sources of known quality: in a file beside the blind ones, and between two nodes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from safetensors.numpy import save_file
+
+from esr_upscale.errors import WeightsError
+from esr_upscale.models import (
+    ModelCard,
+    WeightNodes,
+    load_nodes,
+    load_weights,
+    read_weights_file,
+    resolve,
+    save_weights,
+)
+
+SPEC = resolve("esr_max_x2_k3_c1")
+NAME = "filter.weight"
+CARD = ModelCard(SPEC.canonical_id, "edge", "none", "none", (), "CC0-1.0", {}, "2026-01-01", {}, 7)
+
+
+def _set(value: float) -> dict[str, NDArray[np.float32]]:
+    return {NAME: np.full((4, 1, 3, 3), value, np.float32)}
+
+
+NODES = WeightNodes((0.0, 20.0, 30.0), (_set(1), _set(3), _set(-1)))
+
+
+@pytest.mark.parametrize(
+    ("quantizer", "value"), [(0, 1), (5, 1.5), (20, 3), (22.5, 2), (30, -1), (51, -1)], ids="{}".format
+)
+def test_weights_between_nodes(quantizer: float, value: float) -> None:
+    assert np.allclose(NODES.at(quantizer)[NAME], value)
+
+
+def test_levels_are_few() -> None:
+    levels = {NODES.level(quantizer) for quantizer in np.arange(0, 51, 0.1)}
+    assert sorted(levels) == [0, 2.5, 5, 7.5, 10, 12.5, 15, 17.5, 20, 22.5, 25, 27.5, 30]
+    assert NODES.level(13.4) == 12.5
+
+
+def test_round_trip(tmp_path: Path) -> None:
+    path = save_weights(SPEC, _set(7), CARD, tmp_path, NODES)
+    assert np.array_equal(load_weights(SPEC, tmp_path)[NAME], _set(7)[NAME])
+    for nodes in (load_nodes(SPEC, tmp_path), read_weights_file(path, "it").nodes):
+        assert nodes is not None
+        assert nodes.quantizers == NODES.quantizers
+        assert [tensors[NAME][0, 0, 0, 0] for tensors in nodes.sets] == [1, 3, -1]
+
+
+def test_a_file_without_nodes(tmp_path: Path) -> None:
+    path = save_weights(SPEC, _set(7), CARD, tmp_path)
+    assert load_nodes(SPEC, tmp_path) is None
+    assert read_weights_file(path, "it").nodes is None
+    assert load_nodes(resolve("bicubic_x2")) is None
+
+
+@pytest.mark.parametrize(
+    ("added", "message"),
+    [
+        ({f"{NAME}@20": _set(1)[NAME]}, "it has one node; it takes two or more"),
+        ({f"{NAME}@much": _set(1)[NAME]}, "is of no node: behind @ stands a quantiser of 0 … 51"),
+        ({f"{NAME}@52": _set(1)[NAME]}, "is of no node"),
+        ({"other@20": _set(1)[NAME], f"{NAME}@0": _set(1)[NAME]}, f"node 20 of it lacks tensor '{NAME}'"),
+        (
+            {f"{NAME}@0": _set(1)[NAME][:2], f"{NAME}@9": _set(1)[NAME]},
+            "node 0 of it: tensor 'filter.weight' is float32",
+        ),
+    ],
+    ids=["one", "no number", "too large", "other tensor", "other shape"],
+)
+def test_damaged_nodes(tmp_path: Path, added: dict[str, NDArray[np.float32]], message: str) -> None:
+    path = tmp_path / f"{SPEC.canonical_id}.safetensors"
+    save_file(_set(7) | added, path)
+    with pytest.raises(WeightsError, match=message):
+        read_weights_file(path, "it")
