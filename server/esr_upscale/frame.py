@@ -160,6 +160,14 @@ def pixel_format(name: str) -> PixelFormat:
     return PIXEL_FORMATS[name]
 
 
+@dataclass(frozen=True, slots=True)
+class KeyFrame:
+    """What a decoder knows of a picture that was coded by itself: the codec, by FFmpeg's name, and how many bits."""
+
+    codec: str
+    bits: int
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Frame:
     """A decoded picture: planes, tags and time.
@@ -167,6 +175,7 @@ class Frame:
     Planes are (rows, samples per row) as `PixelFormat.plane_shape` says, code values of `format.dtype`; rows are
     contiguous and may be padded. `pts` and `duration` are in units of `time_base` seconds; None is "unknown".
     `rotation` is in degrees, counter-clockwise, as a display matrix says it. `corrupt`: the decoder concealed damage.
+    `key`: the frame is a key frame, as a decoder gave it.
     """
 
     format: PixelFormat
@@ -181,6 +190,7 @@ class Frame:
     rotation: int = 0
     interlaced: bool = False
     corrupt: bool = False
+    key: KeyFrame | None = None
 
     def __post_init__(self) -> None:
         if self.width < 1 or self.height < 1:

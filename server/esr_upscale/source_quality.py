@@ -1,18 +1,151 @@
-"""How much coding has damaged a source, as far as its pictures tell."""
+"""How much coding has damaged a source: an estimate from its key frames, and how it is followed along a stream.
+
+A decoder knows how many bits a key frame took, and what picture came of them. Fine detail costs bits, and coding takes
+it away: of two pictures with as much detail left, the one that took fewer bits is damaged more. A quadratic function of
+the bits per pixel and of five measures of the picture says by how much, on the scale of H.264's quantiser, for every
+codec alike. `esr calibrate` fits it. Key frames do not depend on what moves, and where they come nothing flickers.
+"""
 
 from __future__ import annotations
 
-from esr_upscale.frame import Frame
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from esr_upscale.frame import Frame, KeyFrame
+
+LUMA_SHARE = 0.89
+"""Of a key frame's bits; 0.80 to 0.97 on seven clips and five encoders."""
+BLOCKS, BLOCK_PX = 4, 96
+"""The picture is measured on BLOCKS × BLOCKS blocks that lie evenly over it, of so many pixels on a side at most."""
+LEAST_APART = 8
+"""Frames between two measurements: where every frame is a key frame, not all are measured."""
+FOLLOWED, JUMP = 0.5, 6.0
+"""How much of a change is followed at each key frame; all of one that is larger, as another source has come."""
+_EASE = 0.05
+FILE = "source_quality.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """The function: codec's offset + linear·z + Σ quadratic·z·z, where z are the measures, clipped and normalised."""
+
+    codecs: Mapping[str, float]
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+    linear: tuple[float, ...]
+    quadratic: tuple[float, ...]
+    """Of each pair of measures, the first with itself, the first with the second, …"""
+    least: float
+    most: float
+    """What the function gives is clipped to this."""
+
+    def quantizer(self, codec: str, measures: NDArray[np.float64]) -> float | None:
+        """Return the quantiser for `measures_of` a key frame; None for a codec that was not calibrated."""
+        if codec not in self.codecs:
+            return None
+        value = self.codecs[codec] + float(self.terms(measures) @ np.array([*self.linear, *self.quadratic]))
+        return min(max(value, self.least), self.most)
+
+    def terms(self, measures: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return what is weighted: (…, measures) → (…, measures and pairs of them)."""
+        low, high = np.array(self.low), np.array(self.high)
+        z = (2 * np.clip(measures, low, high) - low - high) / (high - low)
+        first, second = np.triu_indices(z.shape[-1])
+        return np.concatenate([z, z[..., first] * z[..., second]], -1)
+
+
+@cache
+def calibration() -> Calibration:
+    """Return the function that is shipped."""
+    found = json.loads(files("esr_upscale").joinpath(FILE).read_text(encoding="utf-8"))["function"]
+    return Calibration(
+        codecs=found["codecs"],
+        low=tuple(found["low"]),
+        high=tuple(found["high"]),
+        linear=tuple(found["linear"]),
+        quadratic=tuple(found["quadratic"]),
+        least=found["least"],
+        most=found["most"],
+    )
+
+
+def measures_of(luma: NDArray[Any], depth: int, bits: float) -> NDArray[np.float64]:
+    """Return the six measures of a key frame: its luma (H, W), code values of `depth` bits, took `bits`.
+
+    They are log₂ of the bits per pixel; the logarithms of the mean detail in three bands, diagonal at one pixel and at
+    two, and gradients; and the shares of 2×2 pixels without diagonal detail, and with hardly any.
+    """
+    blocks = [block.astype(np.float32) / (1 << depth >> 8) for block in _blocks(luma)]
+    parts = np.array([_detail(block) for block in blocks])
+    fine, coarse, gradient, none, hardly = parts.mean(0)
+    bits_per_pixel = math.log2(bits / luma.size + 1e-3)
+    return np.array([bits_per_pixel, *np.log(np.array([fine, coarse, gradient]) + _EASE), none, hardly])
+
+
+def _blocks(luma: NDArray[Any]) -> list[NDArray[Any]]:
+    size = [min(BLOCK_PX, length // BLOCKS // 4 * 4 or length) for length in luma.shape]
+    firsts = [
+        np.linspace(0, length - side, BLOCKS if length >= BLOCKS * 4 else 1).astype(int)
+        for length, side in zip(luma.shape, size, strict=True)
+    ]
+    return [luma[y : y + size[0], x : x + size[1]] for y in firsts[0] for x in firsts[1]]
+
+
+def _detail(x: NDArray[Any]) -> tuple[float, float, float, float, float]:
+    mean, diagonal = _haar(x)
+    fine = np.abs(diagonal)
+    gradient = (np.abs(np.diff(x, axis=0)).mean() + np.abs(np.diff(x, axis=1)).mean()) / 2
+    return (
+        float(fine.mean()),
+        float(np.abs(_haar(mean)[1]).mean()),
+        float(gradient),
+        float((fine < 0.5).mean()),
+        float((fine < 1.5).mean()),
+    )
+
+
+def _haar(x: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    # Means of 2×2 pixels, and their diagonal differences.
+    height, width = (length // 2 * 2 for length in x.shape)
+    a, b, c, d = (x[y:height:2, first:width:2] for y in (0, 1) for first in (0, 1))
+    return (a + b + c + d) / 4, a - b - c + d
 
 
 class QualityTracker:
     """Follows the quality of one stream's source. Not thread-safe: frames come in order."""
 
     def __init__(self, given: float | None = None) -> None:
-        """Follow a source whose quantiser is `given`; None: that is to be estimated."""
+        """Follow a source whose quantiser is `given`; None: that is estimated where a decoder gives key frames."""
         self._given = given
+        self._now: float | None = None
+        self._since = LEAST_APART
 
     def quantizer_of(self, frame: Frame) -> float | None:
-        """Return the quantiser of H.264 that would have damaged the frame as much; None where nothing can be said."""
-        del frame
-        return self._given
+        """Return the quantiser of H.264 that would have damaged the frame as much; None where nothing is known."""
+        if self._given is not None:
+            return self._given
+        self._since += 1
+        if frame.key is not None and self._since >= LEAST_APART:
+            self._since = 0
+            self._follow(_estimate(frame, frame.key))
+        return self._now
+
+    def _follow(self, found: float | None) -> None:
+        if found is None or self._now is None or abs(found - self._now) > JUMP:
+            self._now = found
+        else:
+            self._now += FOLLOWED * (found - self._now)
+
+
+def _estimate(frame: Frame, key: KeyFrame) -> float | None:
+    fmt = frame.format
+    measures = measures_of(frame.planes[0], fmt.depth + fmt.lsb, LUMA_SHARE * key.bits)
+    return calibration().quantizer(key.codec, measures)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import cast
 
@@ -16,7 +16,7 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 
 from esr_upscale.errors import CodecOptionError, LimitError, MediaDataError
-from esr_upscale.frame import ChromaLocation, ColorInfo, Frame
+from esr_upscale.frame import ChromaLocation, ColorInfo, Frame, KeyFrame
 from esr_upscale.media.frames import FrameTags, from_av
 from esr_upscale.media.nal import count_nal_units
 from esr_upscale.packet import Packet
@@ -30,6 +30,8 @@ _ALIGNMENT_PIXELS = 63 * 2 * 16384
 # pictures grow.
 _PACKET_BYTES_PER_PIXEL = 8
 _MIN_PACKET_BYTES = 4 * 1024 * 1024
+_MOST_REORDERED = 64
+"""Packets whose frames may be outstanding; H.264 and HEVC reorder at most 16."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +106,7 @@ class Decoder:
         self._pixels = settings.pixels
         self._number = 0
         self._skipped = 0
+        self._bits: dict[int | None, int] = {}
         self._context: VideoCodecContext | None = self._open()
 
     @property
@@ -178,6 +181,7 @@ class Decoder:
             raise MediaDataError(f"packet {number} is empty")
         most = max(_MIN_PACKET_BYTES, _PACKET_BYTES_PER_PIXEL * (self._pixels or self._settings.max_pixels))
         self._check_size(packet.data, f"packet {number}", most)
+        self._remember(packet)
         self._context = context = self._context or self._open()
         try:
             frames = context.decode(self._av_packet(packet))
@@ -188,6 +192,12 @@ class Decoder:
                 f"{error.strerror}"
             ) from error
         return (self._frame(frame, context) for frame in frames)
+
+    def _remember(self, packet: Packet) -> None:
+        """Note how large a packet is, for the frame that has its pts."""
+        self._bits[packet.pts] = 8 * len(packet.data)
+        if len(self._bits) > _MOST_REORDERED:
+            del self._bits[next(iter(self._bits))]
 
     def _check_size(self, data: bytes, what: str, most_bytes: int) -> None:
         """Refuse what would cost much memory. FFmpeg keeps some 4 kB for each NAL unit, however short."""
@@ -243,7 +253,9 @@ class Decoder:
             sample_aspect_ratio=settings.sample_aspect_ratio or _ratio(context.sample_aspect_ratio),
             rotation=settings.rotation,
         )
-        return from_av(source, tags)
+        bits = self._bits.pop(source.pts, 0)
+        key = KeyFrame(settings.codec, bits) if source.key_frame and bits else None
+        return replace(from_av(source, tags), key=key)
 
 
 def _too_large(what: str, width: int, height: int, limit: int) -> LimitError:

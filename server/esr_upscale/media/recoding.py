@@ -27,6 +27,8 @@ class Recoder:
     blocks differ.
     """
 
+    codec: str
+    """FFmpeg's name of what it makes."""
     encoder: str
     """FFmpeg's name."""
     quality: str
@@ -47,15 +49,17 @@ def _named(option: str, *values: str) -> tuple[Mapping[str, str], ...]:
 _VP9 = {"b": "0", "row-mt": "0", "deadline": "good"}
 RECODERS: Mapping[str, Recoder] = MappingProxyType(
     {
-        "x264": Recoder("libx264", "crf", 15, 37, {}, _named("preset", "medium", "veryfast", "slow")),
+        "x264": Recoder("h264", "libx264", "crf", 15, 37, {}, _named("preset", "medium", "veryfast", "slow")),
         "x265": Recoder(
-            "libx265", "crf", 17, 38, {"x265-params": "log-level=none:pools=none:frame-threads=1"},
+            "hevc", "libx265", "crf", 17, 38, {"x265-params": "log-level=none:pools=none:frame-threads=1"},
             _named("preset", "fast", "veryfast"),
         ),
-        "av1": Recoder("libsvtav1", "crf", 20, 56, {"svtav1-params": "lp=1"}, _named("preset", "8", "10")),
-        "vp9": Recoder("libvpx-vp9", "crf", 20, 52, _VP9, _named("cpu-used", "4", "6")),
-        "mpeg2": Recoder("mpeg2video", "qscale", 2, 12, {"bf": "2"}),
-        "mjpeg": Recoder("mjpeg", "qscale", 2, 12, {}, pixel_format="yuvj420p"),
+        "av1": Recoder("av1", "libsvtav1", "crf", 20, 56, {"svtav1-params": "lp=1"}, _named("preset", "8", "10")),
+        "vp9": Recoder("vp9", "libvpx-vp9", "crf", 20, 52, _VP9, _named("cpu-used", "4", "6")),
+        "vp8": Recoder("vp8", "libvpx", "crf", 13, 44, {"b": "50M", "deadline": "realtime", "cpu-used": "4"}),
+        "mpeg2": Recoder("mpeg2video", "mpeg2video", "qscale", 2, 12, {"bf": "2"}),
+        "mpeg4": Recoder("mpeg4", "mpeg4", "qscale", 2, 14, {"bf": "2"}),
+        "mjpeg": Recoder("mjpeg", "mjpeg", "qscale", 2, 12, {}, pixel_format="yuvj420p"),
     }
 )  # fmt: skip
 """By the names that people say."""
@@ -69,6 +73,17 @@ def recode(luma: NDArray[np.uint8], codec: str, quality: int, preset: int = 0) -
     Raises:
         InvalidInputError: the codec is unknown, or its encoder takes neither this size nor this quality.
     """
+    return recode_measured(luma, codec, quality, preset)[0]
+
+
+def recode_measured(
+    luma: NDArray[np.uint8], codec: str, quality: int, preset: int = 0
+) -> tuple[NDArray[np.uint8], int]:
+    """As `recode`; return also how many bits the first frame took, which is a key frame.
+
+    Raises:
+        InvalidInputError: as `recode`.
+    """
     height, width = luma.shape[1:]
     if height % 2 or width % 2:
         raise InvalidInputError(f"a clip to encode has an even width and height, not {width}x{height}")
@@ -81,12 +96,14 @@ def recode(luma: NDArray[np.uint8], codec: str, quality: int, preset: int = 0) -
         file.seek(0)
         with av.open(file, "r") as source:
             source.streams.video[0].codec_context.thread_count = 1
-            frames = [_plane(frame) for frame in source.decode(video=0)]
+            packets = list(source.demux(video=0))
+            frames = [_plane(frame) for packet in packets for frame in packet.decode()]
     except FFmpegError as error:
         raise InvalidInputError(
             f"{recoder.encoder} cannot encode {width}x{height} with {recoder.quality} {quality}: {error.strerror}"
         ) from error
-    return np.stack(frames)
+    first = min((packet for packet in packets if packet.pts is not None), key=lambda packet: packet.pts or 0)
+    return np.stack(frames), 8 * first.size
 
 
 def _encode(

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from esr_upscale.errors import InvalidInputError
-from esr_upscale.media.recoding import RECODERS
 from esr_upscale.replacement import replace_file
 from esr_upscale.training.degradation.damage import damage_of, shares_of
+from esr_upscale.training.degradation.degrade import CODECS
 from esr_upscale.training.degradation.pairs import (
     COLUMNS,
     ROWS,
@@ -198,7 +198,7 @@ class ClipSource:
         settings = self._trained.settings
         return (
             f"{self._part()}{settings.mosaics} mosaics of moving tiles, each degraded in {settings.ways} ways "
-            f"(downscalers, blur, noise, {', '.join(RECODERS)}, a fifth clean; seed {settings.seed}), in all eight "
+            f"(downscalers, blur, noise, {', '.join(CODECS)}, a fifth clean; seed {settings.seed}), in all eight "
             f"positions, a share of {FULL_RANGE} stretched to full range, weighted by 1/(the squared error of Lanczos "
             f"+ {EASE:g})"
         )

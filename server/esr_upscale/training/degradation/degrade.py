@@ -57,7 +57,7 @@ class Degradation:
 
 
 _KERNELS = {"bicubic": 0.28, "area": 0.27, "lanczos3": 0.2, "spline36": 0.07, "bilinear": 0.1, "bicubic_sharp": 0.08}
-_CODECS = {"x264": 0.58, "x265": 0.12, "vp9": 0.12, "av1": 0.1, "mpeg2": 0.05, "mjpeg": 0.03}
+CODECS = {"x264": 0.58, "x265": 0.12, "vp9": 0.12, "av1": 0.1, "mpeg2": 0.05, "mjpeg": 0.03}
 """Shares, about as in use."""
 _CLEAN, _ALIASED, _BLURRED, _NOISY, _CODED_BEFORE, _USUAL = 0.2, 0.12, 0.15, 0.2, 0.15, 0.6
 """Shares of clips; _USUAL is that of an encoder's usual preset."""
@@ -82,7 +82,7 @@ def _draw(shares: dict[str, float], rng: np.random.Generator) -> str:
 
 
 def _draw_coding(rng: np.random.Generator, most: float = 1.0) -> Coding:
-    codec = _draw(_CODECS, rng)
+    codec = _draw(CODECS, rng)
     row = RECODERS[codec]
     # What is coded once more was coded well: up to `most` of the range.
     quality = int(rng.integers(row.best, row.best + round(most * (row.worst - row.best)) + 1))

@@ -1,0 +1,120 @@
+"""Fitting the estimate of a source's quality: key frames of clips whose damage is known, through every codec."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from esr_upscale.media.recoding import RECODERS, recode_measured
+from esr_upscale.source_quality import Calibration, measures_of
+from esr_upscale.training.degradation.damage import damage_of
+from esr_upscale.training.degradation.degrade import Degradation, draw_degradation
+from esr_upscale.training.degradation.motion import draw_motion, moving
+
+SCALE, WINDOW_PX, WINDOWS, FRAMES = 2, 224, 2, 8
+"""Clips show WINDOWS × WINDOWS tiles, through windows of so many HR pixels."""
+WIDER = 0.25
+"""How far beyond the range of video in use qualities are drawn, as a share of it."""
+HELD = 4
+"""One clip of so many is for judging the fit."""
+RIDGE = 0.3
+"""Damping of the fit; the codecs' offsets are free."""
+EDGES = 0.01
+"""The share of clips whose measures lie beyond either end of what the function is clipped to."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeyFrameSample:
+    """A key frame whose damage is known."""
+
+    codec: str
+    """FFmpeg's name."""
+    measures: NDArray[np.float64]
+    quantizer: float
+    """Of the damage, the mean over some frames of the clip."""
+
+
+def sample_key_frames(
+    tiles: Sequence[NDArray[np.uint8]], count: int, seed: int, report: Callable[[int, int], None]
+) -> list[KeyFrameSample]:
+    """Code `count` clips of moving tiles, each by the next of all codecs, and measure their key frames.
+
+    Tiles are luma with more than WINDOW_PX pixels on a side. `report` is called with the clips done and in all.
+    """
+    samples, names = [], sorted(RECODERS)
+    for number in range(count):
+        rng = np.random.default_rng((seed, number))
+        samples.append(_sample(tiles, names[number % len(names)], rng))
+        report(number + 1, count)
+    return samples
+
+
+def _sample(tiles: Sequence[NDArray[np.uint8]], codec: str, rng: np.random.Generator) -> KeyFrameSample:
+    clip = np.empty((FRAMES, WINDOWS * WINDOW_PX, WINDOWS * WINDOW_PX), np.uint8)
+    for window in range(WINDOWS**2):
+        row, column = divmod(window, WINDOWS)
+        tile = tiles[int(rng.integers(len(tiles)))]
+        rows, columns = (slice(part * WINDOW_PX, (part + 1) * WINDOW_PX) for part in (row, column))
+        clip[:, rows, columns] = moving(tile, draw_motion(tile.shape, WINDOW_PX, FRAMES, rng), WINDOW_PX, FRAMES)
+    way: Degradation = replace(draw_degradation(rng), coding=None)
+    recoder = RECODERS[codec]
+    wider = WIDER * (recoder.worst - recoder.best)
+    quality = int(rng.integers(max(1, round(recoder.best - wider)), round(recoder.worst + wider) + 1))
+    preset = int(rng.integers(len(recoder.presets)))
+    coded, bits = recode_measured(way.apply(clip, SCALE, rng), codec, quality, preset)
+    damage = [damage_of(clip[frame], coded[frame], way, SCALE, rng) for frame in range(0, FRAMES, 3)]
+    return KeyFrameSample(recoder.codec, measures_of(coded[0], 8, bits), float(np.mean(damage)))
+
+
+def fit(samples: Sequence[KeyFrameSample]) -> tuple[Calibration, dict[str, Any]]:
+    """Return the function that fits key frames best, and how far it is off on those that were held out.
+
+    The figures are mean absolute errors of the quantiser: of all clips and by codec, and what the mean of a codec's
+    quantisers, instead of the function, would be off.
+    """
+    names = sorted({sample.codec for sample in samples})
+    measures = np.array([sample.measures for sample in samples])
+    wanted = np.array([sample.quantizer for sample in samples])
+    low, high = np.quantile(measures, [EDGES, 1 - EDGES], axis=0)
+    least, most = np.quantile(wanted, [EDGES, 1 - EDGES])
+    shape = Calibration({}, tuple(low), tuple(high), (), (), float(least), float(most))
+    offsets = np.array([[float(sample.codec == name) for name in names] for sample in samples])
+    terms = np.concatenate([offsets, shape.terms(measures)], 1)
+    held = np.arange(len(samples)) // len(RECODERS) % HELD == 0
+    damping = np.diag([0.0] * len(names) + [RIDGE] * (terms.shape[1] - len(names)))
+    weights = np.linalg.solve(terms[~held].T @ terms[~held] + damping, terms[~held].T @ wanted[~held])
+    linear, count = weights[len(names) :], measures.shape[1]
+    function = replace(
+        shape,
+        codecs=dict(zip(names, map(float, weights), strict=False)),
+        linear=tuple(map(float, linear[:count])),
+        quadratic=tuple(map(float, linear[count:])),
+    )
+    return function, _errors(function, [sample for sample, out in zip(samples, held, strict=True) if out])
+
+
+def _errors(function: Calibration, held: Sequence[KeyFrameSample]) -> dict[str, Any]:
+    errors: dict[str, list[float]] = {}
+    quantizers: dict[str, list[float]] = {}
+    for sample in held:
+        found = function.quantizer(sample.codec, sample.measures)
+        assert found is not None
+        errors.setdefault(sample.codec, []).append(abs(found - sample.quantizer))
+        quantizers.setdefault(sample.codec, []).append(sample.quantizer)
+    spread = [abs(q - np.mean(values)) for values in quantizers.values() for q in values]
+    everything = [error for values in errors.values() for error in values]
+    return {
+        "clips": len(everything),
+        "error": round(float(np.mean(everything)), 2),
+        "error_by_codec": {name: round(float(np.mean(values)), 2) for name, values in errors.items()},
+        "error_of_codec_means": round(float(np.mean(spread)), 2),
+    }
+
+
+def describe(function: Calibration, figures: dict[str, Any], made: dict[str, Any]) -> dict[str, Any]:
+    """Return what is written to a file: the function, how good it is, and how it was made."""
+    return {"made": made, "held_out": figures, "function": asdict(function)}
