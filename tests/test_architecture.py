@@ -43,6 +43,7 @@ FORBIDDEN = {
     "esr_upscale.kernels": ("esr_upscale.nets", "esr_upscale.media", "esr_upscale.upscaler", "esr_upscale.engine"),
     "esr_upscale.nets": ("esr_upscale.media", "esr_upscale.upscaler", "esr_upscale.engine", "esr_upscale.training"),
     "esr_upscale.media": ("esr_upscale.kernels", "esr_upscale.nets", "esr_upscale.models", "esr_upscale.upscaler"),
+    "esr_upscale.shaders": ("esr_upscale.nets", "esr_upscale.media", "esr_upscale.training", "esr_upscale.commands"),
     "esr_upscale.pareto": ("esr_upscale.nets", "esr_upscale.media", "esr_upscale.training", "esr_upscale.commands"),
     "esr_server": ("esr_client",),
     "esr_server.shared_memory": ("esr_server.session", "esr_server.scheduler", "esr_server.rpc", "esr_server.metrics"),

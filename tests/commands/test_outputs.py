@@ -32,6 +32,7 @@ def tiles(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (["train", MODEL, "--tiles", "missing", "--out", "out"], f"out/{MODEL}.json"),
         (["import", f"{MODEL}.model", "--name", MODEL, "--out", "out"], f"out/{MODEL}_zeros.safetensors"),
         (["export", MODEL, "--onnx", "out/a.onnx"], "out/a.onnx"),
+        (["export", MODEL, "--format", "mpv", "-o", "out/a.glsl"], "out/a.glsl"),
         (["explain", MODEL, "--out", "out"], f"out/{MODEL}_winners.png"),
         (["explain", "esr_tr_x2", "--out", "out"], "out/esr_tr_x2_k5_c2_attention.png"),
         (["explain", "bicubic_x2", "--out", "out"], "out/bicubic_x2_forms.png"),

@@ -1,4 +1,4 @@
-"""Judging on clips: what Lanczos has is nought, a better picture is more, and bad wishes are clear errors."""
+"""Judging on clips: what Lanczos has is nought, shaders are judged as models are, and bad wishes are clear errors."""
 
 from __future__ import annotations
 
@@ -12,9 +12,12 @@ from typer.testing import CliRunner
 
 from esr_upscale.cli import app
 from esr_upscale.errors import InvalidInputError
+from esr_upscale.models import load_weights, resolve
+from esr_upscale.shaders import export_mpv
 from esr_upscale.training.degradation.degrade import Coding
 from esr_upscale.training.video_protocol import Condition, judge_clips, parse_conditions, read_clip, resampler
 from tests.support.files import write_video
+from tests.support.libplacebo import needs_libplacebo
 from tests.support.pictures import synthetic_luma
 
 
@@ -79,9 +82,11 @@ def test_what_lanczos_has_is_nought(pictures: Path) -> None:
         upscalers, clips, parse_conditions(["area"], ["x264:30"]), 2, lambda done, of: seen.append((done, of))
     )
     assert seen == [(1, 2), (2, 2)]
-    assert found.gains["lanczos4"] == {"area": {"stills": 0.0}, "area x264:30": {"stills": 0.0}}
-    assert found.mean("bilinear", "area") == found.lowest("bilinear", "area") < -0.1
-    assert found.base["area"]["stills"] > found.base["area x264:30"]["stills"]
+    nothing = {"stills": {"psnr": 0.0, "ssim": 0.0}}
+    assert found.gains["lanczos4"] == {"area": nothing, "area x264:30": nothing}
+    for metric, least in (("psnr", -0.1), ("ssim", -0.001)):
+        assert found.mean("bilinear", "area", metric) == found.lowest("bilinear", "area", metric) < least
+        assert found.base["area"]["stills"][metric] > found.base["area x264:30"]["stills"][metric]
 
 
 def test_the_command(video: Path, pictures: Path, tmp_path: Path) -> None:
@@ -89,18 +94,71 @@ def test_the_command(video: Path, pictures: Path, tmp_path: Path) -> None:
     command = ["eval", "esr_max_x2", "bicubic", "--clips", str(video), "--clips", str(pictures), "--codec", "mpeg2:4"]
     done = CliRunner().invoke(app, [*command, "--downscaler", "bicubic", "--json", str(out)])
     assert done.exit_code == 0, done.output
-    assert "| over lanczos4: mean / lowest | bicubic" in done.stdout
+    assert "| PSNR in dB over lanczos4: mean / lowest | bicubic" in done.stdout
+    assert "| SSIM over lanczos4: mean / lowest | bicubic" in done.stdout
     figures = json.loads(out.read_text())
     assert figures["over lanczos4"].keys() == {"esr_max_x2", "bicubic"}
     assert figures["lanczos4"]["bicubic mpeg2:4"].keys() == {"clip", "stills"}
+    has_vmaf = "VMAF is left out" not in done.stderr
+    assert ("| VMAF over lanczos4" in done.stdout) == has_vmaf
+    measured = {"psnr", "ssim", "vmaf"} if has_vmaf else {"psnr", "ssim"}
+    assert figures["over lanczos4"]["bicubic"]["bicubic"]["stills"].keys() == measured
+
+
+@needs_libplacebo
+def test_shader_gains_what_its_model_gains(pictures: Path, tmp_path: Path) -> None:
+    """A model and the shader exported from it differ by code values of one, so hardly in PSNR."""
+    shader, out = tmp_path / "own.glsl", tmp_path / "figures.json"
+    spec = resolve("esr_max_x3")
+    export_mpv(spec, load_weights(spec), "CC0-1.0", None, shader)
+    command = ["eval", "esr_max_x3", "--clips", str(pictures), "--shader", str(shader), "--json", str(out)]
+    done = CliRunner().invoke(app, [*command, "--downscaler", "bicubic", "--codec", "x264:20"])
+    assert done.exit_code == 0, done.output
+    gains = json.loads(out.read_text())["over lanczos4"]
+    assert gains.keys() == {"esr_max_x3", "own"}
+    for condition in ("bicubic", "bicubic x264:20"):
+        model, peer = (gains[name][condition]["stills"] for name in ("esr_max_x3", "own"))
+        assert abs(model["psnr"]) > 0.05
+        assert peer["psnr"] == pytest.approx(model["psnr"], abs=0.02)
+        assert peer["ssim"] == pytest.approx(model["ssim"], abs=0.002)
+
+
+@needs_libplacebo
+def test_shader_alone_sets_scale(pictures: Path, tmp_path: Path) -> None:
+    spec = resolve("bicubic_x4")
+    shader = export_mpv(spec, {}, "CC0-1.0", None, tmp_path / "four.glsl")
+    command = ["eval", "--clips", str(pictures), "--shader", str(shader), "--downscaler", "area"]
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code == 0, done.output
+    assert "| four " in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("void main() {}", "shader peer: it has no line //!HOOK"),
+        ("//!HOOK LUMA\nvec4 hook() {}\n", "shader peer makes 960x540 of 960x540; at x2 it must be 1920x1080"),
+    ],
+)
+def test_shader_of_other_scale_is_refused(text: str, message: str, video: Path, tmp_path: Path) -> None:
+    (tmp_path / "peer.glsl").write_text(text)
+    done = CliRunner().invoke(app, ["eval", "bicubic", "--clips", str(video), "--shader", str(tmp_path / "peer.glsl")])
+    assert done.exit_code == 2
+    assert message in " ".join(done.stderr.split())
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["esr_max_x2", "esr_max_x3", "--clips", "CLIP"], "models are judged together at one scale"),
-        (["--video", "CLIP", "CLIP", "--clips", "CLIP"], "it takes no models, --data, --beside, --cards or --clips"),
-        (["esr_max_x2", "--codec", "x264:20"], "--codec and --downscaler are for --clips"),
+        (
+            ["--video", "CLIP", "CLIP", "--clips", "CLIP"],
+            "it takes no models, --data, --beside, --cards, --clips or --shader",
+        ),
+        (["esr_max_x2", "--codec", "x264:20"], "--codec, --downscaler and --shader are for --clips"),
+        (["esr_max_x2", "--shader", "a.glsl"], "--codec, --downscaler and --shader are for --clips"),
+        (["esr_max_x2", "--clips", "CLIP", "--shader", "a.glsl"], "a.glsl cannot be read: No such file"),
+        (["area", "area", "--clips", "CLIP"], "two models or shaders have the same name"),
         (["esr_max_x2", "--clips", "CLIP", "--data", "."], "--clips takes no --data"),
         (["esr_max_x2", "--clips", "CLIP", "--clips", "CLIP"], "two clips have the same name"),
     ],

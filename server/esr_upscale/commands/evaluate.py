@@ -47,6 +47,10 @@ def evaluate_models(
     downscaler: Annotated[
         list[str] | None, typer.Option(help="Downscaler for --clips; may be repeated. Default: bicubic and area.")
     ] = None,
+    shader: Annotated[
+        list[Path] | None,
+        typer.Option(help="User shader of mpv to judge too on --clips, by ffmpeg's libplacebo; may be repeated."),
+    ] = None,
     frames: Annotated[int, typer.Option(min=1, help="Frames of each of the --clips.")] = 14,
     json_file: Annotated[Path | None, typer.Option("--json", help="JSON file for the figures.")] = None,
     cards: Annotated[Path | None, typer.Option(help="Directory of cards to write the PSNR to.")] = None,
@@ -56,25 +60,27 @@ def evaluate_models(
 ) -> None:
     """Measure PSNR and SSIM of luma, of models on sets of pictures, on coded clips, or of a video.
 
-    Prints a Markdown table. With --clips the figures are dB over Lanczos with 4 lobes, mean and lowest of the clips,
-    and MODELS may name resamplers too: area, bilinear, bicubic, lanczos3, spline36.
+    Prints Markdown tables. With --clips the figures are differences from Lanczos with 4 lobes, mean and lowest of the
+    clips, in PSNR, SSIM and, where ffmpeg has libvmaf, VMAF. MODELS may name resamplers too: area, bilinear, bicubic,
+    lanczos3, spline36.
     """
     check_outputs([json_file], overwrite=overwrite)
     if video:
-        if models or data or beside or cards or clips:
+        if models or data or beside or cards or clips or shader:
             raise InvalidInputError(
-                "--video compares two files; it takes no models, --data, --beside, --cards or --clips"
+                "--video compares two files; it takes no models, --data, --beside, --cards, --clips or --shader"
             )
         _judge_video(*video, json_file, threads)
         return
-    if models and clips:
+    if clips and (models or shader):
         if data or beside or cards:
             raise InvalidInputError("--clips takes no --data, --beside or --cards")
         judged = downscaler or ["bicubic", "area"]
-        judge_on_clips(models, clips, judged, codec or [], frames, tuple(weights or ()), threads, json_file)
+        peers, directories = shader or [], tuple(weights or ())
+        judge_on_clips(models or [], peers, clips, judged, codec or [], frames, directories, threads, json_file)
         return
-    if codec or downscaler:
-        raise InvalidInputError("--codec and --downscaler are for --clips")
+    if codec or downscaler or shader:
+        raise InvalidInputError("--codec, --downscaler and --shader are for --clips")
     if not models:
         raise InvalidInputError("there is nothing to judge; name models, or compare files: --video a.mp4 b.mp4")
     if not data:

@@ -1,7 +1,8 @@
-"""`esr export`: a model as a file for other runtimes."""
+"""`esr export`: a model as a file for other runtimes and players."""
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -9,24 +10,61 @@ import typer
 
 from esr_upscale.commands.common import Overwrite, Weights, check_outputs, clear_errors
 from esr_upscale.errors import InvalidInputError
-from esr_upscale.models import list_models, load_card, load_weights, resolve
+from esr_upscale.models import file_sha256, list_models, load_card, load_weights, resolve, weights_path
+
+OPSET = 18
+
+
+class Format(StrEnum):
+    """What can be written."""
+
+    ONNX = "onnx"
+    MPV = "mpv"
 
 
 @clear_errors()
 def export_model(
     model: Annotated[str, typer.Argument(help="Model, by alias, canonical id or the paper's id.")],
-    onnx: Annotated[Path | None, typer.Option(help="ONNX file to write.")] = None,
-    opset: Annotated[int, typer.Option(help="ONNX operator set, 18 or later.")] = 18,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="File to write.")] = None,
+    format_: Annotated[
+        Format | None,
+        typer.Option("--format", help="Format of --output: a network for ONNX runtimes, or a user shader for mpv."),
+    ] = None,
+    onnx: Annotated[Path | None, typer.Option(help="ONNX file to write: short for --format onnx -o FILE.")] = None,
+    opset: Annotated[
+        int | None, typer.Option(help=f"ONNX operator set, 18 or later. Default: {OPSET}.", show_default=False)
+    ] = None,
     weights: Weights = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Write a model as an ONNX file: luma in [0, 1], any batch, height and width."""
-    if onnx is None:
-        raise InvalidInputError("there is nothing to write; say which file: --onnx FILE.onnx")
-    check_outputs([onnx], overwrite=overwrite)
-    from esr_upscale.training.onnx_file import export_onnx
-
+    """Write a model as an ONNX file or as a user shader for mpv. Both take luma in [0, 1], of any height and width."""
+    path, kind = _destination(output, format_, onnx)
+    if kind is Format.MPV and opset is not None:
+        raise InvalidInputError("--opset is for --format onnx")
+    check_outputs([path], overwrite=overwrite)
     directories = weights or ()
     spec = resolve(model, list_models(*directories))
     tensors, licence = load_weights(spec, *directories), load_card(spec, *directories).licence
-    typer.echo(export_onnx(spec, tensors, licence, onnx, opset))
+    if kind is Format.MPV:
+        from esr_upscale.shaders import export_mpv
+
+        sha256 = file_sha256(weights_path(spec, *directories)) if spec.tensor_shapes else None
+        typer.echo(export_mpv(spec, tensors, licence, sha256, path))
+        return
+    from esr_upscale.training.onnx_file import export_onnx
+
+    typer.echo(export_onnx(spec, tensors, licence, path, OPSET if opset is None else opset))
+
+
+def _destination(output: Path | None, kind: Format | None, onnx: Path | None) -> tuple[Path, Format]:
+    if onnx is not None:
+        if output is not None or kind is not None:
+            raise InvalidInputError("--onnx FILE is short for --format onnx -o FILE; give one of them")
+        return onnx, Format.ONNX
+    if output is None:
+        raise InvalidInputError(
+            "there is nothing to write; say which file: --format mpv -o FILE.glsl, or --onnx FILE.onnx"
+        )
+    if kind is None:
+        raise InvalidInputError(f"say which format {output} is to have: --format onnx or --format mpv")
+    return output, kind

@@ -1,14 +1,14 @@
 """Judging models on video: clean clips are made smaller, coded, decoded, upscaled, and compared with what they were.
 
 A clip is a video file, or a directory of pictures that a window pans over by parts of a pixel; luma of 8 bits. Each
-condition is a downscaler and an encoder with its quality. PSNR is the mean over frames, with s pixels shaved at every
-border, after rounding to 8 bits; a model's figure is the difference from Lanczos with 4 lobes in the same condition.
-Clips must be clean: where the large video is itself coded, PSNR rewards blur.
+condition is a downscaler and an encoder with its quality. PSNR and SSIM are means over frames, with s pixels shaved at
+every border, after rounding to 8 bits; VMAF is of whole frames. A model's figure is the difference from Lanczos with 4
+lobes in the same condition. Clips must be clean: where the large video is itself coded, PSNR rewards blur.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -26,11 +26,13 @@ from esr_upscale.training.degradation.motion import Motion, moving
 from esr_upscale.training.degradation.resampling import KERNELS, enlarge
 from esr_upscale.training.pictures import list_pictures, read_luma
 from esr_upscale.training.protocol import psnr
+from esr_upscale.training.ssim import ssim
+from esr_upscale.training.vmaf import vmaf
 
 Clip = NDArray[np.uint8]
 """Luma (frames, H, W)."""
-Upscaler = Callable[[NDArray[np.uint8]], NDArray[Any]]
-"""A frame (H, W) to (s·H, s·W), code values."""
+Upscaler = Callable[[Clip], Clip]
+"""A clip (frames, H, W) to (frames, s·H, s·W)."""
 BASE = "lanczos4"
 PICTURE_FRAMES = 8
 """Frames of a pan over one picture."""
@@ -51,22 +53,41 @@ class Condition:
         return self.kernel if self.coding is None else f"{self.kernel} {self.coding.codec}:{self.coding.quality}"
 
 
+def _mean_psnr(made: Clip, truth: Clip, shave: int) -> float:
+    return float(np.mean([psnr(frame, right, shave) for frame, right in zip(made, truth, strict=True)]))
+
+
+def _mean_ssim(made: Clip, truth: Clip, shave: int) -> float:
+    inner = np.s_[:, shave:-shave, shave:-shave]
+    return float(np.mean([ssim(frame, right) for frame, right in zip(made[inner], truth[inner], strict=True)]))
+
+
+METRICS: dict[str, Callable[[Clip, Clip, int], float]] = {
+    "psnr": _mean_psnr,
+    "ssim": _mean_ssim,
+    "vmaf": lambda made, truth, _: vmaf(made, truth),
+}
+"""Name → the figure of a clip against the true one, both large, and how many pixels to shave."""
+ByClip = dict[str, dict[str, float]]
+"""Clip → metric → figure."""
+
+
 @dataclass(slots=True)
 class Figures:
-    """What was measured, in dB."""
+    """What was measured."""
 
-    base: dict[str, dict[str, float]] = field(default_factory=dict)
-    """Condition → clip → PSNR of Lanczos."""
-    gains: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)
-    """Model → condition → clip → what it has over Lanczos."""
+    base: dict[str, ByClip] = field(default_factory=dict)
+    """Condition → clip → metric → figure of Lanczos."""
+    gains: dict[str, dict[str, ByClip]] = field(default_factory=dict)
+    """Model → condition → clip → metric → what it has over Lanczos."""
 
-    def mean(self, model: str, condition: str) -> float:
+    def mean(self, model: str, condition: str, metric: str = "psnr") -> float:
         """Return the mean gain over clips."""
-        return float(np.mean(list(self.gains[model][condition].values())))
+        return float(np.mean([figures[metric] for figures in self.gains[model][condition].values()]))
 
-    def lowest(self, model: str, condition: str) -> float:
+    def lowest(self, model: str, condition: str, metric: str = "psnr") -> float:
         """Return the gain on the clip where it is least."""
-        return min(self.gains[model][condition].values())
+        return min(figures[metric] for figures in self.gains[model][condition].values())
 
 
 def parse_conditions(kernels: Sequence[str], codecs: Sequence[str]) -> list[Condition]:
@@ -143,6 +164,7 @@ def judge_clips(
     conditions: Sequence[Condition],
     scale: int,
     report: Callable[[int, int], None],
+    metrics: Sequence[str] = ("psnr", "ssim"),
 ) -> Figures:
     """Measure each model in each condition on each clip; `clips` are large, of sizes that 2·`scale` divides.
 
@@ -154,24 +176,26 @@ def judge_clips(
         way = Degradation(kernel=condition.kernel, coding=condition.coding)
         for name, clip in clips.items():
             small = way.apply(clip, scale, np.random.default_rng(0))
-            base = _psnr((_rounded(enlarge(frame, scale, BASE)) for frame in small), clip, scale)
+            base = _measure(resampler(BASE, scale)(small), clip, scale, metrics)
             found.base.setdefault(condition.name, {})[name] = base
             for model, upscale in upscalers.items():
-                gain = _psnr((upscale(frame) for frame in small), clip, scale) - base
-                found.gains[model].setdefault(condition.name, {})[name] = round(gain, 4)
+                figures = _measure(upscale(small), clip, scale, metrics)
+                gains = {metric: round(figures[metric] - base[metric], 5) for metric in metrics}
+                found.gains[model].setdefault(condition.name, {})[name] = gains
             done += 1
             report(done, count)
     return found
 
 
-def _psnr(made: Iterable[NDArray[Any]], clip: Clip, scale: int) -> float:
-    return float(np.mean([psnr(frame, truth, scale) for frame, truth in zip(made, clip, strict=True)]))
+def _measure(made: Clip, truth: Clip, scale: int, metrics: Sequence[str]) -> dict[str, float]:
+    return {metric: METRICS[metric](made, truth, scale) for metric in metrics}
 
 
-def _rounded(picture: NDArray[np.float32]) -> NDArray[np.float32]:
-    return np.clip(np.rint(picture), 0, 255)
+def frame_by_frame(upscale: Callable[[NDArray[np.uint8]], NDArray[Any]]) -> Upscaler:
+    """Return the upscaler of clips that applies `upscale` to each frame (H, W)."""
+    return lambda clip: np.stack([upscale(frame) for frame in clip])
 
 
 def resampler(kernel: str, scale: int) -> Upscaler:
     """Return a peer that needs no training: one of KERNELS."""
-    return lambda frame: _rounded(enlarge(frame, scale, kernel))
+    return frame_by_frame(lambda frame: np.clip(np.rint(enlarge(frame, scale, kernel)), 0, 255).astype(np.uint8))
