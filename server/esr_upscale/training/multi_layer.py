@@ -1,4 +1,4 @@
-"""Training of any network by convolution, on random crops: eSR-CNN, ESPCN, FSRCNN.
+"""Training of any network by convolution, on random crops: eSR-CNN, ESPCN, FSRCNN, eSR-Stack, and all of them on video.
 
 Only the inside of a crop's result is judged, where the network saw nothing but the picture. So the trained twin of a
 network may pad its layers with zeros, which is cheaper than replicating the edge around the input, and the weights are
@@ -19,10 +19,12 @@ from torch.nn import functional
 from esr_upscale import nets
 from esr_upscale.kernels import Weights
 from esr_upscale.models import ModelSpec
+from esr_upscale.nets.edge_sr import HEADS
 from esr_upscale.training.checkpoint import optimizer_tensors, restore_optimizer
 from esr_upscale.training.crops import CropSampler, CropSource, check_size
 from esr_upscale.training.jacobian import curvature
 from esr_upscale.training.newton import NewtonAdam
+from esr_upscale.training.symmetry import symmetry
 from esr_upscale.training.whitening import whitening
 
 RATE, RATES = 2e-2, {"esr_stack": 4e-3}
@@ -70,6 +72,8 @@ class CropTrainer:
         self._average = {name: value.clone() for name, value in self._module.state_dict().items()}
         self._adam = torch.optim.Adam(self._parameters, betas=(0.9, 0.99), fused=True)
         self._sizes = [parameter.numel() for parameter in self._parameters]
+        # Networks of one layer have a symmetry that their fused kernels are fast by.
+        self._symmetry = symmetry(spec["K"], spec.scale) if spec.family in HEADS else None
         self._newton = NewtonAdam(1, sum(self._sizes), JOURNEY * math.sqrt(sum(self._sizes)))
         self._steps = torch.zeros(())
 
@@ -90,6 +94,7 @@ class CropTrainer:
         if math.isfinite(loss):
             fading = 0.5 * (1 + math.cos(math.pi * done))
             self._step_adam(done, fading) if done < self._adam_share else self._step_newton(fading)
+            self._make_symmetric()
             self._take_into_average()
         return loss
 
@@ -100,6 +105,16 @@ class CropTrainer:
         self._module.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         return float(loss.detach())
+
+    @torch.no_grad()
+    def _make_symmetric(self) -> None:
+        # Crops come in all positions, so that gradients are symmetric but for noise: their mean over all positions is.
+        if self._symmetry is None:
+            return
+        (filters,) = self._parameters
+        by_phase = filters.view(-1, self._spec.scale**2, self._spec["K"] ** 2).movedim(1, 0)
+        same = self._symmetry.expand(self._symmetry.average(by_phase.numpy()))
+        by_phase.copy_(torch.from_numpy(same))
 
     def _take_into_average(self) -> None:
         # Of the first weights, which are random, nothing may stay: never more than a tenth of the steps is averaged.

@@ -47,6 +47,11 @@ class Symmetry:
                 out[phase[orbit]][..., patch] = trained
         return out
 
+    def average(self, filters: NDArray[Any]) -> NDArray[Any]:
+        """Filters of all phases (s², …, K²) → of the trained ones (orbits, …, K²): the mean of what each orbit has."""
+        every = list(zip(self.patch, self.phase, strict=True))
+        return np.stack([np.mean([filters[p[orbit]][..., patch] for patch, p in every], 0) for orbit in self.orbits])
+
 
 def symmetry(kernel: int, scale: int) -> Symmetry:
     """The symmetries for patches of `kernel`² pixels upscaled by `scale`."""

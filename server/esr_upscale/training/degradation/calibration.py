@@ -17,8 +17,8 @@ from esr_upscale.training.degradation.motion import draw_motion, moving
 
 SCALE, WINDOW_PX, WINDOWS, FRAMES = 2, 224, 2, 8
 """Clips show WINDOWS × WINDOWS tiles, through windows of so many HR pixels."""
-WIDER = 0.25
-"""How far beyond the range of video in use qualities are drawn, as a share of it."""
+WIDER = 0.19
+"""How far beyond the range of video in use qualities are drawn, as a share of it: up to what encoders take."""
 HELD = 4
 """One clip of so many is for judging the fit."""
 RIDGE = 0.3
