@@ -25,6 +25,8 @@ LUMA_SHARE = 0.89
 """Of a key frame's bits; 0.80 to 0.97 on seven clips and five encoders."""
 BLOCKS, BLOCK_PX = 4, 96
 """The picture is measured on BLOCKS × BLOCKS blocks that lie evenly over it, of so many pixels on a side at most."""
+SMALLEST_PX = 32
+"""Of smaller pictures nothing is said."""
 LEAST_APART = 8
 """Frames between two measurements: where every frame is a key frame, not all are measured."""
 FOLLOWED, JUMP = 0.5, 6.0
@@ -81,7 +83,8 @@ def measures_of(luma: NDArray[Any], depth: int, bits: float) -> NDArray[np.float
     """Return the six measures of a key frame: its luma (H, W), code values of `depth` bits, took `bits`.
 
     They are log₂ of the bits per pixel; the logarithms of the mean detail in three bands, diagonal at one pixel and at
-    two, and gradients; and the shares of 2×2 pixels without diagonal detail, and with hardly any.
+    two, and gradients; and the shares of 2×2 pixels without diagonal detail, and with hardly any. A side has
+    SMALLEST_PX or more.
     """
     blocks = [block.astype(np.float32) / (1 << depth >> 8) for block in _blocks(luma)]
     parts = np.array([_detail(block) for block in blocks])
@@ -147,5 +150,7 @@ class QualityTracker:
 
 def _estimate(frame: Frame, key: KeyFrame) -> float | None:
     fmt = frame.format
+    if min(frame.width, frame.height) < SMALLEST_PX:
+        return None
     measures = measures_of(frame.planes[0], fmt.depth + fmt.lsb, LUMA_SHARE * key.bits)
     return calibration().quantizer(key.codec, measures)

@@ -27,6 +27,9 @@ from esr_upscale.models import FAMILIES, ModelSpec, list_models, resolve
         ("bicubic_x2", "bicubic_x2", "Bicubic_s2", None),
         ("Bicubic_s3", "bicubic_x3", "Bicubic_s3", None),
         ("esr_tr_x2_zeros", "esr_tr_x2_k5_c2_zeros", "eSR-TR_s2_K5_C2", None),
+        ("esr_tr_x2_clean", "esr_tr_x2_k5_c2_clean", "eSR-TR_s2_K5_C2", "esr_tr_x2_clean"),
+        ("eSR-CNN_s2_C2_D7_S3_zeros_clean", "esr_cnn_x2_c2_d7_s3_zeros_clean", "eSR-CNN_s2_C2_D7_S3", None),
+        ("esr_stack_x3_c6_l3_clean", "esr_stack_x3_c6_l3_clean", "eSR-Stack_s3_C6_L3", None),
     ],
 )
 def test_names(name: str, canonical: str, paper: str, alias: str | None) -> None:
@@ -45,6 +48,8 @@ def test_names(name: str, canonical: str, paper: str, alias: str | None) -> None
         "esr_tr_x2_k4_c2",
         "esr_tr_x2_k5_c0",
         "esr_tr_x2_k5",
+        "esr_tr_x2_clean_zeros",
+        "bicubic_x2_clean",
         "esr_tr_x2_k5_c2_d3",
         "esr_tr_x2 ",
         "esr_cnn_x2_d7_c2_s3",

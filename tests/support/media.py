@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import partial
 from typing import Any
 
 import av
 import numpy as np
+from numpy.typing import NDArray
 
 from esr_api.v1 import upscaler_pb2 as pb
 from esr_upscale.media.threads import ordinary_scheduling
@@ -57,9 +59,10 @@ def encode(
     pixel_format: str = "",
     time_base: Fraction = Fraction(1, 25),
     interlaced: bool = False,
+    gray: Callable[[int], NDArray[np.uint8]] | None = None,
     **options: str,
 ) -> Elementary:
-    """Encode a moving gradient with these pts."""
+    """Encode a moving gradient, or the pictures `gray` by number, with these pts."""
     name = ENCODERS[codec]
     pixel_format = pixel_format or NATIVE_FORMATS.get(codec, "yuv420p")
     context: Any = av.CodecContext.create(name, "w")
@@ -70,7 +73,8 @@ def encode(
     if interlaced:
         context.flags |= av.codec.context.Flags.interlaced_dct
     context.flags |= av.codec.context.Flags.global_header
-    made = [packet for i, at in enumerate(pts) for packet in context.encode(_picture(size, pixel_format, i, at))]
+    draw = gray or partial(_gradient, size)
+    made = [packet for i, at in enumerate(pts) for packet in context.encode(_picture(draw(i), pixel_format, at))]
     made += context.encode(None)
     packets = tuple(
         pb.Packet(sequence=i, pts=p.pts, dts=p.dts, is_keyframe=p.is_keyframe, data=bytes(p))
@@ -79,9 +83,13 @@ def encode(
     return Elementary(codec, packets, time_base, bytes(context.extradata or b""), tuple(pts))
 
 
-def _picture(size: tuple[int, int], pixel_format: str, index: int, pts: int) -> av.VideoFrame:
+def _gradient(size: tuple[int, int], index: int) -> NDArray[np.uint8]:
     y, x = np.mgrid[: size[1], : size[0]]
-    gray = ((x * 3 + y * 2 + index * 7) % 256).astype(np.uint8)
+    gray: NDArray[np.uint8] = ((x * 3 + y * 2 + index * 7) % 256).astype(np.uint8)
+    return gray
+
+
+def _picture(gray: NDArray[np.uint8], pixel_format: str, pts: int) -> av.VideoFrame:
     frame = av.VideoFrame.from_ndarray(gray, "gray").reformat(format=pixel_format)
     frame.pts = pts
     return frame

@@ -99,7 +99,12 @@ def test_not_every_frame_is_measured(small: NDArray[np.uint8], monkeypatch: pyte
 def test_depth_and_size(small: NDArray[np.uint8]) -> None:
     deep = small[0].astype(np.uint16) * 4
     assert np.allclose(measures_of(small[0], 8, 50_000), measures_of(deep, 10, 50_000))
-    for shape in ((1, 1), (3, 200), (1080, 1920), (16, 16)):
+    for shape in ((32, 32), (33, 201), (1080, 1920)):
         measures = measures_of(np.zeros(shape, np.uint8), 8, 100)
         assert np.isfinite(measures).all()
         assert calibration().least <= (calibration().quantizer("h264", measures) or -1) <= calibration().most
+
+
+def test_nothing_is_said_of_tiny_pictures() -> None:
+    for shape in ((1, 1), (31, 200)):
+        assert QualityTracker().quantizer_of(_frame(np.zeros(shape, np.uint8), KeyFrame("h264", 900))) is None

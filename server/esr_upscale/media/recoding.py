@@ -56,7 +56,7 @@ RECODERS: Mapping[str, Recoder] = MappingProxyType(
         ),
         "av1": Recoder("av1", "libsvtav1", "crf", 20, 56, {"svtav1-params": "lp=1"}, _named("preset", "8", "10")),
         "vp9": Recoder("vp9", "libvpx-vp9", "crf", 20, 52, _VP9, _named("cpu-used", "4", "6")),
-        "vp8": Recoder("vp8", "libvpx", "crf", 13, 44, {"b": "50M", "deadline": "realtime", "cpu-used": "4"}),
+        "vp8": Recoder("vp8", "libvpx", "qscale", 8, 50, {"b": "50M", "deadline": "good", "cpu-used": "4"}),
         "mpeg2": Recoder("mpeg2video", "mpeg2video", "qscale", 2, 12, {"bf": "2"}),
         "mpeg4": Recoder("mpeg4", "mpeg4", "qscale", 2, 14, {"bf": "2"}),
         "mjpeg": Recoder("mjpeg", "mjpeg", "qscale", 2, 12, {}, pixel_format="yuvj420p"),

@@ -15,6 +15,7 @@ Shapes: TypeAlias = dict[str, tuple[int, ...]]
 """Tensor names as published → shapes."""
 
 SCALES = (2, 3, 4)
+CLEAN = "clean"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +49,17 @@ class Family:
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """One network, fully described but for its weights. Hashable; equal specs are the same network."""
+    """One network, fully described but for its weights. Hashable; equal specs are the same network, with weights for
+    the same sources.
+    """
 
     design: Family
     scale: int
     values: tuple[int, ...] = ()
     """The family's hyper-parameters, in its order."""
     padding: Padding = "edge"
+    clean: bool = False
+    """The name is of weights for sources that were never coded, made smaller by bicubic; others are for any source."""
 
     def __post_init__(self) -> None:
         if self.scale not in SCALES:
@@ -82,12 +87,13 @@ class ModelSpec:
         """Our id, which is also the name of the weights file: `esr_tr_x2_k5_c2`."""
         letters = [letter.lower() for letter in self._letters()]
         zeros = ["zeros"] if self.padding == "zeros" else []
-        return "_".join([self.family, f"x{self.scale}", *letters, *zeros])
+        clean = [CLEAN] if self.clean else []
+        return "_".join([self.family, f"x{self.scale}", *letters, *zeros, *clean])
 
     @property
     def alias(self) -> str | None:
         """The short name, `esr_tr_x2`, when this is the family's default configuration."""
-        short = f"{self.family}_x{self.scale}"
+        short = f"{self.family}_x{self.scale}" + (f"_{CLEAN}" if self.clean else "")
         default = tuple(h.default for h in self.design.hyper)
         is_default = self.values == default and self.padding == "edge"
         return short if is_default and short != self.canonical_id else None
@@ -122,9 +128,9 @@ def parse(family: Family, name: str) -> ModelSpec | None:
     if match is None:
         return None
     found = match.groups()
-    values = [h.default if v is None else int(v) for h, v in zip(family.hyper, found[1:-1], strict=True)]
+    values = [h.default if v is None else int(v) for h, v in zip(family.hyper, found[1:-2], strict=True)]
     try:
-        return ModelSpec(family, int(found[0]), tuple(values), "zeros" if found[-1] else "edge")
+        return ModelSpec(family, int(found[0]), tuple(values), "zeros" if found[-2] else "edge", bool(found[-1]))
     except ValueError:
         return None
 
@@ -133,7 +139,7 @@ def _pattern(family: Family) -> re.Pattern[str]:
     letters = "".join(rf"_{h.letter.lower()}([0-9]{{1,3}})" for h in family.hyper)
     ours, paper = re.escape(family.name), re.escape(family.paper_name.lower())
     body = rf"(?:{ours}_x|{paper}_s)([0-9])(?:{letters})?" if letters else rf"(?:{ours}_x|{paper}_s)([0-9])"
-    return re.compile(body + ("(_zeros)?" if letters else "()"))
+    return re.compile(body + (f"(_zeros)?(_{CLEAN})?" if letters else "()()"))
 
 
 def _product(shape: tuple[int, ...]) -> int:

@@ -57,7 +57,7 @@ def test_the_command(tmp_path: Path) -> None:
     assert written["function"].keys() == {"codecs", "low", "high", "linear", "quadratic", "least", "most"}
     assert "mean error of the quantiser" in done.stdout
     refused = CliRunner().invoke(app, arguments)
-    assert refused.exit_code == 1
+    assert refused.exit_code == 2
     assert "exists" in refused.output
 
 

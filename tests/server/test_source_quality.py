@@ -1,0 +1,108 @@
+"""Weights for sources of known quality through the real server: what is asked for, what is estimated, what is said."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import grpc
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from prometheus_client.parser import text_string_to_metric_families
+
+import esr_client
+from esr_api.v1 import upscaler_pb2 as pb
+from esr_upscale import nets
+from esr_upscale.frame import pixel_format
+from esr_upscale.models import ModelCard, WeightNodes, resolve, save_weights
+from esr_upscale.source_quality import calibration
+from tests.support.calls import plane_values, raw_config, raw_frame, stub_of, upscale
+from tests.support.frames import noise_planes
+from tests.support.media import encode
+from tests.support.pictures import random_weights, synthetic_luma
+from tests.support.server import running, running_on_thread, target
+
+SPEC = resolve("esr_tr_x2_k3_c2")
+CARD = ModelCard(SPEC.canonical_id, "edge", "made for a test", "noise", (), "CC0-1.0", {}, "2026-11-27", {}, 1)
+
+
+def _weights(gain: float) -> dict[str, NDArray[np.float32]]:
+    return {name: tensor * np.float32(gain) for name, tensor in random_weights(SPEC).items()}
+
+
+NODES = WeightNodes((0.0, 20.0, 30.0), (_weights(0.9), _weights(0.6), _weights(0.3)))
+
+
+@pytest.fixture
+def own_models(tmp_path: Path) -> dict[str, Path]:
+    """A model with nodes, by its name."""
+    return {"mine": save_weights(SPEC, _weights(1.0), CARD, tmp_path, NODES)}
+
+
+@pytest.mark.parametrize(
+    ("quality", "level"),
+    [(None, None), (0.0, 0.0), (24.4, 25.0), (51.0, 30.0)],
+    ids=["unknown", "clean", "between", "worst"],
+)
+async def test_raw_frames(own_models: dict[str, Path], quality: float | None, level: float | None) -> None:
+    said: dict[str, Any] = {} if quality is None else {"source_quality": pb.SourceQuality(quantizer=quality)}
+    async with running(models=("mine",), own_models=own_models) as server, stub_of(server) as stub:
+        outcome = await upscale(stub, [raw_config(32, 20, model="mine", **said), raw_frame(0, 32, 20)])
+        body = server._metrics("").body.decode()
+    assert outcome.code is grpc.StatusCode.OK, outcome.details
+    (frame,) = outcome.frames
+    assert (frame.source_quantizer if frame.HasField("source_quantizer") else None) == level
+    (luma, *_) = noise_planes(pixel_format("yuv420p"), 32, 20, seed=0)
+    expected = nets.plan(SPEC, _weights(1.0) if level is None else NODES.at(level), 8)(luma)
+    assert np.abs(plane_values(frame.planes[0], 40).astype(int) - expected).max() <= 1
+    samples = [s for family in text_string_to_metric_families(body) for s in family.samples]
+    counted = [s.value for s in samples if s.name == "esr_source_quantizer_sum" and s.labels["model"] == "mine"]
+    assert counted == ([] if level is None else [level])
+
+
+async def test_packets_are_estimated(own_models: dict[str, Path]) -> None:
+    async with running(models=("mine",), own_models=own_models) as server, stub_of(server) as stub:
+        levels = []
+        for crf in ("14", "36"):
+            media = encode("h264", size=(160, 96), gray=lambda n: np.roll(synthetic_luma(96, 160), 2 * n, 1), crf=crf)
+            outcome = await upscale(stub, [media.config(model="mine"), *media.requests()])
+            assert outcome.code is grpc.StatusCode.OK, outcome.details
+            (level,) = {frame.source_quantizer for frame in outcome.frames}  # one key frame, one level
+            levels.append(level)
+    assert calibration().least - 2 <= levels[0] < levels[1] <= 30
+
+
+async def test_a_model_without_nodes_says_nothing() -> None:
+    media = encode("h264")
+    async with running() as server, stub_of(server) as stub:
+        outcome = await upscale(stub, [media.config(), *media.requests()])
+    assert not any(frame.HasField("source_quantizer") for frame in outcome.frames)
+
+
+@pytest.mark.parametrize("quality", [-1.0, 52.0, float("nan")])
+async def test_what_is_no_quantiser(quality: float) -> None:
+    config = raw_config(32, 20, source_quality=pb.SourceQuality(quantizer=quality))
+    async with running() as server, stub_of(server) as stub:
+        outcome = await upscale(stub, [config, raw_frame(0, 32, 20)])
+    assert outcome.code is grpc.StatusCode.INVALID_ARGUMENT
+    assert "from 0 for a source that was never coded to 51" in (outcome.details or "")
+
+
+def test_the_sdk(own_models: dict[str, Path]) -> None:
+    picture = noise_planes(pixel_format("gray"), 32, 20)[0]
+    frame = esr_client.Frame((picture,), 32, 20, "gray")
+    with (
+        running_on_thread(models=("mine",), own_models=own_models) as server,
+        esr_client.connect(target(server)) as client,
+    ):
+        (mine,) = [model for model in client.models() if model.model == "mine"]
+        assert mine.node_quantizers == (0.0, 20.0, 30.0)
+        (blind,) = client.upscale([frame], model="mine")
+        (clean,) = client.upscale([frame], model="mine", source_quality=0)
+        still = client.upscale_image(frame, model="mine", source_quality=0)
+        with pytest.raises(ValueError, match="a quantiser from 0"):
+            client.upscale([frame], model="mine", source_quality=77)
+    assert (blind.source_quantizer, clean.source_quantizer, still.source_quantizer) == (None, 0.0, 0.0)
+    assert np.array_equal(still.planes[0], clean.planes[0])
+    assert not np.array_equal(blind.planes[0], clean.planes[0])
