@@ -114,7 +114,8 @@ class LoadedModel:
         self.spec = spec
         self.name = name or spec.canonical_id
         self._weights = weights
-        self._nodes = nodes
+        # Compiled ahead of time are the weights for all sources only.
+        self._nodes = nodes if not settings.fuses or kernels.available() else None
         self._settings = settings
         self.fallback = _obstacle(spec, weights, settings) if settings.fuses else None
         """Why the model runs on torch where fused kernels are allowed; None where it does not."""

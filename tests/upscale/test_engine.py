@@ -12,11 +12,13 @@ import numpy as np
 import pytest
 
 from esr_server.models import ModelPool
-from esr_upscale import kernels
+from esr_upscale import kernels, nets
 from esr_upscale.engine import EngineSettings, LoadedModel, engine_name
 from esr_upscale.errors import EngineError
 from esr_upscale.filters import Siting
-from esr_upscale.models import load_weights, resolve
+from esr_upscale.frame import Frame, pixel_format
+from esr_upscale.models import WeightNodes, load_weights, resolve
+from tests.support.pictures import synthetic_luma
 
 SPEC = resolve("esr_max_x2_k3_c1")
 
@@ -104,3 +106,31 @@ def test_engines_agree() -> None:
     difference = np.abs(fused.astype(int) - torch.astype(int))
     assert difference.max() <= 1
     assert (difference == 0).mean() >= 0.999
+
+
+@pytest.mark.parametrize("engine", ["fused", "torch"])
+def test_weights_for_a_source(engine: str) -> None:
+    spec, plane = resolve("esr_max_x2_k3_c1"), synthetic_luma(40, 50)
+    sets = tuple(
+        {name: tensor * np.float32(gain) for name, tensor in load_weights(spec).items()} for gain in (0.9, 0.5)
+    )
+    nodes = WeightNodes((0.0, 20.0), sets)
+    model = LoadedModel(spec, load_weights(spec), EngineSettings(engine=engine), nodes=nodes)
+    assert model.has_nodes
+    assert np.array_equal(model.luma(8)(plane), nets.reference(spec, load_weights(spec), 8)(plane))
+    for quantizer, level in ((0.0, 0.0), (9.0, 10.0), (40.0, 20.0)):
+        assert model.level(quantizer) == level
+        expected = nets.reference(spec, nodes.at(level), 8)(plane)
+        assert np.abs(model.luma(8, quantizer)(plane).astype(int) - expected).max() <= 1
+    assert model.luma(8, 9.0) is model.luma(8, 10.4)  # one kernel for a level
+    frame = Frame(pixel_format("gray"), 50, 40, (plane,))
+    assert model.upscaler(frame, quantizer=9.0).quantizer == 10.0
+    assert model.upscaler(frame).quantizer is None
+
+
+def test_compiled_weights_do_not_change(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kernels, "available", lambda: False)
+    weights = load_weights(SPEC)
+    model = LoadedModel(SPEC, weights, EngineSettings(), nodes=WeightNodes((0.0, 20.0), (weights, weights)))
+    assert not model.has_nodes
+    assert model.level(10.0) is None
