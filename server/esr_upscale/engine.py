@@ -18,7 +18,7 @@ from typing import TypeVar
 from esr_upscale import kernels
 from esr_upscale.errors import EngineError
 from esr_upscale.filters import Siting
-from esr_upscale.frame import pixel_format
+from esr_upscale.frame import ColorModel, pixel_format
 from esr_upscale.kernels import PackedRgb, PlaneKernel, Weights
 from esr_upscale.models import ModelSpec, WeightNodes
 from esr_upscale.upscaler import Upscaler
@@ -156,7 +156,10 @@ class LoadedModel:
     def warm_up(self, *names: str) -> None:
         """Make and run the kernels of pixel formats, by default the commonest: no stream pays for their first run."""
         for name in names or ("yuv420p", "yuv420p10le"):
-            Upscaler(self.spec.scale, self).warm_up(pixel_format(name))
+            fmt = pixel_format(name)
+            Upscaler(self.spec.scale, self).warm_up(fmt)
+            if self._nodes is not None and fmt.model is not ColorModel.RGB:
+                self.luma(fmt.depth, self._nodes.quantizers[0])  # the others share its code
             self._warm.add(name)
 
     def is_warm(self, name: str) -> bool:
