@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from esr_upscale.frame import Frame, KeyFrame
+from esr_upscale.frame import Frame
 
 LUMA_SHARE = 0.89
 """Of a key frame's bits; 0.80 to 0.97 on seven clips and five encoders."""
@@ -77,6 +77,15 @@ def calibration() -> Calibration:
         least=found["least"],
         most=found["most"],
     )
+
+
+def estimate(luma: NDArray[Any], depth: int, codec: str, bits: float) -> float | None:
+    """Return the quantiser of H.264 that would have damaged a key frame as much, by the function that is shipped.
+
+    Its `luma` (H, W), code values of `depth` bits, took `bits`. None for a picture that is too small and for a codec
+    that was not calibrated.
+    """
+    return calibration().quantizer(codec, measures_of(luma, depth, bits)) if min(luma.shape) >= SMALLEST_PX else None
 
 
 def measures_of(luma: NDArray[Any], depth: int, bits: float) -> NDArray[np.float64]:
@@ -138,7 +147,8 @@ class QualityTracker:
         self._since += 1
         if frame.key is not None and self._since >= LEAST_APART:
             self._since = 0
-            self._follow(_estimate(frame, frame.key))
+            fmt, key = frame.format, frame.key
+            self._follow(estimate(frame.planes[0], fmt.depth + fmt.lsb, key.codec, LUMA_SHARE * key.bits))
         return self._now
 
     def _follow(self, found: float | None) -> None:
@@ -146,11 +156,3 @@ class QualityTracker:
             self._now = found
         else:
             self._now += FOLLOWED * (found - self._now)
-
-
-def _estimate(frame: Frame, key: KeyFrame) -> float | None:
-    fmt = frame.format
-    if min(frame.width, frame.height) < SMALLEST_PX:
-        return None
-    measures = measures_of(frame.planes[0], fmt.depth + fmt.lsb, LUMA_SHARE * key.bits)
-    return calibration().quantizer(key.codec, measures)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
@@ -12,13 +14,13 @@ from typer.testing import CliRunner
 
 from esr_upscale.cli import app
 from esr_upscale.errors import InvalidInputError
-from esr_upscale.models import load_weights, resolve
+from esr_upscale.models import ModelCard, WeightNodes, load_weights, resolve, save_weights
 from esr_upscale.shaders import export_mpv
 from esr_upscale.training.degradation.degrade import Coding
-from esr_upscale.training.video_protocol import Condition, judge_clips, parse_conditions, read_clip, resampler
+from esr_upscale.training.video_protocol import Clip, Condition, judge_clips, parse_conditions, read_clip, resampler
 from tests.support.files import write_video
 from tests.support.libplacebo import needs_libplacebo
-from tests.support.pictures import synthetic_luma
+from tests.support.pictures import random_weights, synthetic_luma
 
 
 @pytest.fixture
@@ -87,6 +89,38 @@ def test_what_lanczos_has_is_nought(pictures: Path) -> None:
     for metric, least in (("psnr", -0.1), ("ssim", -0.001)):
         assert found.mean("bilinear", "area", metric) == found.lowest("bilinear", "area", metric) < least
         assert found.base["area"]["stills"][metric] > found.base["area x264:30"]["stills"][metric]
+
+
+def test_what_is_known_of_the_source(tmp_path: Path) -> None:
+    shutil.copy(str(files("skimage") / "data" / "astronaut.png"), tmp_path / "portrait.png")  # NASA, public domain
+    known: list[float | None] = []
+
+    def upscale(clip: Clip, quantizer: float | None) -> Clip:
+        known.append(quantizer)
+        return resampler("bicubic", 2)(clip, quantizer)
+
+    conditions = parse_conditions(["area"], ["x264:15,37"])
+    judge_clips({"it": upscale}, {"clip": read_clip(tmp_path, 2, 4)}, conditions, 2, lambda _, __: None)
+    clean, good, poor = known
+    assert clean == 0
+    assert good is not None
+    assert poor is not None
+    assert 5 < good < poor < 45
+
+
+def test_a_model_with_nodes_is_judged_with_them_too(pictures: Path, tmp_path: Path) -> None:
+    spec = resolve("esr_max_x2_k3_c1")
+    blind = random_weights(spec)
+    card = ModelCard(spec.canonical_id, "edge", "", "", (), "CC0-1.0", {}, "2026-11-27", {}, 1)
+    nodes = WeightNodes((0.0, 30.0), (load_weights(spec), blind))
+    save_weights(spec, blind, card, tmp_path / "w", nodes)
+    command = ["eval", "esr_max_x2_k3_c1", "--weights", str(tmp_path / "w"), "--clips", str(pictures)]
+    done = CliRunner().invoke(app, [*command, "--json", str(tmp_path / "out.json")])
+    assert done.exit_code == 0, done.output
+    gains = json.loads((tmp_path / "out.json").read_text())["over lanczos4"]
+    assert gains.keys() == {"esr_max_x2_k3_c1", "esr_max_x2_k3_c1 by source"}
+    blind_gain, gain = (figures["area"]["stills"]["psnr"] for figures in gains.values())
+    assert gain > blind_gain + 1
 
 
 def test_the_command(video: Path, pictures: Path, tmp_path: Path) -> None:

@@ -8,12 +8,14 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import typer
+from numpy.typing import NDArray
 
 from esr_upscale.commands.common import print_table
 from esr_upscale.commands.progress import show_progress
 from esr_upscale.errors import EngineError, InvalidInputError
-from esr_upscale.models import SCALES, ModelSpec, list_models, load_weights, resolve
+from esr_upscale.models import SCALES, ModelSpec, list_models, load_nodes, load_weights, resolve
 from esr_upscale.replacement import write_text
 from esr_upscale.shaders import Shader, check_libplacebo, run_shader
 
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 
 HEADS = {"psnr": ("PSNR in dB", 2), "ssim": ("SSIM", 4), "vmaf": ("VMAF", 2)}
 """Metric → what its table is called, and digits after the point."""
+BY_SOURCE = "by source"
+"""Behind the name of a model: with its weights for sources of known quality, chosen as a server does."""
 
 
 def judge_on_clips(
@@ -65,7 +69,7 @@ def _upscalers(
 ) -> tuple[dict[str, Upscaler], int]:
     from esr_upscale.engine import EngineSettings, LoadedModel
     from esr_upscale.training.degradation.resampling import KERNELS
-    from esr_upscale.training.video_protocol import frame_by_frame, resampler
+    from esr_upscale.training.video_protocol import by_quality, frame_by_frame, resampler
 
     names = [*models, *(shader.name for shader in shaders)]
     if len(set(names)) < len(names):
@@ -78,13 +82,20 @@ def _upscalers(
     upscalers: dict[str, Upscaler] = {}
     for name in models:
         if name in specs:
-            kernel = LoadedModel(specs[name], load_weights(specs[name], *weights), settings).luma(8)
-            upscalers[name] = frame_by_frame(kernel)
+            spec, nodes = specs[name], load_nodes(specs[name], *weights)
+            model = LoadedModel(spec, load_weights(spec, *weights), settings, nodes=nodes)
+            upscalers[name] = frame_by_frame(model.luma(8))
+            if model.has_nodes:
+                upscalers[f"{name} {BY_SOURCE}"] = by_quality(partial(model.luma, 8))
         else:
             upscalers[name] = resampler(name, scale)
     for shader in shaders:
-        upscalers[shader.name] = partial(run_shader, shader, scale=scale)
+        upscalers[shader.name] = partial(_run_shader, shader, scale)
     return upscalers, scale
+
+
+def _run_shader(shader: Shader, scale: int, clip: NDArray[np.uint8], _quantizer: float | None) -> NDArray[np.uint8]:
+    return run_shader(shader, clip, scale=scale)
 
 
 def _common_scale(specs: Sequence[ModelSpec], shaders: Sequence[Shader]) -> int:

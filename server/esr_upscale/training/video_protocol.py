@@ -20,7 +20,9 @@ from numpy.typing import NDArray
 from esr_upscale.components import unpack
 from esr_upscale.errors import InvalidInputError
 from esr_upscale.media.files import read_frames
-from esr_upscale.media.recoding import RECODERS
+from esr_upscale.media.recoding import RECODERS, recode_measured
+from esr_upscale.models.nodes import CLEAN
+from esr_upscale.source_quality import estimate
 from esr_upscale.training.degradation.degrade import Coding, Degradation
 from esr_upscale.training.degradation.motion import Motion, moving
 from esr_upscale.training.degradation.resampling import KERNELS, enlarge
@@ -31,8 +33,8 @@ from esr_upscale.training.vmaf import vmaf
 
 Clip = NDArray[np.uint8]
 """Luma (frames, H, W)."""
-Upscaler = Callable[[Clip], Clip]
-"""A clip (frames, H, W) to (frames, s·H, s·W)."""
+Upscaler = Callable[[Clip, float | None], Clip]
+"""A clip (frames, H, W) to (frames, s·H, s·W), given the quantiser that its source was damaged by, if that is known."""
 BASE = "lanczos4"
 PICTURE_FRAMES = 8
 """Frames of a pan over one picture."""
@@ -173,18 +175,27 @@ def judge_clips(
     found = Figures(gains={name: {} for name in upscalers})
     done, count = 0, len(clips) * len(conditions)
     for condition in conditions:
-        way = Degradation(kernel=condition.kernel, coding=condition.coding)
         for name, clip in clips.items():
-            small = way.apply(clip, scale, np.random.default_rng(0))
-            base = _measure(resampler(BASE, scale)(small), clip, scale, metrics)
+            small, quantizer = _source(clip, condition, scale)
+            base = _measure(resampler(BASE, scale)(small, quantizer), clip, scale, metrics)
             found.base.setdefault(condition.name, {})[name] = base
             for model, upscale in upscalers.items():
-                figures = _measure(upscale(small), clip, scale, metrics)
+                figures = _measure(upscale(small, quantizer), clip, scale, metrics)
                 gains = {metric: round(figures[metric] - base[metric], 5) for metric in metrics}
                 found.gains[model].setdefault(condition.name, {})[name] = gains
             done += 1
             report(done, count)
     return found
+
+
+def _source(clip: Clip, condition: Condition, scale: int) -> tuple[Clip, float | None]:
+    """Return what a server has of a clip: small frames, and how much they were damaged as far as it knows."""
+    small = Degradation(kernel=condition.kernel).apply(clip, scale, np.random.default_rng(0))
+    if condition.coding is None:
+        return small, CLEAN
+    coding = condition.coding
+    coded, bits = recode_measured(small, coding.codec, coding.quality, coding.preset)
+    return coded, estimate(coded[0], 8, RECODERS[coding.codec].codec, bits)
 
 
 def _measure(made: Clip, truth: Clip, scale: int, metrics: Sequence[str]) -> dict[str, float]:
@@ -193,7 +204,12 @@ def _measure(made: Clip, truth: Clip, scale: int, metrics: Sequence[str]) -> dic
 
 def frame_by_frame(upscale: Callable[[NDArray[np.uint8]], NDArray[Any]]) -> Upscaler:
     """Return the upscaler of clips that applies `upscale` to each frame (H, W)."""
-    return lambda clip: np.stack([upscale(frame) for frame in clip])
+    return lambda clip, _: np.stack([upscale(frame) for frame in clip])
+
+
+def by_quality(choose: Callable[[float | None], Callable[[NDArray[np.uint8]], NDArray[Any]]]) -> Upscaler:
+    """Return the upscaler of clips that applies what `choose` has for their quantiser to each frame."""
+    return lambda clip, quantizer: frame_by_frame(choose(quantizer))(clip, quantizer)
 
 
 def resampler(kernel: str, scale: int) -> Upscaler:
