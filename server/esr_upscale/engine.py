@@ -131,9 +131,9 @@ class LoadedModel:
         """Whether it has weights for sources of known quality."""
         return self._nodes is not None
 
-    def level(self, quantizer: float | None) -> float | None:
+    def node(self, quantizer: float | None) -> float | None:
         """Return the quantiser whose weights a source of this one is upscaled with; None: those for all sources."""
-        return None if quantizer is None or self._nodes is None else self._nodes.level(quantizer)
+        return None if quantizer is None or self._nodes is None else self._nodes.node(quantizer)
 
     def luma(self, depth: int, quantizer: float | None = None) -> PlaneKernel:
         """The model's kernel for planes of `depth` bits, for sources that were quantised so; None: that is not known.
@@ -141,8 +141,8 @@ class LoadedModel:
         Raises:
             EngineError: no engine that the settings allow can run the model.
         """
-        level = self.level(quantizer)
-        return _once(self._kernels, (depth, level), self._lock, lambda: self._plan(depth, level))
+        node = self.node(quantizer)
+        return _once(self._kernels, (depth, node), self._lock, lambda: self._plan(depth, node))
 
     def chroma(self, depth: int, siting_x: Siting, siting_y: Siting) -> PlaneKernel:
         """Bicubic for chroma planes of `depth` bits with a siting on each axis. Raises EngineError as `luma`."""
@@ -166,9 +166,9 @@ class LoadedModel:
         """Return whether `warm_up` was called for a pixel format."""
         return name in self._warm
 
-    def _plan(self, depth: int, level: float | None) -> PlaneKernel:
+    def _plan(self, depth: int, node: float | None) -> PlaneKernel:
         settings = self._settings
-        weights = self._weights if level is None or self._nodes is None else self._nodes.at(level)
+        weights = self._weights if node is None or self._nodes is None else self._nodes.at(node)
         if not settings.fuses:
             return self._torch(weights, depth)
         if self.fallback is None:

@@ -27,7 +27,7 @@ class Kernels(Protocol):
         """Whether there are weights for sources of known quality."""
         ...
 
-    def level(self, quantizer: float | None) -> float | None:
+    def node(self, quantizer: float | None) -> float | None:
         """Return the quantiser whose weights a source of this one gets; None: those for all sources."""
         ...
 
@@ -114,7 +114,7 @@ class Upscaler:
     ) -> Upscaled:
         width, height = frame.width * self.scale, frame.height * self.scale
         enlarged = dataclasses.replace(frame, width=width, height=height, planes=planes)
-        return Upscaled(enlarged, luma_s, chroma_s, self._kernels.level(quantizer))
+        return Upscaled(enlarged, luma_s, chroma_s, self._kernels.node(quantizer))
 
     def _cropped(self, frame: Frame, chroma: tuple[PlaneData, ...]) -> tuple[PlaneData, ...]:
         """Cut chroma to the ceiling shift of the output's luma size: s·⌈w/2⌉ can be one or more too many."""

@@ -33,16 +33,14 @@ NODES = WeightNodes((0.0, 20.0, 30.0), (_set(1), _set(3), _set(-1)))
 
 
 @pytest.mark.parametrize(
-    ("quantizer", "value"), [(0, 1), (5, 1.5), (20, 3), (22.5, 2), (30, -1), (51, -1)], ids="{}".format
+    ("quantizer", "node"),
+    [(0, 0), (1, 0), (1.1, None), (18.9, None), (19.5, 20), (21, 20), (25, None), (29.2, 30), (30, 30), (51, 30)],
+    ids="{}".format,
 )
-def test_weights_between_nodes(quantizer: float, value: float) -> None:
-    assert np.allclose(NODES.at(quantizer)[NAME], value)
-
-
-def test_levels_are_few() -> None:
-    levels = {NODES.level(quantizer) for quantizer in np.arange(0, 51, 0.1)}
-    assert sorted(levels) == [0, 2.5, 5, 7.5, 10, 12.5, 15, 17.5, 20, 22.5, 25, 27.5, 30]
-    assert NODES.level(13.4) == 12.5
+def test_the_node_of_a_source(quantizer: float, node: float | None) -> None:
+    assert NODES.node(quantizer) == node
+    if node is not None:
+        assert NODES.at(node)[NAME][0, 0, 0, 0] == {0: 1, 20: 3, 30: -1}[int(node)]
 
 
 def test_round_trip(tmp_path: Path) -> None:

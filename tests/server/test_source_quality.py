@@ -41,36 +41,38 @@ def own_models(tmp_path: Path) -> dict[str, Path]:
 
 
 @pytest.mark.parametrize(
-    ("quality", "level"),
-    [(None, None), (0.0, 0.0), (24.4, 25.0), (51.0, 30.0)],
-    ids=["unknown", "clean", "between", "worst"],
+    ("quality", "node"),
+    [(None, None), (0.0, 0.0), (19.4, 20.0), (25.0, None), (51.0, 30.0)],
+    ids=["unknown", "clean", "good", "between", "worst"],
 )
-async def test_raw_frames(own_models: dict[str, Path], quality: float | None, level: float | None) -> None:
+async def test_raw_frames(own_models: dict[str, Path], quality: float | None, node: float | None) -> None:
     said: dict[str, Any] = {} if quality is None else {"source_quality": pb.SourceQuality(quantizer=quality)}
     async with running(models=("mine",), own_models=own_models) as server, stub_of(server) as stub:
         outcome = await upscale(stub, [raw_config(32, 20, model="mine", **said), raw_frame(0, 32, 20)])
         body = server._metrics("").body.decode()
     assert outcome.code is grpc.StatusCode.OK, outcome.details
     (frame,) = outcome.frames
-    assert (frame.source_quantizer if frame.HasField("source_quantizer") else None) == level
+    assert (frame.source_quantizer if frame.HasField("source_quantizer") else None) == node
     (luma, *_) = noise_planes(pixel_format("yuv420p"), 32, 20, seed=0)
-    expected = nets.plan(SPEC, _weights(1.0) if level is None else NODES.at(level), 8)(luma)
+    expected = nets.plan(SPEC, _weights(1.0) if node is None else NODES.at(node), 8)(luma)
     assert np.abs(plane_values(frame.planes[0], 40).astype(int) - expected).max() <= 1
     samples = [s for family in text_string_to_metric_families(body) for s in family.samples]
     counted = [s.value for s in samples if s.name == "esr_source_quantizer_sum" and s.labels["model"] == "mine"]
-    assert counted == ([] if level is None else [level])
+    assert counted == ([] if node is None else [node])
 
 
-async def test_packets_are_estimated(own_models: dict[str, Path]) -> None:
-    async with running(models=("mine",), own_models=own_models) as server, stub_of(server) as stub:
-        levels = []
+async def test_packets_are_estimated(tmp_path: Path) -> None:
+    everywhere = WeightNodes(tuple(map(float, range(52))), tuple(_weights(0.5 + q / 100) for q in range(52)))
+    path = save_weights(SPEC, _weights(1.0), CARD, tmp_path, everywhere)
+    async with running(models=("mine",), own_models={"mine": path}) as server, stub_of(server) as stub:
+        nodes = []
         for crf in ("14", "36"):
             media = encode("h264", size=(160, 96), gray=lambda n: np.roll(synthetic_luma(96, 160), 2 * n, 1), crf=crf)
             outcome = await upscale(stub, [media.config(model="mine"), *media.requests()])
             assert outcome.code is grpc.StatusCode.OK, outcome.details
-            (level,) = {frame.source_quantizer for frame in outcome.frames}  # one key frame, one level
-            levels.append(level)
-    assert calibration().least - 2 <= levels[0] < levels[1] <= 30
+            (node,) = {frame.source_quantizer for frame in outcome.frames}  # one key frame, one node
+            nodes.append(node)
+    assert calibration().least - 1 <= nodes[0] < nodes[1] <= calibration().most + 1
 
 
 async def test_a_model_without_nodes_says_nothing() -> None:

@@ -118,13 +118,15 @@ def test_weights_for_a_source(engine: str) -> None:
     model = LoadedModel(spec, load_weights(spec), EngineSettings(engine=engine), nodes=nodes)
     assert model.has_nodes
     assert np.array_equal(model.luma(8)(plane), nets.reference(spec, load_weights(spec), 8)(plane))
-    for quantizer, level in ((0.0, 0.0), (9.0, 10.0), (40.0, 20.0)):
-        assert model.level(quantizer) == level
-        expected = nets.reference(spec, nodes.at(level), 8)(plane)
+    for quantizer, node in ((0.4, 0.0), (19.5, 20.0), (40.0, 20.0)):
+        assert model.node(quantizer) == node
+        expected = nets.reference(spec, nodes.at(node), 8)(plane)
         assert np.abs(model.luma(8, quantizer)(plane).astype(int) - expected).max() <= 1
-    assert model.luma(8, 9.0) is model.luma(8, 10.4)  # one kernel for a level
+    assert model.luma(8, 20.0) is model.luma(8, 33.0)  # one kernel for a node
+    assert model.luma(8, 9.0) is model.luma(8)
     frame = Frame(pixel_format("gray"), 50, 40, (plane,))
-    assert model.upscaler(frame, quantizer=9.0).quantizer == 10.0
+    assert model.upscaler(frame, quantizer=19.5).quantizer == 20.0
+    assert model.upscaler(frame, quantizer=9.0).quantizer is None
     assert model.upscaler(frame).quantizer is None
 
 
@@ -133,4 +135,4 @@ def test_compiled_weights_do_not_change(monkeypatch: pytest.MonkeyPatch) -> None
     weights = load_weights(SPEC)
     model = LoadedModel(SPEC, weights, EngineSettings(), nodes=WeightNodes((0.0, 20.0), (weights, weights)))
     assert not model.has_nodes
-    assert model.level(10.0) is None
+    assert model.node(20.0) is None

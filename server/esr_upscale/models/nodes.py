@@ -2,8 +2,8 @@
 
 A stream's source is as clean as it is, from what a camera gives to what a slow connection leaves of it, and the best
 weights for one end are not those for the other. A weights file holds the blind set, which is for sources that nothing
-is known of, and may hold nodes beside it: sets for the quantiser of H.264 that damages as much, 0 for none. They were
-all trained on from the blind set, so that weights between two nodes, by straight lines, are weights as well.
+is known of, and may hold nodes beside it: sets for the quantiser of H.264 that damages as much, 0 for none. Weights on
+the straight line between two sets are worse than either, so that there is nothing between them.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ Tensors = Mapping[str, NDArray[np.float32]]
 
 CLEAN, WORST = 0.0, 51.0
 """The quantisers of H.264: of pictures that were never coded, and the largest."""
-STEP = 2.5
-"""How far apart the quantisers are that a server holds weights for."""
+REACH = 1.0
+"""How far from its quantiser a node is taken: where it is better than the blind set, which was trained on all."""
 MARK = "@"
 """Between a tensor's name and its node's quantiser, in a file."""
 
@@ -32,19 +32,15 @@ class WeightNodes:
     """Ascending, CLEAN … WORST."""
     sets: tuple[Tensors, ...]
 
-    def at(self, quantizer: float) -> Tensors:
-        """Return the weights for a quantiser: of the line between its neighbours, and of the outermost node beyond."""
-        places = np.array(self.quantizers)
-        upper = int(np.clip(np.searchsorted(places, quantizer), 1, len(places) - 1))
-        first, last = places[upper - 1 : upper + 1]
-        share = np.float32(np.clip((quantizer - first) / (last - first), 0, 1))
-        below, above = self.sets[upper - 1], self.sets[upper]
-        return {name: tensor + share * (above[name] - tensor) for name, tensor in below.items()}
+    def node(self, quantizer: float) -> float | None:
+        """Return the quantiser of the node for a source: within REACH of it, or beyond the outermost; None: none is."""
+        nearest = min(self.quantizers, key=lambda node: abs(node - quantizer))
+        inside = min(max(quantizer, self.quantizers[0]), self.quantizers[-1])
+        return nearest if abs(nearest - inside) <= REACH else None
 
-    def level(self, quantizer: float) -> float:
-        """Return the nearest of the quantisers that weights are held for, STEP apart from the first node on."""
-        first, last = self.quantizers[0], self.quantizers[-1]
-        return float(np.clip(first + STEP * round((quantizer - first) / STEP), first, last))
+    def at(self, node: float) -> Tensors:
+        """Return the weights of a node."""
+        return self.sets[self.quantizers.index(node)]
 
 
 def split_nodes(
