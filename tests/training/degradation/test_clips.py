@@ -121,7 +121,7 @@ def test_nodes_are_trained_on_their_own_clips(tiles: list[Tile], folder: Path) -
         source = ClipSource(folder, Node(quantizer, (0.0, 20.0, 30.0)))
         lr, _, _ = source.crops(32, 3).draw(30, torch.Generator().manual_seed(1))
         assert len({crop.numpy().tobytes() for crop in lr}) > 20
-        assert (f"quantiser of {quantizer:g} (nodes: 0, 20, 30)") in source.describe()
+        assert "damaged as by the node's quantiser (0, 20, 30), of 6 mosaics" in source.describe()
         assert source.judge(Bicubic(), 2) != cache.judge(Bicubic(), 2)
 
 
@@ -142,8 +142,8 @@ def test_training_of_nodes(tmp_path: Path) -> None:
     assert nodes.quantizers == (0.0, 20.0, 30.0)
     assert len(steps) < 20  # the first node was trained already, and a part of the second
     assert all(np.array_equal(load_weights(spec, tmp_path / "out")[name], blind[name]) for name in blind)
-    assert len({nodes.at(q)["net.0.weight"].tobytes() for q in (0, 20, 30)}) == 3
-    assert "quantiser of 30 (nodes: 0, 20, 30)" in load_card(spec, tmp_path / "out").recipe
+    assert len({nodes.at(q)["net.0.weight"].tobytes() for q in (0.0, 20.0, 30.0)}) == 3
+    assert "node's quantiser (0, 20, 30)" in load_card(spec, tmp_path / "out").recipe
 
 
 def _after(calls: int) -> Callable[[], bool]:

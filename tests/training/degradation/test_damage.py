@@ -10,8 +10,6 @@ from esr_upscale.training.degradation.damage import damage_of, quantizer_of, sha
 from esr_upscale.training.degradation.degrade import Coding, Degradation
 from tests.support.pictures import synthetic_luma
 
-NODES = (0.0, 20.0, 30.0)
-
 
 @pytest.mark.parametrize("step", [1, 2, 8, 32])
 def test_uniform_quantisation(step: int) -> None:
@@ -44,10 +42,8 @@ def test_coding_and_noise() -> None:
     assert damage_of(large[2], noisy.apply(large, 2, rng)[2], noisy, 2, rng) > 18
 
 
-def test_every_clip_counts_once() -> None:
-    quantizers = np.array([0.0, 3.0, 12.0, 20.0, 24.0, 30.0, 44.0])
-    shares = np.array([shares_of(node, NODES, quantizers) for node in NODES])
-    assert np.allclose(shares.sum(0), 1)
-    assert shares[0].tolist() == [1, 0, 0, 0, 0, 0, 0]
-    assert np.allclose(shares[1], [0, 1, 1, 1, 0.6, 0, 0])
-    assert np.allclose(shares_of(20.0, (20.0, 30.0), quantizers), [1, 1, 1, 1, 0.6, 0, 0])
+def test_what_clips_count_for_a_node() -> None:
+    quantizers = np.array([0.0, 3.0, 13.0, 16.5, 20.0, 27.0, 30.0, 44.0])
+    assert shares_of(0.0, (0.0, 20.0, 30.0), quantizers).tolist() == [1, 0, 0, 0, 0, 0, 0, 0]
+    assert np.allclose(shares_of(20.0, (0.0, 20.0, 30.0), quantizers), [0, 0, 0, 0.5, 1, 0, 0, 0])
+    assert np.allclose(shares_of(30.0, (0.0, 20.0, 30.0), quantizers), [0, 0, 0, 0, 0, 4 / 7, 1, 1])

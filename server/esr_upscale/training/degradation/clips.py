@@ -207,4 +207,4 @@ class ClipSource:
         if self._node is None:
             return ""
         among = ", ".join(f"{quantizer:g}" for quantizer in self._node.among)
-        return f"the clips damaged as by a quantiser of {self._node.quantizer:g} (nodes: {among}) of "
+        return f"the clips that are damaged as by the node's quantiser ({among}), of "

@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 from esr_upscale.models.nodes import CLEAN, WORST
 from esr_upscale.training.degradation.degrade import Degradation
 
+SPREAD = 7.0
+"""How far from a node's quantiser clips are that it is trained on too, ever less."""
+
 
 def damage_of(
     large: NDArray[np.uint8], small: NDArray[np.uint8], way: Degradation, scale: int, rng: np.random.Generator
@@ -34,15 +37,13 @@ def quantizer_of(squared_error: float) -> float:
 
 
 def shares_of(node: float, nodes: Sequence[float], quantizers: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return how much clips of these quantisers count for a node: all at it and beyond the outermost, none at the next.
+    """Return how much clips of these quantisers count for a node: all at it and beyond the last, none SPREAD away.
 
-    A node for clean sources is for clips that were never damaged only, and those are for no other: the least that
-    encoders do is far from clean already.
+    A node for clean sources is for clips that were never damaged only: the least that encoders do is far from clean.
     """
-    if nodes[0] == CLEAN:
-        clean = quantizers == CLEAN
-        return (
-            clean.astype(np.float64) if node == CLEAN else np.where(clean, 0.0, shares_of(node, nodes[1:], quantizers))
-        )
-    shares: NDArray[np.float64] = np.interp(quantizers, nodes, [float(other == node) for other in nodes])
+    if node == CLEAN:
+        return (quantizers == CLEAN).astype(np.float64)
+    distance = np.abs(quantizers - node)
+    beyond = quantizers > node if node == nodes[-1] else np.zeros(quantizers.shape, bool)
+    shares: NDArray[np.float64] = np.where(beyond, 1.0, np.clip(1 - distance / SPREAD, 0, 1))
     return shares
