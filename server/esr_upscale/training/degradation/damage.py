@@ -42,7 +42,8 @@ def shares_of(node: float, nodes: Sequence[float], quantizers: NDArray[np.float6
     A node for clean sources is for clips that were never damaged only: the least that encoders do is far from clean.
     """
     if node == CLEAN:
-        return (quantizers == CLEAN).astype(np.float64)
+        clean: NDArray[np.float64] = (quantizers == CLEAN).astype(np.float64)
+        return clean
     distance = np.abs(quantizers - node)
     beyond = quantizers > node if node == nodes[-1] else np.zeros(quantizers.shape, bool)
     shares: NDArray[np.float64] = np.where(beyond, 1.0, np.clip(1 - distance / SPREAD, 0, 1))
