@@ -15,12 +15,8 @@ from esr_upscale.training.degradation.damage import damage_of
 from esr_upscale.training.degradation.degrade import Degradation, draw_degradation
 from esr_upscale.training.degradation.motion import draw_motion, moving
 
-SCALE, WINDOW_PX, WINDOWS = 2, 224, 2
+SCALE, WINDOW_PX, WINDOWS, FRAMES = 2, 224, 2, 8
 """Clips show WINDOWS × WINDOWS tiles, through windows of so many HR pixels."""
-SMALLEST_CLIP_PX = 128
-"""HR pixels on a side of the smallest clips."""
-FRAMES, JUDGED_FRAMES = 32, (0, 6, 15, 24, 31)
-"""Encoders spend more on a key frame that many frames are predicted from; and the damage is that of some of them."""
 WIDER = 0.19
 """How far beyond the range of video in use qualities are drawn, as a share of it: up to what encoders take."""
 HELD = 4
@@ -69,12 +65,8 @@ def _sample(tiles: Sequence[NDArray[np.uint8]], codec: str, rng: np.random.Gener
     wider = WIDER * (recoder.worst - recoder.best)
     quality = int(rng.integers(max(1, round(recoder.best - wider)), round(recoder.worst + wider) + 1))
     preset = int(rng.integers(len(recoder.presets)))
-    height, width = (
-        int(side) // (2 * SCALE) * 2 * SCALE for side in rng.integers(SMALLEST_CLIP_PX, clip.shape[1] + 1, 2)
-    )
-    clip = clip[:, :height, :width]
     coded, bits = recode_measured(way.apply(clip, SCALE, rng), codec, quality, preset)
-    damage = [damage_of(clip[frame], coded[frame], way, SCALE, rng) for frame in JUDGED_FRAMES]
+    damage = [damage_of(clip[frame], coded[frame], way, SCALE, rng) for frame in range(0, FRAMES, 3)]
     return KeyFrameSample(recoder.codec, measures_of(coded[0], 8, bits), float(np.mean(damage)))
 
 
