@@ -213,10 +213,12 @@ class DyingUpscaler:
         self.scale = real.scale
         self._real, self._dies_at_pts, self._error = real, dies_at_pts, error
 
-    def __call__(self, frame: Frame, memory: Memory = own_memory, among: int = 1) -> Upscaled:
+    def __call__(
+        self, frame: Frame, memory: Memory = own_memory, among: int = 1, quantizer: float | None = None
+    ) -> Upscaled:
         if frame.pts == self._dies_at_pts:
             raise self._error
-        return self._real(frame, memory, among)
+        return self._real(frame, memory, among, quantizer)
 
 
 @pytest.mark.parametrize("error", [RuntimeError("secret"), SystemExit(1)], ids=repr)

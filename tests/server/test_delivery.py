@@ -37,10 +37,12 @@ class HeldUpscaler:
         self.begun = threading.Semaphore(0)
         self.let_go = threading.Semaphore(0)
 
-    def __call__(self, frame: Frame, memory: Memory = own_memory, among: int = 1) -> Upscaled:
+    def __call__(
+        self, frame: Frame, memory: Memory = own_memory, among: int = 1, quantizer: float | None = None
+    ) -> Upscaled:
         self.begun.release()
         assert self.let_go.acquire(timeout=20)
-        return self._real(frame, memory, among)
+        return self._real(frame, memory, among, quantizer)
 
 
 @asynccontextmanager

@@ -29,10 +29,12 @@ class TurnedUpscaler:
         self._real = real
         self.turns = [threading.Event() for _ in range(8)]
 
-    def __call__(self, frame: Frame, memory: Memory = own_memory, among: int = 1) -> Upscaled:
+    def __call__(
+        self, frame: Frame, memory: Memory = own_memory, among: int = 1, quantizer: float | None = None
+    ) -> Upscaled:
         assert frame.pts is not None
         assert self.turns[frame.pts].wait(20)
-        return self._real(frame, memory, among)
+        return self._real(frame, memory, among, quantizer)
 
 
 @asynccontextmanager

@@ -43,6 +43,8 @@ PINNED = {
     "esr_max_x4_k3_c1": 30.338,
     "esr_max_x4_k5_c2": 31.273,
     "esr_max_x4_k7_c8": 31.794,
+    "esr_stack_x2_c4_l5": 34.663,
+    "esr_stack_x2_c8_l5": 34.748,
     "esr_tm_x2_k3_c1": 34.421,
     "esr_tm_x2_k5_c4": 34.579,
     "esr_tm_x2_k7_c8": 34.663,

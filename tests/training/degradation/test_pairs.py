@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from esr_upscale.media.recoding import RECODERS
-from esr_upscale.training.degradation.degrade import Coding, Degradation, draw_degradation
+from esr_upscale.training.degradation.degrade import CODECS, Coding, Degradation, draw_degradation
 from esr_upscale.training.degradation.pairs import KEPT, PairSettings, make_pairs, read_ways
 from esr_upscale.training.degradation.resampling import enlarge
 from tests.support.pictures import synthetic_luma
@@ -28,7 +28,7 @@ def test_the_mixture_has_its_shares() -> None:
     drawn = [draw_degradation(rng) for _ in range(3000)]
     clean = [way for way in drawn if way.coding is None]
     assert len(clean) / len(drawn) == pytest.approx(0.2, abs=0.03)
-    assert {way.coding.codec for way in drawn if way.coding} == RECODERS.keys()
+    assert {way.coding.codec for way in drawn if way.coding} == CODECS.keys()
     assert all(way.before is None and way.noise == 0 for way in clean)
     for way in drawn:
         for coding in (way.before, way.coding):
