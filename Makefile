@@ -7,7 +7,7 @@
 
 PYTHON ?= python3
 VENV   ?= .venv
-MODEL  ?= esr_tr_x2
+MODEL  ?= esr_stack_x2
 BIN    := $(VENV)/bin
 EXTRAS_demo  := server,demo
 EXTRAS_test  := test

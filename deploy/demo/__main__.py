@@ -113,7 +113,9 @@ def run(model_option: str, shots: Sequence[Shot], output: Path, console: Console
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run from the command line."""
     parser = argparse.ArgumentParser(prog="python -m deploy.demo", description=__doc__)
-    parser.add_argument("--model", default="esr_tr_x2", help="NAME or NAME=FILE, as of esr-serve; default esr_tr_x2")
+    parser.add_argument(
+        "--model", default="esr_stack_x2", help="NAME or NAME=FILE as of esr-serve; default esr_stack_x2"
+    )
     parser.add_argument("--output", type=Path, default=Path("demo"), help="directory to write to, default demo")
     options = parser.parse_args(arguments)
     try:
