@@ -43,6 +43,11 @@ def test_the_node_of_a_source(quantizer: float, node: float | None) -> None:
         assert NODES.at(node)[NAME][0, 0, 0, 0] == {0: 1, 20: 3, 30: -1}[int(node)]
 
 
+def test_below_the_first_node_the_blind_set_serves() -> None:
+    poor = WeightNodes((30.0,), (_set(1),))
+    assert [poor.node(quantizer) for quantizer in (0.0, 28.9, 29.0, 51.0)] == [None, None, 30.0, 30.0]
+
+
 def test_round_trip(tmp_path: Path) -> None:
     path = save_weights(SPEC, _set(7), CARD, tmp_path, NODES)
     assert np.array_equal(load_weights(SPEC, tmp_path)[NAME], _set(7)[NAME])
@@ -62,7 +67,6 @@ def test_a_file_without_nodes(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("added", "message"),
     [
-        ({f"{NAME}@20": _set(1)[NAME]}, "it has one node; it takes two or more"),
         ({f"{NAME}@much": _set(1)[NAME]}, "is of no node: behind @ stands a quantiser of 0 … 51"),
         ({f"{NAME}@52": _set(1)[NAME]}, "is of no node"),
         ({"other@20": _set(1)[NAME], f"{NAME}@0": _set(1)[NAME]}, f"node 20 of it lacks tensor '{NAME}'"),
@@ -71,7 +75,7 @@ def test_a_file_without_nodes(tmp_path: Path) -> None:
             "node 0 of it: tensor 'filter.weight' is float32",
         ),
     ],
-    ids=["one", "no number", "too large", "other tensor", "other shape"],
+    ids=["no number", "too large", "other tensor", "other shape"],
 )
 def test_damaged_nodes(tmp_path: Path, added: dict[str, NDArray[np.float32]], message: str) -> None:
     path = tmp_path / f"{SPEC.canonical_id}.safetensors"

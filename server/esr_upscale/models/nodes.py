@@ -1,9 +1,9 @@
-"""Weights for sources of known quality: sets of one network for some quantisers, and what lies between them.
+"""Weights for sources of known quality: sets of one network for some quantisers.
 
 A stream's source is as clean as it is, from what a camera gives to what a slow connection leaves of it, and the best
 weights for one end are not those for the other. A weights file holds the blind set, which is for sources that nothing
-is known of, and may hold nodes beside it: sets for the quantiser of H.264 that damages as much, 0 for none. Weights on
-the straight line between two sets are worse than either, so that there is nothing between them.
+is known of, and may hold nodes besides: sets for the quantiser of H.264 that damages as much, 0 for none. Weights on
+the straight line between two sets are worse than either, so a source between two nodes gets the blind set.
 """
 
 from __future__ import annotations
@@ -33,10 +33,9 @@ class WeightNodes:
     sets: tuple[Tensors, ...]
 
     def node(self, quantizer: float) -> float | None:
-        """Return the quantiser of the node for a source: within REACH of it, or beyond the outermost; None: none is."""
+        """Return the quantiser of the node for a source: within REACH of it, or beyond the last; None: none is."""
         nearest = min(self.quantizers, key=lambda node: abs(node - quantizer))
-        inside = min(max(quantizer, self.quantizers[0]), self.quantizers[-1])
-        return nearest if abs(nearest - inside) <= REACH else None
+        return nearest if abs(nearest - min(quantizer, self.quantizers[-1])) <= REACH else None
 
     def at(self, node: float) -> Tensors:
         """Return the weights of a node."""

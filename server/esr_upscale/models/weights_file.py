@@ -63,8 +63,6 @@ def _checked(
     check_weights(spec, blind, origin)
     for quantizer, tensors_of_node in nodes.items():
         check_weights(spec, tensors_of_node, f"node {quantizer:g} of {origin}")
-    if len(nodes) == 1:
-        raise WeightsError(f"{origin} has one node; it takes two or more, as weights are those between them")
     ordered = sorted(nodes.items())
     return blind, WeightNodes(tuple(q for q, _ in ordered), tuple(n for _, n in ordered)) if nodes else None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from functools import partial
@@ -109,8 +110,8 @@ def _check_licence(value: object) -> None:
 def _check_nodes(value: object) -> None:
     given = value if isinstance(value, tuple | list) else ()
     numbers = [node for node in given if isinstance(node, int | float) and CLEAN <= node <= WORST]
-    if len(numbers) != len(given) or len(given) < 2 or sorted(set(numbers)) != numbers:
-        raise InvalidInputError(f"nodes = {value!r} is not possible: it is two quantisers or more, ascending, 0 to 51")
+    if len(numbers) != len(given) or not given or sorted(set(numbers)) != numbers:
+        raise InvalidInputError(f"nodes = {value!r} is not possible: it is a list of quantisers, ascending, 0 to 51")
 
 
 def _check_degradation(value: object) -> None:
@@ -158,6 +159,8 @@ def train(
     sets = tuple(load_weights(spec, place) for place in places.values())
     blind, card = load_weights(spec, *_places(spec, settings)), load_card(spec, list(places.values())[-1])
     save_weights(spec, blind, card, out, WeightNodes(settings.nodes, sets))
+    for place in places.values():
+        shutil.rmtree(place)  # or the next run would take its nodes for its own
     return journals[-1]
 
 
@@ -176,7 +179,8 @@ def _train_set(
     """Train one set of weights and write it into `out`, with the `card` and how it was made."""
     checkpoint = Checkpoint(spec, out)
     identity = _identity(spec, loaded, settings)
-    if node is not None and (done := checkpoint.finished()) and done.settings == identity:
+    done = checkpoint.finished() if node is not None else None
+    if done and done.settings == identity and settings.steps in (None, done.steps):
         return done  # of a run that was stopped at a later node
     start = partial(_trainer, spec, loaded, settings, clips, node)
     with torch_threads(settings.threads):

@@ -140,6 +140,9 @@ def test_training_of_nodes(tmp_path: Path) -> None:
     nodes = load_nodes(spec, tmp_path / "out")
     assert nodes is not None
     assert nodes.quantizers == (0.0, 20.0, 30.0)
+    further_steps: list[int] = []
+    train(spec, tiles, tmp_path / "out", further, lambda p: further_steps.append(p.step))
+    assert len(further_steps) == 30  # once more from the start
     assert len(steps) < 20  # the first node was trained already, and a part of the second
     assert all(np.array_equal(load_weights(spec, tmp_path / "out")[name], blind[name]) for name in blind)
     assert len({nodes.at(q)["net.0.weight"].tobytes() for q in (0.0, 20.0, 30.0)}) == 3
@@ -154,12 +157,12 @@ def _after(calls: int) -> Callable[[], bool]:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"nodes": (5.0,)}, "two quantisers or more, ascending, 0 to 51"),
+        ({"nodes": ()}, "a list of quantisers, ascending, 0 to 51"),
         ({"nodes": (20.0, 5.0)}, "ascending"),
         ({"nodes": (0.0, 60.0)}, "0 to 51"),
         ({"nodes": "0,20"}, "ascending"),
     ],
-    ids=["one", "descending", "too large", "text"],
+    ids=["none", "descending", "too large", "text"],
 )
 def test_nodes_that_cannot_be(values: dict[str, object], message: str) -> None:
     with pytest.raises(InvalidInputError, match=message):
