@@ -141,6 +141,13 @@ def test_weights_that_no_run_can_start_from(tiles: Path, tmp_path: Path) -> None
     assert "has one layer and is always trained anew" in one_layer.stderr
 
 
+def test_a_run_that_grows_from_another_network(tiles: Path, tmp_path: Path) -> None:
+    command = ["train", "--tiles", str(tiles), "--steps", "4", "--crop", "24", "--out", str(tmp_path)]
+    assert RUNNER.invoke(app, [*command, "esr_stack_x2_c4_l6", "--start", "shipped"]).exit_code == 0
+    card, before = load_card(resolve("esr_stack_x2_c4_l6"), tmp_path), load_card(resolve("esr_stack_x2_c4_l5"))
+    assert card.recipe.startswith(before.recipe + "; grown from that esr_stack_x2_c4_l5 and 4 steps")
+
+
 def test_the_pool_of_this_project() -> None:
     path = Path(esr_upscale.__file__).parent / "training" / "pool.toml"
     entries = read_pool(path)

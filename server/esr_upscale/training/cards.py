@@ -54,9 +54,10 @@ def continued_card(card: ModelCard, start: ModelCard) -> ModelCard:
 
     So does the licence, unless `card` names one.
     """
+    there = "from there" if start.model == card.model else f"grown from that {start.model} and"
     return dataclasses.replace(
         card,
-        recipe=f"{start.recipe}; from there {card.recipe}",
+        recipe=f"{start.recipe}; {there} {card.recipe}",
         data=card.data if card.data == start.data else f"{start.data}; from there {card.data}",
         credits=tuple(dict.fromkeys((*start.credits, *card.credits))),
         licence=start.licence if card.licence == UNKNOWN_LICENCE else card.licence,

@@ -12,10 +12,11 @@ from types import MappingProxyType
 from typing import Any
 
 from esr_upscale.errors import InvalidInputError
+from esr_upscale.kernels import Weights
 from esr_upscale.models import ModelCard, ModelSpec, WeightNodes, load_card, load_weights, save_weights
 from esr_upscale.models.card import check_licence
 from esr_upscale.models.nodes import CLEAN, WORST
-from esr_upscale.models.weights_file import weights_path
+from esr_upscale.models.weights_file import PACKAGED
 from esr_upscale.nets.edge_sr import HEADS
 from esr_upscale.nets.engine import torch_threads
 from esr_upscale.training.cards import continued_card, new_card
@@ -23,6 +24,7 @@ from esr_upscale.training.checkpoint import DIRECTORY, Checkpoint, Journal
 from esr_upscale.training.crops import CropSource, TileSource
 from esr_upscale.training.degradation.clips import ClipSource, Node, make_clips
 from esr_upscale.training.degradation.pairs import PairSettings
+from esr_upscale.training.growth import grown, nearest_start
 from esr_upscale.training.loop import Progress, Trainer, TrainingStoppedError, never, run, steps_in
 from esr_upscale.training.multi_layer import CropTrainer
 from esr_upscale.training.one_layer import PatchTrainer
@@ -148,6 +150,8 @@ def train(
         raise InvalidInputError(f"{spec.family} cannot be trained: it is a fixed filter")
     if settings.nodes and (not settings.start or settings.degradation != VIDEO):
         raise InvalidInputError('nodes are trained from weights that are there: say start = "…", degradation = "video"')
+    if settings.nodes and _start_of(spec, settings)[0] != spec:
+        raise InvalidInputError(f"{settings.start} has no weights of {spec.canonical_id}, which nodes are trained from")
     loaded = load_tiles(tiles, spec.scale, 2 * spec.radius + 1, settings.emphasis)
     clips = _cache_of(spec, loaded, settings, out, report, stop)
     card = new_card(spec, "", tiles, len(loaded), settings.seed, settings.emphasis, settings.licence)
@@ -157,7 +161,7 @@ def train(
     places = {node: out / DIRECTORY / f"{spec.canonical_id}_at_{node:g}" for node in settings.nodes}
     journals = [one(place, node=Node(node, settings.nodes)) for node, place in places.items()]
     sets = tuple(load_weights(spec, place) for place in places.values())
-    blind, card = load_weights(spec, *_places(spec, settings)), load_card(spec, list(places.values())[-1])
+    blind, card = load_weights(*_start_of(spec, settings)), load_card(spec, list(places.values())[-1])
     save_weights(spec, blind, card, out, WeightNodes(settings.nodes, sets))
     for place in places.values():
         shutil.rmtree(place)  # or the next run would take its nodes for its own
@@ -192,7 +196,7 @@ def _train_set(
         weights = trainer.weights()
     made = dataclasses.replace(card, recipe=trainer.recipe(journal.steps))
     if settings.start:
-        made = continued_card(made, load_card(spec, *_places(spec, settings)))
+        made = continued_card(made, load_card(*_start_of(spec, settings)))
     save_weights(spec, weights, made, out)
     checkpoint.finish(journal)
     return journal
@@ -230,17 +234,21 @@ def _trainer(
         return PatchTrainer(spec, tiles, settings.seed, settings.restarts)
     else:
         source = TileSource(tiles)
-    start = load_weights(spec, *_places(spec, settings)) if settings.start else None
+    start = _start_weights(spec, settings) if settings.start else None
     return CropTrainer(
         spec, source, settings.seed, batch=settings.batch, crop=settings.crop, rate=settings.rate, start=start
     )
 
 
-def _places(spec: ModelSpec, settings: TrainingSettings) -> tuple[Path, ...]:
-    places = () if settings.start == SHIPPED else (Path(settings.start),)
-    if places and weights_path(spec, *places).parent != places[0]:  # found among the shipped ones
-        raise InvalidInputError(f'{places[0]} has no weights of {spec.canonical_id}; start = "{SHIPPED}" takes ours')
-    return places
+def _start_weights(spec: ModelSpec, settings: TrainingSettings) -> Weights:
+    of, place = _start_of(spec, settings)
+    weights = load_weights(of, place)
+    return weights if of == spec else grown(weights, of, spec)
+
+
+def _start_of(spec: ModelSpec, settings: TrainingSettings) -> tuple[ModelSpec, Path]:
+    place = PACKAGED if settings.start == SHIPPED else Path(settings.start)
+    return nearest_start(spec, place), place
 
 
 def _identity(spec: ModelSpec, tiles: list[Tile], settings: TrainingSettings) -> dict[str, Any]:

@@ -1,0 +1,82 @@
+"""Weights to start from that another network of the same family leaves: of another scale, or of fewer layers.
+
+What eSR-Stack sees in a picture does not depend on the scale, only its last layer does. And a layer that passes on what
+it gets can be added anywhere behind ReLU (T. Chen, I. Goodfellow, J. Shlens, "Net2Net", ICLR 2016, arXiv 1511.05641).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from esr_upscale.errors import InvalidInputError
+from esr_upscale.kernels import Weights
+from esr_upscale.models import SUFFIX, ModelSpec, spec_named
+
+GROWING = "esr_stack"
+
+
+def nearest_start(spec: ModelSpec, place: Path) -> ModelSpec:
+    """Return the network with weights in `place` that `spec` can start from.
+
+    It is `spec` itself if that is there. For eSR-Stack it may be one of the same width with as many layers or fewer:
+    of the same scale first, then the deepest.
+
+    Raises:
+        InvalidInputError: there is none.
+    """
+    found = [other for path in sorted(place.glob(f"*{SUFFIX}")) if (other := spec_named(path.stem))]
+    if spec in found:
+        return spec
+    fitting = [other for other in found if _grows_into(other, spec)]
+    if not fitting:
+        also = f", nor of an eSR-Stack with C{spec['C']} and at most L{spec['L']}" if spec.family == GROWING else ""
+        raise InvalidInputError(f'{place} has no weights of {spec.canonical_id}{also}; start = "shipped" takes ours')
+    return max(fitting, key=lambda other: (other.scale == spec.scale, other["L"], -abs(other.scale - spec.scale)))
+
+
+def _grows_into(other: ModelSpec, spec: ModelSpec) -> bool:
+    if other.family != GROWING or spec.family != GROWING:
+        return False
+    return other["C"] == spec["C"] and other["L"] <= spec["L"] and other.padding == spec.padding
+
+
+def grown(weights: Weights, of: ModelSpec, spec: ModelSpec) -> dict[str, NDArray[np.float32]]:
+    """Return weights of an eSR-Stack `spec` from those of a network `of` with at most as many layers.
+
+    At the same scale both networks make the same picture. At another, each phase of the last layer is the bilinear
+    function of its position that best fits the phases there were.
+    """
+    inner, last = of["L"] - 1, spec["L"] - 1
+    made = {name: np.array(tensor) for name, tensor in weights.items() if _layer_of(name) < inner}
+    identity = np.zeros((spec["C"], spec["C"], 3, 3), np.float32)
+    identity[range(spec["C"]), range(spec["C"]), 1, 1] = 1
+    for layer in range(inner, last):
+        made[f"net.{2 * layer}.weight"] = identity.copy()
+        made[f"net.{2 * layer}.bias"] = np.zeros(spec["C"], np.float32)
+    for kind in ("weight", "bias"):
+        phases = np.asarray(weights[f"net.{2 * inner}.{kind}"])
+        made[f"net.{2 * last}.{kind}"] = _at_scale(phases, of.scale, spec.scale)
+    return made
+
+
+def _layer_of(name: str) -> int:
+    # Even positions are convolutions, odd ones ReLU.
+    return int(name.split(".")[1]) // 2
+
+
+def _at_scale(phases: NDArray[np.float32], old: int, new: int) -> NDArray[np.float32]:
+    if old == new:
+        return phases.copy()
+    known, wanted = _bilinear_terms(old), _bilinear_terms(new)
+    terms = np.linalg.lstsq(known, phases.reshape(old**2, -1).astype(np.float64), rcond=None)[0]
+    return (wanted @ terms).reshape(new**2, *phases.shape[1:]).astype(np.float32)
+
+
+def _bilinear_terms(scale: int) -> NDArray[np.float64]:
+    """Return 1, y, x and y·x at the centre of each phase, from the middle of the LR pixel: (s², 4)."""
+    at = (np.arange(scale) + 0.5) / scale - 0.5
+    y, x = (part.ravel() for part in np.meshgrid(at, at, indexing="ij"))
+    return np.stack([np.ones_like(y), y, x, y * x], 1)
