@@ -61,6 +61,14 @@ def test_the_nearest_network_is_the_start(tmp_path: Path) -> None:
     assert nearest_start(wanted, tmp_path) == wanted
 
 
+def test_weights_for_clean_sources_are_a_start(tmp_path: Path) -> None:
+    spec, clean = resolve("espcn_x2"), resolve("espcn_x2_clean")
+    weights = load_weights(spec)
+    save_weights(clean, weights, load_card(spec), tmp_path)
+    assert nearest_start(spec, tmp_path) == clean
+    assert all(np.array_equal(tensor, weights[name]) for name, tensor in grown(weights, clean, spec).items())
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [

@@ -148,10 +148,12 @@ def test_a_run_that_grows_from_another_network(tiles: Path, tmp_path: Path) -> N
     assert card.recipe.startswith(before.recipe + "; grown from that esr_stack_x2_c4_l5 and 4 steps")
 
 
-def test_the_pool_of_this_project() -> None:
-    path = Path(esr_upscale.__file__).parent / "training" / "pool.toml"
-    entries = read_pool(path)
-    assert len({entry.name for entry in entries}) == len(entries) == 42
+@pytest.mark.parametrize(("file", "is_clean"), [("pool.toml", True), ("pool_video.toml", False)])
+def test_the_pools_of_this_project(file: str, is_clean: bool) -> None:
+    entries = read_pool(Path(esr_upscale.__file__).parent / "training" / file)
+    specs = {resolve(entry.name) for entry in entries}
+    assert len(specs) == len(entries) == 42
+    assert {spec.clean for spec in specs} == {is_clean}
     for entry in entries:
         TrainingSettings.of(entry.settings)
 

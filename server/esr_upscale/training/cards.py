@@ -12,6 +12,7 @@ from pathlib import Path
 from esr_upscale.errors import InvalidInputError
 from esr_upscale.models import ModelCard, ModelSpec, load_card
 from esr_upscale.models.card import UNKNOWN_LICENCE
+from esr_upscale.models.spec import CLEAN
 from esr_upscale.replacement import write_text
 
 CREDITS_FILE = "CREDITS.csv"
@@ -54,7 +55,8 @@ def continued_card(card: ModelCard, start: ModelCard) -> ModelCard:
 
     So does the licence, unless `card` names one.
     """
-    there = "from there" if start.model == card.model else f"grown from that {start.model} and"
+    grown = start.model.removesuffix(f"_{CLEAN}") != card.model
+    there = f"grown from that {start.model} and" if grown else "from there"
     return dataclasses.replace(
         card,
         recipe=f"{start.recipe}; {there} {card.recipe}",

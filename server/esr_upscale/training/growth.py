@@ -6,6 +6,7 @@ it gets can be added anywhere behind ReLU (T. Chen, I. Goodfellow, J. Shlens, "N
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,15 +22,16 @@ GROWING = "esr_stack"
 def nearest_start(spec: ModelSpec, place: Path) -> ModelSpec:
     """Return the network with weights in `place` that `spec` can start from.
 
-    It is `spec` itself if that is there. For eSR-Stack it may be one of the same width with as many layers or fewer:
-    of the same scale first, then the deepest.
+    It is `spec` itself if that is there, or with weights for clean sources. For eSR-Stack it may be one of the same
+    width with as many layers or fewer: of the same scale first, then the deepest.
 
     Raises:
         InvalidInputError: there is none.
     """
     found = [other for path in sorted(place.glob(f"*{SUFFIX}")) if (other := spec_named(path.stem))]
-    if spec in found:
-        return spec
+    for same in (spec, replace(spec, clean=True)):
+        if same in found:
+            return same
     fitting = [other for other in found if _grows_into(other, spec)]
     if not fitting:
         also = f", nor of an eSR-Stack with C{spec['C']} and at most L{spec['L']}" if spec.family == GROWING else ""
@@ -44,11 +46,13 @@ def _grows_into(other: ModelSpec, spec: ModelSpec) -> bool:
 
 
 def grown(weights: Weights, of: ModelSpec, spec: ModelSpec) -> dict[str, NDArray[np.float32]]:
-    """Return weights of an eSR-Stack `spec` from those of a network `of` with at most as many layers.
+    """Return weights of `spec` from those of `of`: the same network, or eSR-Stacks, where `of` has no more layers.
 
     At the same scale both networks make the same picture. At another, each phase of the last layer is the bilinear
     function of its position that best fits the phases there were.
     """
+    if (of.scale, of.values) == (spec.scale, spec.values):
+        return {name: np.array(tensor) for name, tensor in weights.items()}
     inner, last = of["L"] - 1, spec["L"] - 1
     made = {name: np.array(tensor) for name, tensor in weights.items() if _layer_of(name) < inner}
     identity = np.zeros((spec["C"], spec["C"], 3, 3), np.float32)

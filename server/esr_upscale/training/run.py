@@ -242,8 +242,7 @@ def _trainer(
 
 def _start_weights(spec: ModelSpec, settings: TrainingSettings) -> Weights:
     of, place = _start_of(spec, settings)
-    weights = load_weights(of, place)
-    return weights if of == spec else grown(weights, of, spec)
+    return grown(load_weights(of, place), of, spec)
 
 
 def _start_of(spec: ModelSpec, settings: TrainingSettings) -> tuple[ModelSpec, Path]:

@@ -85,9 +85,18 @@ def test_emphasis_draws_a_tile_more_often() -> None:
     assert np.bincount(order).tolist() == [100, 300]
 
 
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_tiles_of_256_serve_every_scale(scale: int, tmp_path: Path) -> None:
+    square = load_tiles(write_tiles(tmp_path / "tiles", size=256), scale, 5)
+    settings = PairSettings(scale=scale, mosaics=1, ways=1)
+    crops = ClipSource(make_clips(square, tmp_path, settings, ignore)).crops(24, 2)
+    x, y, _ = crops.draw(4, torch.Generator().manual_seed(1))
+    assert (x.shape[-1], y.shape[-1]) == (24, scale * 20)
+
+
 def test_small_tiles_are_refused(tmp_path: Path) -> None:
     small = load_tiles(write_tiles(tmp_path / "tiles"), 2, 5)
-    with pytest.raises(InvalidInputError, match="need tiles of 240x240 pixels or more"):
+    with pytest.raises(InvalidInputError, match="need tiles of 239x239 pixels or more"):
         make_clips(small, tmp_path / "clips", SETTINGS, ignore)
 
 

@@ -25,7 +25,7 @@ from esr_upscale.training.degradation.motion import draw_motion, moving
 COLUMNS, ROWS = 3, 2
 WINDOW_PX = {2: 224, 3: 240, 4: 192}
 """Pixels of HR on a side, by scale: whole macroblocks of LR, and less than a tile of 256, so that they can move."""
-SLACK_PX = 16
+SLACK_PX = 15
 """How much larger than its window a tile is at least, so that the window can move."""
 FRAMES, KEPT = 10, 3
 DONE = "pairs.json"
