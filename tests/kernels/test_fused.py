@@ -24,7 +24,7 @@ from esr_upscale.kernels.pipeline import Format, Job, Pipeline, Vectors
 from esr_upscale.models import ModelSpec, list_models, load_weights, resolve
 from tests.support.pictures import mirrored, random_weights, synthetic_luma
 
-DEFAULTS = [spec for spec in list_models() if spec.alias or spec.family == "bicubic"]
+DEFAULTS = [s for s in list_models() if (s.alias and not s.clean) or s.family == "bicubic"]
 SAMPLE = [
     "esr_max_x2_k3_c1", "esr_max_x3_k7_c4", "esr_max_x4_k3_c8", "esr_max_x2_k7_c16",
     "esr_tm_x2_k3_c1", "esr_tm_x3_k5_c2", "esr_tm_x4_k7_c8", "esr_tm_x2_k7_c16",

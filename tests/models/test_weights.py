@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,13 @@ def test_what_is_shipped() -> None:
     assert {"bicubic_x2", "bicubic_x3", "bicubic_x4"} <= names
     assert {"esr_tr_x2_k5_c2", "esr_tr_x3_k5_c2", "esr_tr_x4_k5_c2"} <= names
     assert [spec.canonical_id for spec in list_models()] == sorted(names)
+
+
+def test_the_networks_of_the_paper_have_weights_for_clean_sources_too() -> None:
+    papers = {spec for spec in list_models() if spec.tensor_shapes and spec.family != "esr_stack"}
+    clean = {replace(spec, clean=False) for spec in papers if spec.clean}
+    assert {spec for spec in papers if not spec.clean} == clean
+    assert len(clean) == 42
 
 
 @pytest.mark.parametrize("spec", list_models(), ids=lambda spec: spec.canonical_id)

@@ -74,7 +74,11 @@ def draw_pareto(
     check_outputs([*(out / name for name in FILES), json_file], overwrite=overwrite)
     directories = tuple(weights or ())
     known = list_models(*directories)
-    specs = list(dict.fromkeys(resolve(model, known) for model in models)) if models else list(known)
+    specs = (
+        list(dict.fromkeys(resolve(model, known) for model in models))
+        if models
+        else [spec for spec in known if not spec.clean]
+    )
     settings = EngineSettings(device=device, threads=threads)
     report = _examine(specs, _sizes(specs, size, target), settings, rounds, directories, target)
     rows = [_row(place, place in report.best) for place in report.places]
