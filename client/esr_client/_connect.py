@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from esr_client._client import Client
 from esr_client._config import Options
-from esr_client._private_server import PrivateServer
+from esr_client._private_server import DEFAULT_MODEL, PrivateServer
 
 __all__ = ["connect"]
-
-_DEFAULT_MODEL = "esr_tr_x2"
 
 
 def connect(target: str | None = None, *, options: Options | None = None, admin_token: str | None = None) -> Client:
@@ -25,7 +23,7 @@ def connect(target: str | None = None, *, options: Options | None = None, admin_
     """
     if target is not None:
         return Client(target, options or Options(), admin_token)
-    private = PrivateServer(_DEFAULT_MODEL)
+    private = PrivateServer(DEFAULT_MODEL)
     try:
         private.wait()
         return Client(private.target, options or Options(), admin_token, private.close)

@@ -18,7 +18,10 @@ from esr_client._client import Client
 from esr_client._config import Options
 from esr_client._errors import EsrError, PrivateServerError
 
-__all__ = ["PrivateServer"]
+__all__ = ["DEFAULT_MODEL", "PrivateServer"]
+
+DEFAULT_MODEL = "esr_stack_x2_c4_l5"
+"""The model of a private server that no call names one for; as `esr-serve`'s."""
 
 _START_TIMEOUT_S = 120.0
 _POLL_S = 0.05

@@ -33,6 +33,7 @@ from esr_server.rpc.server import GrpcServer
 from esr_server.scheduler import Scheduler
 from esr_upscale.engine import DEVICES, ENGINES, EngineSettings, check_installed
 from esr_upscale.errors import UpscaleError
+from esr_upscale.models import DEFAULT_MODEL
 
 _log = logging.getLogger("esr_server")
 
@@ -232,7 +233,7 @@ def esr_serve(
         typer.Option(
             metavar="NAME[=FILE]",
             help="Model, or own weights and a name for them; loaded at start, the first is the default. "
-            "[default: esr_tr_x2]",
+            f"[default: {DEFAULT_MODEL}]",
         ),
     ] = None,
     weights: Annotated[

@@ -14,6 +14,7 @@ from esr_server.errors import ConfigError
 from esr_upscale.engine import EngineSettings
 from esr_upscale.errors import FrameError, LimitError
 from esr_upscale.frame import PIXEL_FORMATS
+from esr_upscale.models import DEFAULT_MODEL
 
 _MESSAGE_OVERHEAD_BYTES = 64 * 1024
 _STRIDE_SLACK = 1.1  # decoders pad rows; a tenth covers 64-byte alignment from a width of 640 on
@@ -99,7 +100,7 @@ class ServerSettings:
     """Where gRPC is served."""
     http: Address | None = _HTTP
     """Where /metrics, /healthz, /readyz and the status page are served, over TCP; None for nowhere."""
-    models: tuple[str, ...] = ("esr_tr_x2",)
+    models: tuple[str, ...] = (DEFAULT_MODEL,)
     """Loaded at start; the first is the default. Others are loaded when first asked for."""
     own_models: Mapping[str, Path] = field(default_factory=dict)
     """Name → file of own weights."""

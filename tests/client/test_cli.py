@@ -169,7 +169,7 @@ def test_all_that_a_newcomer_types(tmp_path: Path) -> None:
         _, said = child.communicate(timeout=60)
     assert child.returncode == 0, said
     assert "12 frames" in said
-    assert "esr_tr_x2_k5_c2" in said
+    assert "esr_stack_x2_c8_l5" in said
     assert clips.video(out).size == (96, 64)
 
 

@@ -12,11 +12,11 @@ from rich.table import Table
 
 from esr_client._client import Client
 from esr_client._connect import connect
+from esr_client._private_server import DEFAULT_MODEL
 from esr_client._results import ModelInfo
 from esr_client.cli._app import DEFAULT_SERVER, RunningServerOption, ServerOption, Services, app, reported
 from esr_client.cli._models_shown import model_details, models_json, named_model
 
-DEFAULT_MODEL = "esr_tr_x2"
 _ADMIN_TOKEN = "ESR_ADMIN_TOKEN"
 _LOAD_TIMEOUT_S = 600.0  # a small machine may compile kernels for minutes
 _TIMED_SIZE = (960, 540)  # 1080p at ×2

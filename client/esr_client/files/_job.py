@@ -29,7 +29,7 @@ from esr_client.files._sink import Notice, Sink
 from esr_client.files._source import Source
 from esr_client.files._writers import FrameWriter, PacketWriter, Writer
 
-DEFAULT_FAMILY = "esr_tr"
+DEFAULT_FAMILY = "esr_stack"
 _LIVE_PRESET = "veryfast"  # someone waits for each picture
 _LONGEST_STEP_S = 0.5
 

@@ -13,7 +13,7 @@ from esr_upscale.commands.common import Overwrite, Weights, check_outputs, clear
 from esr_upscale.errors import EngineError
 from esr_upscale.kernels import Weights as Tensors
 from esr_upscale.kernels import available
-from esr_upscale.models import ModelSpec, list_models, load_weights, read_weights_file, resolve
+from esr_upscale.models import DEFAULT_MODEL, ModelSpec, list_models, load_weights, read_weights_file, resolve
 from esr_upscale.replacement import replace_file
 
 DEPTHS = (8, 10, 16)
@@ -24,7 +24,7 @@ def compile_models(
     out: Annotated[Path, typer.Option("--out", "-o", help="Directory for the library and its manifest.")],
     model: Annotated[
         list[str] | None,
-        typer.Option(help="Model, or NAME=FILE for your own weights; may be repeated. [default: esr_tr_x2]"),
+        typer.Option(help=f"Model, or NAME=FILE for your own weights; may be repeated. [default: {DEFAULT_MODEL}]"),
     ] = None,
     target: Annotated[str, typer.Option(help="Target system: arm-64-linux or x86-64-linux.")] = "arm-64-linux",
     depth: Annotated[
@@ -43,7 +43,7 @@ def compile_models(
     files = [out / name for name in (LIBRARY, MANIFEST)]
     check_outputs(files, overwrite=overwrite)
 
-    loaded = [_weights_of(name, tuple(weights or ())) for name in dict.fromkeys(model or ["esr_tr_x2"])]
+    loaded = [_weights_of(name, tuple(weights or ())) for name in dict.fromkeys(model or [DEFAULT_MODEL])]
     with tempfile.TemporaryDirectory() as folder:
         compile_library(loaded, depth or DEPTHS, target, Path(folder), cc, lambda name: typer.echo(name, err=True))
         for path in files:

@@ -30,6 +30,7 @@ from esr_upscale.models.weights_file import (
 )
 
 __all__ = [
+    "DEFAULT_MODEL",
     "FAMILIES",
     "SCALES",
     "SUFFIX",
@@ -65,6 +66,9 @@ def _collect() -> MappingProxyType[str, Family]:
 
 FAMILIES = _collect()
 """Name → family, every one that a module of this package defines."""
+
+DEFAULT_MODEL = "esr_stack_x2_c4_l5"
+"""What is served and compiled where no model is named: the best picture at about 600 MACs."""
 
 
 def resolve(name: str, among: Iterable[ModelSpec] | None = None) -> ModelSpec:
