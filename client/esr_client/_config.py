@@ -155,8 +155,8 @@ class StreamConfig:
     target_fps: Fraction | None = None
     """Frames per second that will be sent, and are wanted back. None: the stream takes what others leave."""
     source_quality: float | None = None
-    """How much coding has damaged the source, for models with weights for sources of known quality: the quantiser of
-    H.264 (0 … 51) that damages as much, 0 if it was never coded. None: the server estimates it from the pictures."""
+    """How much coding has damaged the source, for models with weights for sources of known quality: the CRF of
+    x264 (0 … 51) that damages as much, 0 if it was never coded. None: the server estimates it from the pictures."""
 
     def __post_init__(self) -> None:
         _check(self.model, self.delivery, self.ladder, self.target_fps, self.source_quality)
@@ -188,10 +188,10 @@ WORST_QUANTIZER = 51.0
 
 
 def check_source_quality(quantizer: float | None) -> None:
-    """Raise ValueError for what is no quantiser of H.264."""
+    """Raise ValueError for what is no CRF of x264."""
     if quantizer is not None and not 0 <= quantizer <= WORST_QUANTIZER:
         raise ValueError(
-            f"source_quality is a quantiser from 0 (never coded) to {WORST_QUANTIZER:g}, or None, not {quantizer!r}"
+            f"source_quality is a CRF of x264, from 0 (never coded) to {WORST_QUANTIZER:g}, or None, not {quantizer!r}"
         )
 
 

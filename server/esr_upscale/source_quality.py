@@ -2,8 +2,9 @@
 
 A decoder knows how many bits a key frame took, and what picture came of them. Fine detail costs bits, and coding takes
 it away: of two pictures with as much detail left, the one that took fewer bits is damaged more. A quadratic function of
-the bits per pixel and of five measures of the picture says by how much, on the scale of H.264's quantiser, for every
-codec alike. `esr calibrate` fits it. Key frames do not depend on what moves, and where they come nothing flickers.
+the bits per pixel and of five measures of the picture says by how much, for every codec on the scale of x264's CRF:
+the error in proportion to the fine detail that there was. `esr calibrate` fits it. Key frames do not depend on what
+moves, and where they come nothing flickers.
 """
 
 from __future__ import annotations
@@ -29,8 +30,9 @@ SMALLEST_PX = 32
 """Of smaller pictures nothing is said."""
 LEAST_APART = 8
 """Frames between two measurements: where every frame is a key frame, not all are measured."""
-FOLLOWED, JUMP = 0.5, 6.0
-"""How much of a change is followed at each key frame; all of one that is larger, as another source has come."""
+STEADY, FOLLOWED, JUMP = 1.5, 0.5, 10.0
+"""Up to which change at a key frame the estimate stands, so that weights do not alternate where a source lies between
+two nodes; how much of a change is followed; and from which all of it is, as another source has come."""
 _EASE = 0.05
 FILE = "source_quality.json"
 
@@ -80,7 +82,7 @@ def calibration() -> Calibration:
 
 
 def estimate(luma: NDArray[Any], depth: int, codec: str, bits: float) -> float | None:
-    """Return the quantiser of H.264 that would have damaged a key frame as much, by the function that is shipped.
+    """Return the CRF of x264 that would have damaged a key frame as much, by the function that is shipped.
 
     Its `luma` (H, W), code values of `depth` bits, took `bits`. None for a picture that is too small and for a codec
     that was not calibrated.
@@ -141,7 +143,7 @@ class QualityTracker:
         self._since = LEAST_APART
 
     def quantizer_of(self, frame: Frame) -> float | None:
-        """Return the quantiser of H.264 that would have damaged the frame as much; None where nothing is known."""
+        """Return the CRF of x264 that would have damaged the frame as much; None where nothing is known."""
         if self._given is not None:
             return self._given
         self._since += 1
@@ -154,5 +156,5 @@ class QualityTracker:
     def _follow(self, found: float | None) -> None:
         if found is None or self._now is None or abs(found - self._now) > JUMP:
             self._now = found
-        else:
+        elif abs(found - self._now) > STEADY:
             self._now += FOLLOWED * (found - self._now)

@@ -34,7 +34,7 @@ NODES = WeightNodes((0.0, 20.0, 30.0), (_set(1), _set(3), _set(-1)))
 
 @pytest.mark.parametrize(
     ("quantizer", "node"),
-    [(0, 0), (1, 0), (1.1, None), (18.9, None), (19.5, 20), (21, 20), (25, None), (29.2, 30), (30, 30), (51, 30)],
+    [(0, 0), (8, 0), (8.1, None), (11.9, None), (12, 20), (24.9, 20), (25.1, 30), (30, 30), (51, 30)],
     ids="{}".format,
 )
 def test_the_node_of_a_source(quantizer: float, node: float | None) -> None:
@@ -45,7 +45,7 @@ def test_the_node_of_a_source(quantizer: float, node: float | None) -> None:
 
 def test_below_the_first_node_the_blind_set_serves() -> None:
     poor = WeightNodes((30.0,), (_set(1),))
-    assert [poor.node(quantizer) for quantizer in (0.0, 28.9, 29.0, 51.0)] == [None, None, 30.0, 30.0]
+    assert [poor.node(quantizer) for quantizer in (0.0, 21.9, 22.0, 51.0)] == [None, None, 30.0, 30.0]
 
 
 def test_round_trip(tmp_path: Path) -> None:

@@ -68,7 +68,9 @@ def test_between_key_frames_it_stands(small: NDArray[np.uint8]) -> None:
     tracker, key = QualityTracker(), KeyFrame("h264", 90_000)
     first = tracker.quantizer_of(_frame(small[0], key))
     assert [tracker.quantizer_of(_frame(small[0], None)) for _ in range(30)] == [first] * 30
-    worse = replace(key, bits=84_000)
+    for _ in range(LEAST_APART):  # a change that is hardly one is none
+        assert tracker.quantizer_of(_frame(small[0], replace(key, bits=89_000))) == first
+    worse = replace(key, bits=75_000)
     second = tracker.quantizer_of(_frame(small[0], worse))
     alone = QualityTracker().quantizer_of(_frame(small[0], worse))
     assert first is not None

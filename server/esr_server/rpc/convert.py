@@ -51,7 +51,7 @@ def source_quantizer_of(message: pb.UpscaleConfig | pb.UpscaleImageRequest) -> f
     quantizer = message.source_quality.quantizer
     if not CLEAN <= quantizer <= WORST:
         raise ConfigError(
-            f"source_quality is a quantiser of H.264, from 0 for a source that was never coded to {WORST:g}, "
+            f"source_quality is on the scale of x264's CRF, from 0 for a source that was never coded to {WORST:g}, "
             f"not {quantizer:g}"
         )
     return quantizer

@@ -2,7 +2,7 @@
 
 A stream's source is as clean as it is, from what a camera gives to what a slow connection leaves of it, and the best
 weights for one end are not those for the other. A weights file holds the blind set, which is for sources that nothing
-is known of, and may hold nodes besides: sets for the quantiser of H.264 that damages as much, 0 for none. Weights on
+is known of, and may hold nodes besides: sets for the CRF of x264 that damages as much, 0 for none. Weights on
 the straight line between two sets are worse than either, so a source between two nodes gets the blind set.
 """
 
@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 Tensors = Mapping[str, NDArray[np.float32]]
 
 CLEAN, WORST = 0.0, 51.0
-"""The quantisers of H.264: of pictures that were never coded, and the largest."""
-REACH = 1.0
-"""How far from its quantiser a node is taken: where it is better than the blind set, which was trained on all."""
+"""The CRF of pictures that were never coded, and the largest."""
+REACH = 8.0
+"""How far from its quantiser a node is taken; it was trained on sources that are about so far away too."""
 MARK = "@"
 """Between a tensor's name and its node's quantiser, in a file."""
 

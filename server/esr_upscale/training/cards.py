@@ -17,6 +17,8 @@ from esr_upscale.replacement import write_text
 
 CREDITS_FILE = "CREDITS.csv"
 LIBRARIES = ("edge-sr", "numpy", "safetensors", "torch")
+NODES = "; its nodes from there "
+"""Between the recipe of the blind weights and that of the nodes."""
 FIXED = "Keys' cubic, a = −0.5: a formula, not trained"
 FIXED_LICENCE = "Apache-2.0"
 """That of edge-sr, which the formula's taps are computed by."""
@@ -50,16 +52,16 @@ def new_card(
     )
 
 
-def continued_card(card: ModelCard, start: ModelCard) -> ModelCard:
+def continued_card(card: ModelCard, start: ModelCard, *, nodes: bool = False) -> ModelCard:
     """The card of weights that went on from those of `start`: what it owes to others goes on too.
 
-    So does the licence, unless `card` names one.
+    So does the licence, unless `card` names one. `nodes`: the new weights are the nodes of those of `start`.
     """
     grown = start.model.removesuffix(f"_{CLEAN}") != card.model
-    there = f"grown from that {start.model} and" if grown else "from there"
+    there = NODES if nodes else f"; grown from that {start.model} and " if grown else "; from there "
     return dataclasses.replace(
         card,
-        recipe=f"{start.recipe}; {there} {card.recipe}",
+        recipe=f"{start.recipe.partition(NODES)[0]}{there}{card.recipe}",
         data=card.data if card.data == start.data else f"{start.data}; from there {card.data}",
         credits=tuple(dict.fromkeys((*start.credits, *card.credits))),
         licence=start.licence if card.licence == UNKNOWN_LICENCE else card.licence,

@@ -196,7 +196,7 @@ def _train_set(
         weights = trainer.weights()
     made = dataclasses.replace(card, recipe=trainer.recipe(journal.steps))
     if settings.start:
-        made = continued_card(made, load_card(*_start_of(spec, settings)))
+        made = continued_card(made, load_card(*_start_of(spec, settings)), nodes=node is not None)
     save_weights(spec, weights, made, out)
     checkpoint.finish(journal)
     return journal

@@ -155,7 +155,9 @@ def test_training_of_nodes(tmp_path: Path) -> None:
     assert len(steps) < 20  # the first node was trained already, and a part of the second
     assert all(np.array_equal(load_weights(spec, tmp_path / "out")[name], blind[name]) for name in blind)
     assert len({nodes.at(q)["net.0.weight"].tobytes() for q in (0.0, 20.0, 30.0)}) == 3
-    assert "node's quantiser (0, 20, 30)" in load_card(spec, tmp_path / "out").recipe
+    recipe = load_card(spec, tmp_path / "out").recipe
+    assert recipe.count("; its nodes from there 10 steps") == 1
+    assert "node's quantiser (0, 20, 30)" in recipe
 
 
 def _after(calls: int) -> Callable[[], bool]:

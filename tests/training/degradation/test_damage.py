@@ -1,4 +1,4 @@
-"""Damage on the scale of H.264's quantiser, and the clips that a node is trained on."""
+"""Damage on the scale of x264's CRF, and the clips that a node is trained on."""
 
 from __future__ import annotations
 
@@ -6,17 +6,26 @@ import numpy as np
 import pytest
 
 from esr_upscale.media.recoding import recode
-from esr_upscale.training.degradation.damage import damage_of, quantizer_of, shares_of
+from esr_upscale.models.nodes import CLEAN, WORST
+from esr_upscale.training.degradation.damage import (
+    DOUBLING,
+    LEAST_DETAIL,
+    damage_of,
+    quantizer_of,
+    shares_of,
+)
 from esr_upscale.training.degradation.degrade import Coding, Degradation
 from tests.support.pictures import synthetic_luma
 
 
-@pytest.mark.parametrize("step", [1, 2, 8, 32])
-def test_uniform_quantisation(step: int) -> None:
-    """Steps of 1 are those of quantiser 4, and double with every 6."""
-    values = np.random.default_rng(step).uniform(0, 255, 200_000)
-    error = np.square(np.round(values / step) * step - values).mean()
-    assert quantizer_of(float(error)) == pytest.approx(4 + 6 * np.log2(step), abs=0.05)
+@pytest.mark.parametrize("detail", [50.0, 400.0, 3200.0])
+def test_the_scale(detail: float) -> None:
+    """An error as large as the detail is the worst, and each halving counts the same for every picture."""
+    whole = detail + LEAST_DETAIL
+    assert quantizer_of(whole, detail) == WORST == quantizer_of(9 * whole, detail)
+    steps = [quantizer_of(whole / 2**halved, detail) for halved in range(8)]
+    assert np.diff(steps) == pytest.approx(-DOUBLING)
+    assert quantizer_of(0, detail) == quantizer_of(whole / 2**20, detail) == CLEAN
 
 
 def test_what_was_never_damaged() -> None:
@@ -44,6 +53,8 @@ def test_coding_and_noise() -> None:
 
 def test_what_clips_count_for_a_node() -> None:
     quantizers = np.array([0.0, 3.0, 13.0, 16.5, 20.0, 27.0, 30.0, 44.0])
-    assert shares_of(0.0, (0.0, 20.0, 30.0), quantizers).tolist() == [1, 0, 0, 0, 0, 0, 0, 0]
-    assert np.allclose(shares_of(20.0, (0.0, 20.0, 30.0), quantizers), [0, 0, 0, 0.5, 1, 0, 0, 0])
-    assert np.allclose(shares_of(30.0, (0.0, 20.0, 30.0), quantizers), [0, 0, 0, 0, 0, 4 / 7, 1, 1])
+    nodes = (0.0, 20.0, 30.0)
+    assert shares_of(0.0, nodes, quantizers).tolist() == [1, 0, 0, 0, 0, 0, 0, 0]
+    assert np.allclose(shares_of(20.0, nodes, quantizers), [0, 1, 1, 1, 1, 0, 0, 0])
+    assert np.allclose(shares_of(20.0, (0.0, 15.0, *nodes[1:]), quantizers), [0, 0, 0, 0.5, 1, 0, 0, 0])
+    assert np.allclose(shares_of(30.0, nodes, quantizers), [0, 0, 0, 0, 0, 4 / 7, 1, 1])

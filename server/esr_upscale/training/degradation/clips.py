@@ -16,13 +16,13 @@ from torch import Tensor, nn
 
 from esr_upscale.errors import InvalidInputError
 from esr_upscale.replacement import replace_file
-from esr_upscale.training.degradation.damage import damage_of, shares_of
+from esr_upscale.training.degradation.damage import damage_maps, quantizer_of, shares_of
 from esr_upscale.training.degradation.degrade import CODECS
 from esr_upscale.training.degradation.pairs import (
     COLUMNS,
-    ROWS,
     SLACK_PX,
     WINDOW_PX,
+    WINDOWS,
     PairSettings,
     make_pairs,
     read_settings,
@@ -34,8 +34,8 @@ from esr_upscale.training.tiles import FULL_RANGE, Tile, split
 EASE = 30.0
 """Added to the squared error of Lanczos, in squared code values, before crops are weighted by it: flat ones hardly
 differ."""
-JUDGED = 48
-"""Held-out frames that the figure is of."""
+JUDGED = 240
+"""Held-out windows that the figure is of."""
 BASE = "lanczos4"
 
 
@@ -81,7 +81,7 @@ class ClipCrops:
     """Crops of the windows of mosaics. A CropSampler."""
 
     def __init__(self, cache: PairCache, chances: NDArray[np.float64], size: int, margin: int) -> None:
-        """Draw clips, mosaic after mosaic with all ways of each, in proportion to `chances`."""
+        """Draw windows of clips in proportion to `chances` (mosaics · ways · windows)."""
         self._cache = cache
         self._ends = np.cumsum(chances) / chances.sum()
         self.size, self.margin = size, margin
@@ -91,16 +91,15 @@ class ClipCrops:
         cache, size, scale = self._cache, self.size, self._cache.settings.scale
         inside = slice(scale * self.margin, scale * (size - self.margin))
         lr, hr = np.empty((count, size, size), np.float32), np.empty((count, scale * size, scale * size), np.float32)
-        chosen = torch.rand(count, 6, generator=generator, dtype=torch.float64).numpy()
+        chosen = torch.rand(count, 5, generator=generator, dtype=torch.float64).numpy()
         weights = np.empty(count, np.float32)
-        for n, (clip, frame, window, down, across, turn) in enumerate(chosen):
-            mosaic, way = divmod(int(np.searchsorted(self._ends, clip, side="right")), cache.lr.shape[1])
-            place = mosaic, way, _index(frame, cache.lr.shape[2])
-            row, column = divmod(_index(window, ROWS * COLUMNS), COLUMNS)
+        for n, (which, frame, down, across, turn) in enumerate(chosen):
             places = cache.window - size + 1
-            y, x = row * cache.window + _index(down, places), column * cache.window + _index(across, places)
-            small = cache.lr[place][y : y + size, x : x + size]
-            large = cache.hr[place[0], place[2]][scale * y : scale * (y + size), scale * x : scale * (x + size)]
+            part = int(np.searchsorted(self._ends, which, side="right"))
+            window = cache.read(part, _index(frame, cache.lr.shape[2]))
+            y, x = _index(down, places), _index(across, places)
+            small = window[0][y : y + size, x : x + size]
+            large = window[1][scale * y : scale * (y + size), scale * x : scale * (x + size)]
             weights[n] = 1 / (np.square(enlarge(small, scale, BASE) - large)[inside, inside].mean() + EASE)
             lr[n], hr[n] = _turned(small, _index(turn, 8)), _turned(large, _index(turn, 8))
         stretched = torch.rand(count, 1, 1, generator=generator) < FULL_RANGE
@@ -110,12 +109,12 @@ class ClipCrops:
 
 
 def _chances(cache: PairCache, node: Node | None) -> NDArray[np.float64]:
-    clips = math.prod(cache.lr.shape[:2])
+    windows = math.prod(cache.lr.shape[:2]) * WINDOWS
     if node is None:
-        return np.ones(clips)
+        return np.ones(windows)
     chances = shares_of(node.quantizer, node.among, cache.quantizers.ravel())
     if not (chances >= 0.5).any():
-        raise InvalidInputError(f"none of {clips} clips is for the node {node.quantizer:g}; make more, or leave it out")
+        raise InvalidInputError(f"no clip is for the node {node.quantizer:g}; make more, or leave it out")
     return chances
 
 
@@ -138,24 +137,34 @@ class PairCache:
         """LR pixels on a side of a mosaic's windows."""
         self._folder = folder
 
+    def read(self, part: int, frame: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """Return the small and the large window number `part`, of all windows of all ways of all mosaics."""
+        clip, window = divmod(part, WINDOWS)
+        mosaic, way = divmod(clip, self.lr.shape[1])
+        row, column = divmod(window, COLUMNS)
+        large_px = self.window * self.settings.scale
+        small = self.lr[mosaic, way, frame][self._square(row, column, self.window)]
+        return small, self.hr[mosaic, frame][self._square(row, column, large_px)]
+
+    def _square(self, row: int, column: int, size: int) -> tuple[slice, slice]:
+        return slice(row * size, (row + 1) * size), slice(column * size, (column + 1) * size)
+
     @cached_property
     def quantizers(self) -> NDArray[np.float64]:
-        """How much each clip was damaged (mosaics, ways); measured on one frame of each, once for a folder."""
-        path = self._folder / "quantizers.npy"
+        """How much each window was damaged (mosaics, ways, windows); measured on one frame, once for a folder."""
+        path = self._folder / "damage.npy"
         if path.exists():
             known: NDArray[np.float64] = np.load(path)
             return known
         rng, ways = np.random.default_rng(0), read_ways(self._folder)
-        found = np.array(
-            [
-                [
-                    damage_of(self.hr[mosaic, 0], self.lr[mosaic, number, 0], way, self.settings.scale, rng)
-                    for number, way in enumerate(row)
-                ]
-                for mosaic, row in enumerate(ways)
-            ]
-        )
-        with replace_file(path) as part, part.open("wb") as file:
+        found = np.empty((*self.lr.shape[:2], WINDOWS))
+        for mosaic, row in enumerate(ways):
+            for number, way in enumerate(row):
+                maps = damage_maps(self.hr[mosaic, 0], self.lr[mosaic, number, 0], way, self.settings.scale, rng)
+                for window in range(WINDOWS):
+                    square = self._square(*divmod(window, COLUMNS), self.window)
+                    found[mosaic, number, window] = quantizer_of(*(float(part[square].mean()) for part in maps))
+        with replace_file(path) as unfinished, unfinished.open("wb") as file:
             np.save(file, found)
         return found
 
@@ -180,15 +189,12 @@ class ClipSource:
 
     @torch.no_grad()
     def judge(self, module: nn.Module, scale: int) -> float:
-        """As CropSource: the mean over up to JUDGED frames or a few more, each degraded in another way."""
-        held = self._held
-        places = [divmod(int(clip), held.lr.shape[1]) for clip in np.flatnonzero(self._judged >= 0.5)]
+        """As CropSource: the mean over JUDGED windows or a few more."""
+        held, parts = self._held, np.flatnonzero(self._judged >= 0.5)
         figures = []
-        for number, (mosaic, way) in enumerate(places[:: max(1, len(places) // JUDGED)]):
-            frame = number % held.lr.shape[2]
-            small = torch.from_numpy(held.lr[mosaic, way, frame].astype(np.float32))
-            up = (module(small[None, None] / 255)[0, 0] * 255).clamp(0, 255).round()
-            difference = up - torch.from_numpy(held.hr[mosaic, frame].astype(np.float32))
+        for number, part in enumerate(parts[:: max(1, len(parts) // JUDGED)]):
+            small, large = (torch.from_numpy(x.astype(np.float32)) for x in held.read(part, number % held.lr.shape[2]))
+            difference = (module(small[None, None] / 255)[0, 0] * 255).clamp(0, 255).round() - large
             inner = slice(scale, -scale)
             figures.append(-10 * math.log10(float(difference[inner, inner].square().mean()) / 255**2 + 1e-8))
         return float(np.mean(figures))

@@ -23,6 +23,7 @@ from esr_upscale.training.degradation.degrade import Coding, Degradation, draw_d
 from esr_upscale.training.degradation.motion import draw_motion, moving
 
 COLUMNS, ROWS = 3, 2
+WINDOWS = COLUMNS * ROWS
 WINDOW_PX = {2: 224, 3: 240, 4: 192}
 """Pixels of HR on a side, by scale: whole macroblocks of LR, and less than a tile of 256, so that they can move."""
 SLACK_PX = 15
@@ -65,14 +66,14 @@ def make_pairs(
     # A line that a killed run did not end is of a mosaic that is not whole.
     rows = [row for row in log.read_text().splitlines(keepends=True) if row.endswith("\n")] if log.exists() else []
     log.write_text("".join(rows))
-    order = _order(emphasis, settings.mosaics * ROWS * COLUMNS, np.random.default_rng(settings.seed))
+    order = _order(emphasis, settings.mosaics * WINDOWS, np.random.default_rng(settings.seed))
     with log.open("a") as written:
         for mosaic in range(len(rows), settings.mosaics):
             rng = np.random.default_rng((settings.seed, mosaic))
             clip = np.empty((FRAMES, height, width), np.uint8)
-            for part in range(ROWS * COLUMNS):
+            for part in range(WINDOWS):
                 row, column = divmod(part, COLUMNS)
-                tile = tiles[order[mosaic * ROWS * COLUMNS + part]]
+                tile = tiles[order[mosaic * WINDOWS + part]]
                 window = moving(tile, draw_motion(tile.shape, size, FRAMES, rng), size, FRAMES)
                 clip[:, row * size : (row + 1) * size, column * size : (column + 1) * size] = window
             kept = np.sort(rng.choice(FRAMES, KEPT, replace=False))
