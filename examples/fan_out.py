@@ -15,7 +15,7 @@ async def count_frames(client: esr_client.AsyncClient, path: str) -> int:
     """Upscale one file and return how many frames came back."""
     frames = 0
     with av.open(path) as reader:
-        async for _frame in client.upscale(reader.decode(video=0), model="esr_tr_x2"):
+        async for _frame in client.upscale(reader.decode(video=0), model="esr_stack_x2"):
             frames += 1
     return frames
 
@@ -30,6 +30,6 @@ async def main(target: str, paths: list[str]) -> None:
 
 if len(sys.argv) < 2 or sys.argv[1].startswith("-"):
     sys.exit(__doc__)
-with esr_client.PrivateServer("esr_tr_x2") as server:
+with esr_client.PrivateServer("esr_stack_x2") as server:
     server.wait()
     asyncio.run(main(server.target, sys.argv[1:]))

@@ -31,7 +31,7 @@ if not video.isOpened():
     sys.exit(f"OpenCV cannot read {source}")
 with esr_client.connect() as client:
     count = 0
-    for frame in client.upscale(frames(video), model="esr_tr_x2", channel_order="bgr", copy=True):
+    for frame in client.upscale(frames(video), model="esr_stack_x2", channel_order="bgr", copy=True):
         count += 1
         cv2.putText(frame, f"frame {count}", (8, 24), cv2.FONT_HERSHEY_SIMPLEX, 0.8, (255, 255, 255))
 cv2.imwrite(out, frame)

@@ -16,6 +16,6 @@ with esr_client.connect() as client, av.open(source) as reader, av.open(out, "w"
     video = reader.streams.video[0]
     encoder = writer.add_stream("libx264", rate=video.average_rate, width=2 * video.width, height=2 * video.height)
     encoder.codec_context.time_base = video.time_base
-    for frame in client.upscale(reader.decode(video), model="esr_tr_x2"):
+    for frame in client.upscale(reader.decode(video), model="esr_stack_x2"):
         writer.mux(encoder.encode(frame))
     writer.mux(encoder.encode(None))

@@ -36,7 +36,7 @@ shown = 0
 with (
     esr_client.connect() as client,
     client.upscale(
-        frames(camera), model="esr_tr_x2", channel_order="bgr", delivery=Delivery.latest(), timeout_s=None
+        frames(camera), model="esr_stack_x2", channel_order="bgr", delivery=Delivery.latest(), timeout_s=None
     ) as stream,
 ):
     for frame in stream:

@@ -3,9 +3,9 @@
 import esr_client
 
 with esr_client.connect("127.0.0.1:50051") as client:           # esr_client.connect() starts a private server
-    for frame in client.upscale(frames, model="esr_tr_x2"):     # video, frame by frame
+    for frame in client.upscale(frames, model="esr_stack_x2"):     # video, frame by frame
         ...
-    picture = client.upscale_image(array, model="esr_tr_x2")    # one picture
+    picture = client.upscale_image(array, model="esr_stack_x2")    # one picture
 
 from esr_client.files import upscale_file                       # whole files
 """

@@ -2,7 +2,7 @@
 
     from esr_client.files import FileSettings, upscale_file
     with esr_client.connect("127.0.0.1:50051") as client:
-        upscale_file(client, "in.mp4", "out.mp4", FileSettings(model="esr_tr_x2"))
+        upscale_file(client, "in.mp4", "out.mp4", FileSettings(model="esr_stack_x2"))
 
 Importing this imports PyAV.
 """
