@@ -20,6 +20,7 @@ from esr_upscale.models import (
     ModelSpec,
     file_sha256,
     list_models,
+    load_nodes,
     load_weights,
     resolve,
     weights_path,
@@ -113,6 +114,20 @@ def test_export_command_writes_shader(model: str, tmp_path: Path) -> None:
     assert "SPDX-License-Identifier: Apache-2.0" in text
 
 
+def test_export_command_takes_the_weights_of_a_node(tmp_path: Path) -> None:
+    path, spec = tmp_path / "shader.glsl", resolve("esr_stack_x2")
+    command = ["export", "esr_stack_x2", "--format", "mpv", "-o", str(path), "--source-quality", "1.5"]
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code == 0, done.output
+    nodes = load_nodes(spec)
+    assert nodes is not None
+    text = path.read_text(encoding="utf-8")
+    assert "at CRF 0; 0 is for those never coded" in text
+    sha256 = file_sha256(weights_path(spec))
+    assert text == write_shader(spec, nodes.at(0), "Apache-2.0", sha256, 0)
+    assert text != write_shader(spec, load_weights(spec), "Apache-2.0", sha256, 0)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -120,6 +135,10 @@ def test_export_command_writes_shader(model: str, tmp_path: Path) -> None:
         (["--format", "mpv"], "say which file: --format mpv -o FILE.glsl, or --onnx FILE.onnx"),
         (["--format", "mpv", "--onnx", "a.onnx"], "--onnx FILE is short for --format onnx -o FILE"),
         (["--format", "mpv", "-o", "a.glsl", "--opset", "18"], "--opset is for --format onnx"),
+        (
+            ["--format", "mpv", "-o", "a.glsl", "--source-quality", "16"],
+            "esr_max_x2_k3_c1 has no weights for sources of known quality",
+        ),
     ],
 )
 def test_export_command_explains_mistakes(options: list[str], message: str) -> None:

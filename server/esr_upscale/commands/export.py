@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -10,7 +11,18 @@ import typer
 
 from esr_upscale.commands.common import Overwrite, Weights, check_outputs, clear_errors
 from esr_upscale.errors import InvalidInputError
-from esr_upscale.models import file_sha256, list_models, load_card, load_weights, resolve, weights_path
+from esr_upscale.kernels import Weights as Tensors
+from esr_upscale.models import (
+    ModelSpec,
+    file_sha256,
+    list_models,
+    load_card,
+    load_nodes,
+    load_weights,
+    resolve,
+    weights_path,
+)
+from esr_upscale.models.nodes import CLEAN, WORST
 
 OPSET = 18
 
@@ -34,6 +46,16 @@ def export_model(
     opset: Annotated[
         int | None, typer.Option(help=f"ONNX operator set, 18 or later. Default: {OPSET}.", show_default=False)
     ] = None,
+    source_quality: Annotated[
+        float | None,
+        typer.Option(
+            min=CLEAN,
+            max=WORST,
+            help="CRF of x264 that damages as much as the sources the weights are for; 0: never coded. "
+            "Default: weights for any source.",
+            show_default=False,
+        ),
+    ] = None,
     weights: Weights = None,
     overwrite: Overwrite = False,
 ) -> None:
@@ -44,16 +66,31 @@ def export_model(
     check_outputs([path], overwrite=overwrite)
     directories = weights or ()
     spec = resolve(model, list_models(*directories))
-    tensors, licence = load_weights(spec, *directories), load_card(spec, *directories).licence
+    (tensors, node), licence = _chosen(spec, source_quality, directories), load_card(spec, *directories).licence
     if kind is Format.MPV:
         from esr_upscale.shaders import export_mpv
 
         sha256 = file_sha256(weights_path(spec, *directories)) if spec.tensor_shapes else None
-        typer.echo(export_mpv(spec, tensors, licence, sha256, path))
+        typer.echo(export_mpv(spec, tensors, licence, sha256, path, node))
         return
     from esr_upscale.training.onnx_file import export_onnx
 
     typer.echo(export_onnx(spec, tensors, licence, path, OPSET if opset is None else opset))
+
+
+def _chosen(spec: ModelSpec, source_quality: float | None, directories: Sequence[Path]) -> tuple[Tensors, float | None]:
+    """Return the weights for a source of that quality, and the quantiser of the node that they are; None: for any."""
+    blind = load_weights(spec, *directories)
+    if source_quality is None:
+        return blind, None
+    nodes = load_nodes(spec, *directories)
+    if nodes is None:
+        raise InvalidInputError(f"{spec.canonical_id} has no weights for sources of known quality")
+    node = nodes.node(source_quality)
+    if node is None:
+        near = ", ".join(f"{quantizer:g}" for quantizer in nodes.quantizers)
+        raise InvalidInputError(f"{spec.canonical_id} has weights for qualities near {near}, not {source_quality:g}")
+    return nodes.at(node), node
 
 
 def _destination(output: Path | None, kind: Format | None, onnx: Path | None) -> tuple[Path, Format]:

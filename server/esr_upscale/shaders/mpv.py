@@ -44,21 +44,23 @@ class Pass:
     """Pixels that it writes around the picture, on each side."""
 
 
-def export_mpv(spec: ModelSpec, weights: Weights, licence: str, sha256: str | None, path: Path) -> Path:
+def export_mpv(
+    spec: ModelSpec, weights: Weights, licence: str, sha256: str | None, path: Path, node: float | None = None
+) -> Path:
     """Write the network of `spec` with `weights` to the shader file `path` and return it.
 
-    `licence` is the SPDX id of the weights, `sha256` that of their file, None for a fixed filter; both are for the
-    header.
+    `licence` is the SPDX id of the weights, `sha256` that of their file, None for a fixed filter, and `node` the
+    quantiser of the sources that they are for, None for any; all are for the header.
 
     Raises:
         InvalidInputError: the network is too wide for mpv, no shader can be written for its family, or the path cannot
             be written.
     """
-    write_text(path, write_shader(spec, weights, licence, sha256))
+    write_text(path, write_shader(spec, weights, licence, sha256, node))
     return path
 
 
-def write_shader(spec: ModelSpec, weights: Weights, licence: str, sha256: str | None) -> str:
+def write_shader(spec: ModelSpec, weights: Weights, licence: str, sha256: str | None, node: float | None = None) -> str:
     """Return the text of the shader; arguments and errors as `export_mpv`."""
     if spec.family not in designs():
         raise InvalidInputError(f"{spec.canonical_id} cannot be written as a shader; {', '.join(designs())} can")
@@ -68,12 +70,12 @@ def write_shader(spec: ModelSpec, weights: Weights, licence: str, sha256: str | 
         raise InvalidInputError(
             f"{spec.canonical_id} has a layer of {widest} channels; mpv gives a pass {CHANNELS * MOST_TEXTURES} at most"
         )
-    parts = ["\n".join(_header(spec, licence, sha256))]
+    parts = ["\n".join(_header(spec, licence, sha256, node))]
     parts += ["\n".join(_render(step, spec)) for step in _passes(spec, network)]
     return "\n\n".join(parts) + "\n"
 
 
-def _header(spec: ModelSpec, licence: str, sha256: str | None) -> Iterator[str]:
+def _header(spec: ModelSpec, licence: str, sha256: str | None, node: float | None) -> Iterator[str]:
     least = number(spec.scale - LEAST_EXCESS)
     yield f"// {spec.paper_id}: luma upscaled by {spec.scale}. A user shader for mpv and libplacebo."
     yield "//"
@@ -84,6 +86,8 @@ def _header(spec: ModelSpec, licence: str, sha256: str | None) -> Iterator[str]:
         yield "// A fixed filter, without weights."
     else:
         yield f"// Weights: {spec.canonical_id}.safetensors, SHA-256 {sha256}"
+    if node is not None:
+        yield f"// For sources that are damaged about as x264 does it at CRF {node:g}; 0 is for those never coded."
     yield f"// Made by edge-sr {version('edge-sr')}: esr export {spec.canonical_id} --format mpv"
     if spec.padding == "zeros":
         differ = f"they differ {spec.radius} pixels deep"
