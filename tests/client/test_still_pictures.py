@@ -134,10 +134,10 @@ def test_wanted_size(client: esr_client.Client, tmp_path: Path) -> None:
     source = tmp_path / "in.png"
     smooth(3, np.uint8).write_to_file(str(source))
     job = PictureJob(source, tmp_path / "out.png", PictureSettings(size=WantedSize(width=61)))
-    assert job.model == "esr_tr_x2"
+    assert job.model == "esr_stack_x2"
     assert job.run(client).width == 61
     assert pyvips.Image.new_from_file(str(tmp_path / "out.png")).height == 37
-    assert PictureJob(source, tmp_path / "b.png", PictureSettings(size=WantedSize(width=120))).model == "esr_tr_x3"
+    assert PictureJob(source, tmp_path / "b.png", PictureSettings(size=WantedSize(width=120))).model == "esr_stack_x3"
 
 
 @pytest.mark.parametrize(

@@ -149,4 +149,4 @@ def test_interlaced_video_is_refused_before_a_server_is_asked(tmp_path: Path) ->
     with pytest.raises(esr_client.InputError, match="the video is interlaced; add --deinterlace bwdif"):
         FileJob(source, tmp_path / "out.mp4", FileSettings())
     with FileJob(source, tmp_path / "out.mp4", FileSettings(deinterlace="bwdif")) as job:
-        assert job.model == "esr_tr_x2"
+        assert job.model == "esr_stack_x2"

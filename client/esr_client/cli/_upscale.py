@@ -56,7 +56,7 @@ def upscale(
         str | None,
         _option(
             _SIZE,
-            "Model; see `esr-client models`. Default: esr_tr at the scale that is needed, x2. "
+            "Model; see `esr-client models`. Default: esr_stack at the scale that is needed, x2. "
             "NAME=FILE uses your own weights, without --server.",
         ),
     ] = None,

@@ -24,12 +24,11 @@ from esr_client.files._decoded import check_taken
 from esr_client.files._destination import Kind, check_file, parse_destination
 from esr_client.files._input_settings import InputSettings
 from esr_client.files._pipes import Interrupt
-from esr_client.files._resize import Resizer, WantedSize, scale_for
+from esr_client.files._resize import Resizer, WantedSize, default_model, scale_for
 from esr_client.files._sink import Notice, Sink
 from esr_client.files._source import Source
 from esr_client.files._writers import FrameWriter, PacketWriter, Writer
 
-DEFAULT_FAMILY = "esr_stack"
 _LIVE_PRESET = "veryfast"  # someone waits for each picture
 _LONGEST_STEP_S = 0.5
 
@@ -46,7 +45,7 @@ class FileSettings:
     """How a file is to be upscaled."""
 
     model: str | None = None
-    """None: esr_tr at the smallest scale that makes the wanted size; ×2 if no size is wanted."""
+    """None: esr_stack at the smallest scale that makes the wanted size; ×2 if no size is wanted."""
     size: WantedSize = field(default_factory=WantedSize)
     codec: str | None = None
     """h264, hevc, vp9, av1 or rawvideo, or FFmpeg's name of an encoder for them. None: vp9 for WebM, rawvideo for y4m
@@ -213,7 +212,7 @@ class FileJob:
     def _default_model(self) -> str:
         source = self._source.format()
         scale = 2 if self._size is None else scale_for(self._size, source.width, source.height)
-        return f"{DEFAULT_FAMILY}_x{scale}"
+        return default_model(scale)
 
     def _stream_config(self) -> StreamConfig:
         settings, source = self._settings, self._source

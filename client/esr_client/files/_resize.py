@@ -72,6 +72,11 @@ class WantedSize:
         return size
 
 
+def default_model(scale: int) -> str:
+    """Return the model of files and pictures that no model is named for: the best picture at a moderate cost."""
+    return f"esr_stack_x{scale}"
+
+
 def scale_for(size: tuple[int, int], width: int, height: int) -> int:
     """Return the smallest scale of the models that makes a picture at least as large as `size`."""
     return next(scale for scale in SCALES if size[0] <= width * scale and size[1] <= height * scale)

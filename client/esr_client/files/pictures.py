@@ -21,9 +21,8 @@ from esr_client._errors import InputError, OutputError
 from esr_client._frame import Frame
 from esr_client.files._destination import check_file
 from esr_client.files._part import PartFile
-from esr_client.files._resize import WantedSize, scale_for
+from esr_client.files._resize import WantedSize, default_model, scale_for
 
-_FAMILY = "esr_tr"
 _SAVE_OPTIONS: dict[str, dict[str, Any]] = {
     ".png": {},
     ".jpg": {"Q": 95, "subsample_mode": "off"},
@@ -44,7 +43,7 @@ class PictureSettings:
     """How a picture is to be upscaled."""
 
     model: str | None = None
-    """None: esr_tr at the smallest scale that makes the wanted size; x2 if no size is wanted."""
+    """None: esr_stack at the smallest scale that makes the wanted size; x2 if no size is wanted."""
     size: WantedSize = field(default_factory=WantedSize)
     overwrite: bool = False
 
@@ -86,7 +85,7 @@ class PictureJob:
         self._picture = self._open(os.fspath(source))
         self._size = settings.size.of(self._picture.width, self._picture.height, even=False)
         scale = 2 if self._size is None else scale_for(self._size, self._picture.width, self._picture.height)
-        self.model = settings.model or f"{_FAMILY}_x{scale}"
+        self.model = settings.model or default_model(scale)
 
     def _open(self, source: str) -> Any:  # noqa: ANN401 -- a pyvips.Image, which has no types
         vips = _vips()
