@@ -75,7 +75,7 @@ def export_model(
         return
     from esr_upscale.training.onnx_file import export_onnx
 
-    typer.echo(export_onnx(spec, tensors, licence, path, OPSET if opset is None else opset))
+    typer.echo(export_onnx(spec, tensors, licence, path, OPSET if opset is None else opset, node))
 
 
 def _chosen(spec: ModelSpec, source_quality: float | None, directories: Sequence[Path]) -> tuple[Tensors, float | None]:

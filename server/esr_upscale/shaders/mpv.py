@@ -88,7 +88,8 @@ def _header(spec: ModelSpec, licence: str, sha256: str | None, node: float | Non
         yield f"// Weights: {spec.canonical_id}.safetensors, SHA-256 {sha256}"
     if node is not None:
         yield f"// For sources that are damaged about as x264 does it at CRF {node:g}; 0 is for those never coded."
-    yield f"// Made by edge-sr {version('edge-sr')}: esr export {spec.canonical_id} --format mpv"
+    quality = "" if node is None else f" --source-quality {node:g}"
+    yield f"// Made by edge-sr {version('edge-sr')}: esr export {spec.canonical_id} --format mpv{quality}"
     if spec.padding == "zeros":
         differ = f"they differ {spec.radius} pixels deep"
         yield f"// The network pads with zeros, the shader with the picture's edge: {differ}."

@@ -32,11 +32,14 @@ SAMPLE = (2, 1, 16, 20)
 """The exporter traces the network on such a picture; no two sizes are alike, lest they be taken for one."""
 
 
-def export_onnx(spec: ModelSpec, weights: Weights, licence: str, path: Path, opset: int) -> Path:
+def export_onnx(
+    spec: ModelSpec, weights: Weights, licence: str, path: Path, opset: int, node: float | None = None
+) -> Path:
     """Write the network of `spec` with `weights` to the ONNX file `path` and return it.
 
     Input `luma` (N, 1, H, W) and output `upscaled` (N, 1, s·H, s·W) are float32 in [0, 1], of any N, H and W; the
-    output is not clipped. `licence` is the SPDX id of the weights, for the metadata. Raises EngineError when onnx or
+    output is not clipped. `licence` is the SPDX id of the weights and `node` the quantiser of the
+    sources that they are for, None for any; both are for the metadata. Raises EngineError when onnx or
     onnxscript is not installed, InvalidInputError for an opset that cannot be written and a path that cannot.
     """
     if opset < OLDEST_OPSET:
@@ -46,7 +49,7 @@ def export_onnx(spec: ModelSpec, weights: Weights, licence: str, path: Path, ops
     found = program.model.opset_imports[""]
     if found != opset:
         raise InvalidInputError(f"opset {opset} cannot be written here, {found} can; the oldest is {OLDEST_OPSET}")
-    _describe(program, spec, licence)
+    _describe(program, spec, licence, node)
     _forget_sources(program)
     with replace_file(path) as part:
         program.save(part, external_data=False)
@@ -97,7 +100,7 @@ def _quiet() -> Iterator[None]:
             logger.setLevel(level)
 
 
-def _describe(program: torch.onnx.ONNXProgram, spec: ModelSpec, licence: str) -> None:
+def _describe(program: torch.onnx.ONNXProgram, spec: ModelSpec, licence: str, node: float | None) -> None:
     model, s = program.model, spec.scale
     outside = "the picture's edge, replicated" if spec.padding == "edge" else "zeros, at every layer"
     takes = "float32 (N, 1, H, W), any N, H and W: luma in [0, 1], which is code values / (2^depth - 1)"
@@ -112,6 +115,7 @@ def _describe(program: torch.onnx.ONNXProgram, spec: ModelSpec, licence: str) ->
         input=f"{INPUT}: {takes}",
         output=f"{OUTPUT}: {gives}",
         licence=licence,
+        source_quality="any" if node is None else f"{node:g}",
     )
 
 
