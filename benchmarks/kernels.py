@@ -186,7 +186,8 @@ def main() -> int:
     peers.quiet()
     width, height = map(int, arguments.size.split("x"))
     plane = np.ascontiguousarray(read_frames(width, height, 1)[0].planes[0])
-    defaults = [spec.alias or spec.canonical_id for spec in list_models() if spec.alias or spec.family == "bicubic"]
+    blind = [spec for spec in list_models() if not spec.clean]
+    defaults = [spec.alias or spec.canonical_id for spec in blind if spec.alias or spec.family == "bicubic"]
     specs = [resolve(name) for name in arguments.models or [*defaults, SMALL]]
     names = [spec.alias or spec.canonical_id for spec in specs]
     flat = measure(specs, plane, arguments.threads, arguments.rounds, not arguments.no_peers)

@@ -31,8 +31,8 @@ SMALLEST_PX = 32
 LEAST_APART = 8
 """Frames between two measurements: where every frame is a key frame, not all are measured."""
 STEADY, FOLLOWED, JUMP = 1.5, 0.5, 10.0
-"""Up to which change at a key frame the estimate stands, so that weights do not alternate where a source lies between
-two nodes; how much of a change is followed; and from which all of it is, as another source has come."""
+"""At a key frame the estimate stands for changes up to STEADY, or weights would alternate more often where a source
+lies between two nodes. It follows a part of larger ones, and all of those past JUMP: another source has come."""
 _EASE = 0.05
 FILE = "source_quality.json"
 

@@ -73,7 +73,7 @@ def test_weights_for_clean_sources_are_a_start(tmp_path: Path) -> None:
     ("name", "message"),
     [
         ("esr_stack_x2_c5_l5", "has no weights of esr_stack_x2_c5_l5, nor of an eSR-Stack with C5 and at most L5"),
-        ("espcn_x2_d9_s9", "has no weights of espcn_x2_d9_s9; start"),
+        ("espcn_x2_d9_s9", "has no weights of espcn_x2_d9_s9 to start from"),
     ],
 )
 def test_no_network_to_start_from(name: str, message: str, tmp_path: Path) -> None:

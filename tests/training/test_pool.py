@@ -135,7 +135,7 @@ def test_weights_that_no_run_can_start_from(tiles: Path, tmp_path: Path) -> None
     command = ["train", "--tiles", str(tiles), "--out", str(tmp_path), "--steps", "1", "--start"]
     missing = RUNNER.invoke(app, [*command, str(tmp_path), "espcn_x2"])
     assert missing.exit_code == 2
-    assert "has no weights of espcn_x2_d10_s15; start" in missing.stderr
+    assert "has no weights of espcn_x2_d10_s15 to start from" in missing.stderr
     one_layer = RUNNER.invoke(app, [*command, "shipped", "esr_tr_x2"])
     assert one_layer.exit_code == 2
     assert "has one layer and is always trained anew" in one_layer.stderr

@@ -3,7 +3,7 @@
 A stream's source is as clean as it is, from what a camera gives to what a slow connection leaves of it, and the best
 weights for one end are not those for the other. A weights file holds the blind set, which is for sources that nothing
 is known of, and may hold nodes besides: sets for the CRF of x264 that damages as much, 0 for none. Weights on
-the straight line between two sets are worse than either, so a source between two nodes gets the blind set.
+the straight line between two sets are worse than either, so a source gets those of one node, or the blind ones.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ Tensors = Mapping[str, NDArray[np.float32]]
 CLEAN, WORST = 0.0, 51.0
 """The CRF of pictures that were never coded, and the largest."""
 REACH = 8.0
-"""How far from its quantiser a node is taken; it was trained on sources that are about so far away too."""
+"""How far from its quantiser a node serves: a little farther than the damaged sources are that it was trained on, and
+for clean sources to where the weights for them are still better."""
 MARK = "@"
 """Between a tensor's name and its node's quantiser, in a file."""
 

@@ -57,7 +57,7 @@ def continued_card(card: ModelCard, start: ModelCard, *, nodes: bool = False) ->
 
     So does the licence, unless `card` names one. `nodes`: the new weights are the nodes of those of `start`.
     """
-    grown = start.model.removesuffix(f"_{CLEAN}") != card.model
+    grown = start.model.removesuffix(f"_{CLEAN}") != card.model.removesuffix(f"_{CLEAN}")
     there = NODES if nodes else f"; grown from that {start.model} and " if grown else "; from there "
     return dataclasses.replace(
         card,

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from esr_upscale.errors import InvalidInputError
 from esr_upscale.kernels import Weights
 from esr_upscale.models import SUFFIX, ModelSpec, spec_named
+from esr_upscale.models.weights_file import PACKAGED
 
 GROWING = "esr_stack"
 
@@ -28,14 +29,19 @@ def nearest_start(spec: ModelSpec, place: Path) -> ModelSpec:
     Raises:
         InvalidInputError: there is none.
     """
-    found = [other for path in sorted(place.glob(f"*{SUFFIX}")) if (other := spec_named(path.stem))]
+    found = [
+        other
+        for path in sorted(place.glob(f"*{SUFFIX}"))
+        if (other := spec_named(path.stem)) is not None and other.canonical_id == path.stem
+    ]
     for same in (spec, replace(spec, clean=True)):
         if same in found:
             return same
     fitting = [other for other in found if _grows_into(other, spec)]
     if not fitting:
         also = f", nor of an eSR-Stack with C{spec['C']} and at most L{spec['L']}" if spec.family == GROWING else ""
-        raise InvalidInputError(f'{place} has no weights of {spec.canonical_id}{also}; start = "shipped" takes ours')
+        where = "edge-sr" if place == PACKAGED else str(place)
+        raise InvalidInputError(f"{where} has no weights of {spec.canonical_id}{also} to start from")
     return max(fitting, key=lambda other: (other.scale == spec.scale, other["L"], -abs(other.scale - spec.scale)))
 
 

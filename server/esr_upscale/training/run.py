@@ -150,7 +150,8 @@ def train(
         raise InvalidInputError(f"{spec.family} cannot be trained: it is a fixed filter")
     if settings.nodes and (not settings.start or settings.degradation != VIDEO):
         raise InvalidInputError('nodes are trained from weights that are there: say start = "…", degradation = "video"')
-    if settings.nodes and _start_of(spec, settings)[0] != spec:
+    start = _start_of(spec, settings)[0] if settings.start else None  # before anything that takes long
+    if settings.nodes and start != spec:
         raise InvalidInputError(f"{settings.start} has no weights of {spec.canonical_id}, which nodes are trained from")
     loaded = load_tiles(tiles, spec.scale, 2 * spec.radius + 1, settings.emphasis)
     clips = _cache_of(spec, loaded, settings, out, report, stop)

@@ -96,7 +96,7 @@ def test_tiles_of_256_serve_every_scale(scale: int, tmp_path: Path) -> None:
 
 def test_small_tiles_are_refused(tmp_path: Path) -> None:
     small = load_tiles(write_tiles(tmp_path / "tiles"), 2, 5)
-    with pytest.raises(InvalidInputError, match="need tiles of 239x239 pixels or more"):
+    with pytest.raises(InvalidInputError, match="need tiles of 240x240 pixels or more"):
         make_clips(small, tmp_path / "clips", SETTINGS, ignore)
 
 

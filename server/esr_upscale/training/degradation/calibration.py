@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from esr_upscale.media.recoding import RECODERS, recode_measured
 from esr_upscale.source_quality import Calibration, measures_of
-from esr_upscale.training.degradation.damage import damage_of
+from esr_upscale.training.degradation.damage import SEAM_PX, damage_maps, quantizer_of
 from esr_upscale.training.degradation.degrade import Degradation, draw_degradation
 from esr_upscale.training.degradation.motion import draw_motion, moving
 
@@ -66,8 +66,17 @@ def _sample(tiles: Sequence[NDArray[np.uint8]], codec: str, rng: np.random.Gener
     quality = int(rng.integers(max(1, round(recoder.best - wider)), round(recoder.worst + wider) + 1))
     preset = int(rng.integers(len(recoder.presets)))
     coded, bits = recode_measured(way.apply(clip, SCALE, rng), codec, quality, preset)
-    damage = [damage_of(clip[frame], coded[frame], way, SCALE, rng) for frame in range(0, FRAMES, 3)]
+    damage = [_damage(clip[frame], coded[frame], way, rng) for frame in range(0, FRAMES, 3)]
     return KeyFrameSample(recoder.codec, measures_of(coded[0], 8, bits), float(np.mean(damage)))
+
+
+def _damage(large: NDArray[np.uint8], small: NDArray[np.uint8], way: Degradation, rng: np.random.Generator) -> float:
+    # Of a picture as a whole, but for the seams between its windows, which no video has.
+    maps = damage_maps(large, small, way, SCALE, rng)
+    side = WINDOW_PX // SCALE
+    inner = np.arange(WINDOWS * side) % side
+    inside = np.flatnonzero((inner >= SEAM_PX) & (inner < side - SEAM_PX))
+    return quantizer_of(*(float(part[np.ix_(inside, inside)].mean()) for part in maps))
 
 
 def fit(samples: Sequence[KeyFrameSample]) -> tuple[Calibration, dict[str, Any]]:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from esr_upscale.errors import InvalidInputError
 from esr_upscale.replacement import replace_file
-from esr_upscale.training.degradation.damage import damage_maps, quantizer_of, shares_of
+from esr_upscale.training.degradation.damage import damage_maps, damage_of_window, shares_of
 from esr_upscale.training.degradation.degrade import CODECS
 from esr_upscale.training.degradation.pairs import (
     COLUMNS,
@@ -59,7 +59,7 @@ def make_clips(tiles: list[Tile], folder: Path, settings: PairSettings, report: 
         InvalidInputError: a tile is too small, or all are of one picture.
     """
     smallest = min(min(tile.picture_hr().shape) for tile in tiles)
-    least = WINDOW_PX[settings.scale] + SLACK_PX
+    least = -(-(WINDOW_PX[settings.scale] + SLACK_PX) // settings.scale) * settings.scale
     if smallest < least:
         raise InvalidInputError(
             f"clips at x{settings.scale} need tiles of {least}x{least} pixels or more, and one has {smallest}"
@@ -143,11 +143,8 @@ class PairCache:
         mosaic, way = divmod(clip, self.lr.shape[1])
         row, column = divmod(window, COLUMNS)
         large_px = self.window * self.settings.scale
-        small = self.lr[mosaic, way, frame][self._square(row, column, self.window)]
-        return small, self.hr[mosaic, frame][self._square(row, column, large_px)]
-
-    def _square(self, row: int, column: int, size: int) -> tuple[slice, slice]:
-        return slice(row * size, (row + 1) * size), slice(column * size, (column + 1) * size)
+        small = self.lr[mosaic, way, frame][_square(row, column, self.window)]
+        return small, self.hr[mosaic, frame][_square(row, column, large_px)]
 
     @cached_property
     def quantizers(self) -> NDArray[np.float64]:
@@ -161,12 +158,16 @@ class PairCache:
         for mosaic, row in enumerate(ways):
             for number, way in enumerate(row):
                 maps = damage_maps(self.hr[mosaic, 0], self.lr[mosaic, number, 0], way, self.settings.scale, rng)
-                for window in range(WINDOWS):
-                    square = self._square(*divmod(window, COLUMNS), self.window)
-                    found[mosaic, number, window] = quantizer_of(*(float(part[square].mean()) for part in maps))
+                found[mosaic, number] = [
+                    damage_of_window(maps, *divmod(window, COLUMNS), self.window) for window in range(WINDOWS)
+                ]
         with replace_file(path) as unfinished, unfinished.open("wb") as file:
             np.save(file, found)
         return found
+
+
+def _square(row: int, column: int, size_px: int) -> tuple[slice, slice]:
+    return slice(row * size_px, (row + 1) * size_px), slice(column * size_px, (column + 1) * size_px)
 
 
 class ClipSource:
@@ -189,10 +190,10 @@ class ClipSource:
 
     @torch.no_grad()
     def judge(self, module: nn.Module, scale: int) -> float:
-        """As CropSource: the mean over JUDGED windows or a few more."""
+        """As CropSource: the mean over up to JUDGED windows."""
         held, parts = self._held, np.flatnonzero(self._judged >= 0.5)
         figures = []
-        for number, part in enumerate(parts[:: max(1, len(parts) // JUDGED)]):
+        for number, part in enumerate(parts[:: -(-len(parts) // JUDGED)]):
             small, large = (torch.from_numpy(x.astype(np.float32)) for x in held.read(part, number % held.lr.shape[2]))
             difference = (module(small[None, None] / 255)[0, 0] * 255).clamp(0, 255).round() - large
             inner = slice(scale, -scale)

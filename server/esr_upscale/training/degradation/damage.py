@@ -19,18 +19,30 @@ from esr_upscale.training.degradation.degrade import Degradation
 SPREAD = 7.0
 """How far from a node's quantiser clips are that it is trained on too, ever less."""
 DOUBLING = 4.7
-"""By how much the CRF of x264 rises as the squared error doubles in proportion to the squared detail, and WORST where
-they are alike: a fit to 4554 clips of CRF 16 to 36."""
+"""The rise of x264's CRF as the squared error doubles in proportion to the squared detail; where both are alike it is
+WORST. A fit to 4554 windows of CRF 16 to 36."""
 LEAST_DETAIL = 10.0
 """Added to the squared detail, in squared code values: where there is none, rounding is no damage."""
+LEAST_DAMAGE = 1.0
+"""The quantiser of the least damage; CLEAN is for none at all."""
+SEAM_PX = 2
+"""How far a window's neighbour in a mosaic reaches into its detail and, by the codec's filters, into its error."""
 
 
 def damage_of(
     large: NDArray[np.uint8], small: NDArray[np.uint8], way: Degradation, scale: int, rng: np.random.Generator
 ) -> float:
     """Return the CRF of x264 that damages as much as a `way` has damaged the frame `small`, made of `large`."""
-    error, detail = damage_maps(large, small, way, scale, rng)
-    return quantizer_of(float(error.mean()), float(detail.mean()))
+    maps = damage_maps(large, small, way, scale, rng)
+    return quantizer_of(*(float(part.mean()) for part in maps))
+
+
+def damage_of_window(
+    maps: tuple[NDArray[np.float32], NDArray[np.float32]], row: int, column: int, size_px: int
+) -> float:
+    """Return the quantiser of one square window of a mosaic, from the `damage_maps` of the whole."""
+    down, right = (slice(place * size_px + SEAM_PX, (place + 1) * size_px - SEAM_PX) for place in (row, column))
+    return quantizer_of(*(float(part[down, right].mean()) for part in maps))
 
 
 def damage_maps(
@@ -51,20 +63,18 @@ def quantizer_of(error: float, detail: float) -> float:
     """Return the CRF of x264 that leaves a mean squared `error` in pictures of a mean squared `detail`."""
     if error <= 0:
         return CLEAN
-    return float(np.clip(WORST + DOUBLING * np.log2(error / (detail + LEAST_DETAIL)), CLEAN, WORST))
+    return float(np.clip(WORST + DOUBLING * np.log2(error / (detail + LEAST_DETAIL)), LEAST_DAMAGE, WORST))
 
 
 def shares_of(node: float, nodes: Sequence[float], quantizers: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return how much clips of these quantisers count for a node: all at it and past the outer ones, none SPREAD away.
+    """Return how much clips of these quantisers count for a node: all at it and past the last, none SPREAD away.
 
-    A node for clean sources is for clips that were never damaged only, and no other node is for them.
+    A node for clean sources is trained on clips that were never damaged only, and no other node is.
     """
     if node == CLEAN:
         clean: NDArray[np.float64] = (quantizers == CLEAN).astype(np.float64)
         return clean
-    damaged = [other for other in nodes if other != CLEAN]
-    before = (quantizers < node) & (quantizers > CLEAN) if node == damaged[0] else np.zeros(quantizers.shape, bool)
-    beyond = quantizers > node if node == damaged[-1] else np.zeros(quantizers.shape, bool)
+    beyond = quantizers > node if node == nodes[-1] else np.zeros(quantizers.shape, bool)
     near = np.where(quantizers == CLEAN, 0.0, np.clip(1 - np.abs(quantizers - node) / SPREAD, 0, 1))
-    shares: NDArray[np.float64] = np.where(before | beyond, 1.0, near)
+    shares: NDArray[np.float64] = np.where(beyond, 1.0, near)
     return shares

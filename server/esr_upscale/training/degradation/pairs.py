@@ -27,7 +27,7 @@ WINDOWS = COLUMNS * ROWS
 WINDOW_PX = {2: 224, 3: 240, 4: 192}
 """Pixels of HR on a side, by scale: whole macroblocks of LR, and less than a tile of 256, so that they can move."""
 SLACK_PX = 15
-"""How much larger than its window a tile is at least, so that the window can move."""
+"""How much larger than its window a tile is at least, so that the window can move: one of 256 is cut to 255 at ×3."""
 FRAMES, KEPT = 10, 3
 DONE = "pairs.json"
 
