@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from esr_upscale.errors import InvalidInputError
 from esr_upscale.replacement import replace_file
 from esr_upscale.training.degradation.damage import damage_maps, damage_of_window, shares_of
-from esr_upscale.training.degradation.degrade import CODECS
+from esr_upscale.training.degradation.degrade import CODECS, Degradation
 from esr_upscale.training.degradation.pairs import (
     COLUMNS,
     SLACK_PX,
@@ -112,7 +112,10 @@ def _chances(cache: PairCache, node: Node | None) -> NDArray[np.float64]:
     windows = math.prod(cache.lr.shape[:2]) * WINDOWS
     if node is None:
         return np.ones(windows)
-    chances = shares_of(node.quantizer, node.among, cache.quantizers.ravel())
+    # A server cannot tell noise from fine detail, which costs bits too: it is for the blind set.
+    noisy = np.array([[way.noise > 0 for way in row] for row in cache.ways])
+    shares = shares_of(node.quantizer, node.among, cache.quantizers)
+    chances = np.where(noisy[..., None], 0.0, shares).ravel()
     if not (chances >= 0.5).any():
         raise InvalidInputError(f"no clip is for the node {node.quantizer:g}; make more, or leave it out")
     return chances
@@ -135,6 +138,7 @@ class PairCache:
         self.lr: NDArray[np.uint8] = np.load(folder / "lr.npy", mmap_mode="r")
         self.window = self.lr.shape[-1] // COLUMNS
         """LR pixels on a side of a mosaic's windows."""
+        self.ways: list[list[Degradation]] = read_ways(folder)
         self._folder = folder
 
     def read(self, part: int, frame: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
@@ -153,9 +157,9 @@ class PairCache:
         if path.exists():
             known: NDArray[np.float64] = np.load(path)
             return known
-        rng, ways = np.random.default_rng(0), read_ways(self._folder)
+        rng = np.random.default_rng(0)
         found = np.empty((*self.lr.shape[:2], WINDOWS))
-        for mosaic, row in enumerate(ways):
+        for mosaic, row in enumerate(self.ways):
             for number, way in enumerate(row):
                 maps = damage_maps(self.hr[mosaic, 0], self.lr[mosaic, number, 0], way, self.settings.scale, rng)
                 found[mosaic, number] = [
