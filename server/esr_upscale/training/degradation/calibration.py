@@ -17,6 +17,8 @@ from esr_upscale.training.degradation.motion import draw_motion, moving
 
 SCALE, WINDOW_PX, WINDOWS, FRAMES = 2, 224, 2, 8
 """Clips show WINDOWS × WINDOWS tiles, through windows of so many HR pixels."""
+MEASURED = (2, 4, 7)
+"""Frames whose damage counts. Key frames are better than the others, and few in a stream."""
 WIDER = 0.19
 """How far beyond the range of video in use qualities are drawn, as a share of it: up to what encoders take."""
 HELD = 4
@@ -66,7 +68,7 @@ def _sample(tiles: Sequence[NDArray[np.uint8]], codec: str, rng: np.random.Gener
     quality = int(rng.integers(max(1, round(recoder.best - wider)), round(recoder.worst + wider) + 1))
     preset = int(rng.integers(len(recoder.presets)))
     coded, bits = recode_measured(way.apply(clip, SCALE, rng), codec, quality, preset)
-    damage = [_damage(clip[frame], coded[frame], way, rng) for frame in range(0, FRAMES, 3)]
+    damage = [_damage(clip[frame], coded[frame], way, rng) for frame in MEASURED]
     return KeyFrameSample(recoder.codec, measures_of(coded[0], 8, bits), float(np.mean(damage)))
 
 
