@@ -68,7 +68,7 @@ def test_named_models_and_a_recommendation(tmp_path: Path) -> None:
     assert [found["size"] for found in report["models"].values()] == [[19, 12], [13, 8], [19, 12]]
     assert report["recommended"] == "esr_tr_x2_k3_c1"
     assert report["target"] == {"name": "37x24@0.5", "size": {"width": 37, "height": 24}, "rate": 0.5, "limit_ms": 1800}
-    assert "37x24@0.5: esr_tr_x2_k3_c1, 19×12 → 38×24, 31.80 dB: " in result.stdout
+    assert "37x24@0.5: esr_tr_x2_k3_c1, 19×12 → 38×24, 31.76 dB: " in result.stdout
     assert "best of ×3: esr_max_x3_k3_c1, 13×8 → 39×24" in result.stdout
 
 

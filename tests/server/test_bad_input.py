@@ -76,7 +76,7 @@ CASES = {
         (_config(model="esr_tr_x8"),), grpc.StatusCode.NOT_FOUND, ("esr_tr_x8", "did you mean", "esr_tr_x")
     ),
     "model without weights": Case(
-        (_config(model="esr_tr_x2_k7_c7"),), grpc.StatusCode.NOT_FOUND, ("esr_tr_x2_k7_c7", "esr_tr_x2_k7_c8")
+        (_config(model="esr_tr_x2_k7_c7"),), grpc.StatusCode.NOT_FOUND, ("esr_tr_x2_k7_c7", "esr_tr_x2_k5_c2")
     ),
     "no input": Case(
         (lambda: pb.UpscaleRequest(config=pb.UpscaleConfig(model="bicubic_x2")),),
