@@ -24,7 +24,7 @@ from esr_upscale.training.protocol import degrade, psnr
 SIZE = 320
 DETAIL = 4
 """How much larger the picture is drawn, to have smooth edges."""
-MODELS = ("bicubic_x2", "esr_tr_x2", "espcn_x2")
+MODELS = ("bicubic_x2", "esr_tr_x2", "esr_stack_x2")
 CRF = 28
 CROP = (96, 128, 112, 84)
 """Left, top, width and height of what is shown."""

@@ -53,6 +53,7 @@ FIGURES = {
     "overload.png": Figure(
         ("benchmarks.overload", "--plot", "{folder}/overload.png"), "overload.png", ("--seconds", "2"), is_timed=True
     ),
+    "crops.png": Figure(("benchmarks.crops", "{folder}/crops.png"), "crops.png"),
     "before_after.png": Figure(("benchmarks.before_after", "{folder}/before_after.png"), "before_after.png"),
     "esr_tr_x2_filters.png": Figure(_EXPLAIN, "esr_tr_x2_k5_c2_filters.png"),
     "esr_tr_x2_attention.png": Figure(_EXPLAIN, "esr_tr_x2_k5_c2_attention.png"),
