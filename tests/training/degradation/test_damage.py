@@ -21,7 +21,7 @@ from esr_upscale.training.degradation.degrade import Coding, Degradation
 from tests.support.pictures import synthetic_luma
 
 
-@pytest.mark.parametrize("detail", [50.0, 400.0, 3200.0])
+@pytest.mark.parametrize("detail", [20_000.0, 80_000.0])
 def test_the_scale(detail: float) -> None:
     """An error as large as the detail is the worst, and each halving counts the same for every picture."""
     whole = detail + LEAST_DETAIL
@@ -30,6 +30,14 @@ def test_the_scale(detail: float) -> None:
     assert np.diff(steps) == pytest.approx(-DOUBLING)
     assert quantizer_of(0, detail) == CLEAN
     assert quantizer_of(whole / 2**20, detail) == LEAST_DAMAGE > CLEAN
+
+
+@pytest.mark.parametrize("step", [2, 8, 32])
+def test_the_quantiser_is_the_most_for_smooth_pictures(step: int) -> None:
+    """Steps of 1 are those of quantiser 4, and double with every 6."""
+    values = np.random.default_rng(step).uniform(0, 255, 200_000)
+    error = float(np.square(np.round(values / step) * step - values).mean())
+    assert quantizer_of(error, 0.0) == pytest.approx(4 + 6 * np.log2(step), abs=0.05)
 
 
 def test_what_was_never_damaged() -> None:
