@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from esr_upscale import nets
 from esr_upscale.errors import InvalidInputError
 from esr_upscale.models import ModelSpec, load_card, load_weights, resolve, save_weights
-from esr_upscale.training.growth import grown, nearest_start
+from esr_upscale.training.growth import grow_weights, nearest_start
 from tests.support.pictures import synthetic_luma
 
 SMALL = "esr_stack_x2_c4_l5"
@@ -28,14 +28,14 @@ def _picture(spec: ModelSpec, weights: dict[str, NDArray[np.float32]]) -> NDArra
 def test_more_layers_make_the_same_picture() -> None:
     of, spec = resolve(SMALL), resolve("esr_stack_x2_c4_l8")
     weights = load_weights(of)
-    difference = _picture(spec, grown(weights, of, spec)) - _picture(of, weights)
+    difference = _picture(spec, grow_weights(weights, of, spec)) - _picture(of, weights)
     assert np.abs(difference).max() < 1e-5
 
 
 def test_another_scale_adds_the_same_detail() -> None:
     of, spec = resolve(SMALL), resolve("esr_stack_x4_c4_l5")
     weights = load_weights(of)
-    weights_x4 = grown(weights, of, spec)
+    weights_x4 = grow_weights(weights, of, spec)
     at_zero = {name: np.zeros_like(tensor) for name, tensor in weights.items()}
     at_zero_x4 = {name: np.zeros_like(tensor) for name, tensor in weights_x4.items()}
     detail = _picture(of, weights) - _picture(of, at_zero)
@@ -48,7 +48,9 @@ def test_another_scale_adds_the_same_detail() -> None:
 
 def test_scale_3_is_grown_from_scale_2() -> None:
     of, spec = resolve(SMALL), resolve("esr_stack_x3_c4_l6")
-    assert {name: tensor.shape for name, tensor in grown(load_weights(of), of, spec).items()} == spec.tensor_shapes
+    assert {
+        name: tensor.shape for name, tensor in grow_weights(load_weights(of), of, spec).items()
+    } == spec.tensor_shapes
 
 
 def test_the_nearest_network_is_the_start(tmp_path: Path) -> None:
@@ -66,7 +68,7 @@ def test_weights_for_clean_sources_are_a_start(tmp_path: Path) -> None:
     weights = load_weights(spec)
     save_weights(clean, weights, load_card(spec), tmp_path)
     assert nearest_start(spec, tmp_path) == clean
-    assert all(np.array_equal(tensor, weights[name]) for name, tensor in grown(weights, clean, spec).items())
+    assert all(np.array_equal(tensor, weights[name]) for name, tensor in grow_weights(weights, clean, spec).items())
 
 
 @pytest.mark.parametrize(

@@ -57,11 +57,11 @@ def continued_card(card: ModelCard, start: ModelCard, *, nodes: bool = False) ->
 
     So does the licence, unless `card` names one. `nodes`: the new weights are the nodes of those of `start`.
     """
-    grown = start.model.removesuffix(f"_{CLEAN}") != card.model.removesuffix(f"_{CLEAN}")
-    there = NODES if nodes else f"; grown from that {start.model} and " if grown else "; from there "
+    is_grown = start.model.removesuffix(f"_{CLEAN}") != card.model.removesuffix(f"_{CLEAN}")
+    joint = NODES if nodes else f"; grown from that {start.model} and " if is_grown else "; from there "
     return dataclasses.replace(
         card,
-        recipe=f"{start.recipe.partition(NODES)[0]}{there}{card.recipe}",
+        recipe=f"{start.recipe.partition(NODES)[0]}{joint}{card.recipe}",
         data=card.data if card.data == start.data else f"{start.data}; from there {card.data}",
         credits=tuple(dict.fromkeys((*start.credits, *card.credits))),
         licence=start.licence if card.licence == UNKNOWN_LICENCE else card.licence,

@@ -51,25 +51,25 @@ def _grows_into(other: ModelSpec, spec: ModelSpec) -> bool:
     return other["C"] == spec["C"] and other["L"] <= spec["L"] and other.padding == spec.padding
 
 
-def grown(weights: Weights, of: ModelSpec, spec: ModelSpec) -> dict[str, NDArray[np.float32]]:
-    """Return weights of `spec` from those of `of`: the same network, or eSR-Stacks, where `of` has no more layers.
+def grow_weights(weights: Weights, source: ModelSpec, spec: ModelSpec) -> dict[str, NDArray[np.float32]]:
+    """Return weights of `spec` from those of `source`: the same network, or an eSR-Stack with as many layers or fewer.
 
     At the same scale both networks make the same picture. At another, each phase of the last layer is the bilinear
     function of its position that best fits the phases there were.
     """
-    if (of.scale, of.values) == (spec.scale, spec.values):
+    if (source.scale, source.values) == (spec.scale, spec.values):
         return {name: np.array(tensor) for name, tensor in weights.items()}
-    inner, last = of["L"] - 1, spec["L"] - 1
-    made = {name: np.array(tensor) for name, tensor in weights.items() if _layer_of(name) < inner}
+    inner, last = source["L"] - 1, spec["L"] - 1
+    tensors = {name: np.array(tensor) for name, tensor in weights.items() if _layer_of(name) < inner}
     identity = np.zeros((spec["C"], spec["C"], 3, 3), np.float32)
     identity[range(spec["C"]), range(spec["C"]), 1, 1] = 1
     for layer in range(inner, last):
-        made[f"net.{2 * layer}.weight"] = identity.copy()
-        made[f"net.{2 * layer}.bias"] = np.zeros(spec["C"], np.float32)
+        tensors[f"net.{2 * layer}.weight"] = identity.copy()
+        tensors[f"net.{2 * layer}.bias"] = np.zeros(spec["C"], np.float32)
     for kind in ("weight", "bias"):
         phases = np.asarray(weights[f"net.{2 * inner}.{kind}"])
-        made[f"net.{2 * last}.{kind}"] = _at_scale(phases, of.scale, spec.scale)
-    return made
+        tensors[f"net.{2 * last}.{kind}"] = _at_scale(phases, source.scale, spec.scale)
+    return tensors
 
 
 def _layer_of(name: str) -> int:

@@ -24,7 +24,7 @@ from esr_upscale.training.checkpoint import DIRECTORY, Checkpoint, Journal
 from esr_upscale.training.crops import CropSource, TileSource
 from esr_upscale.training.degradation.clips import ClipSource, Node, make_clips
 from esr_upscale.training.degradation.pairs import PairSettings
-from esr_upscale.training.growth import grown, nearest_start
+from esr_upscale.training.growth import grow_weights, nearest_start
 from esr_upscale.training.loop import Progress, Trainer, TrainingStoppedError, never, run, steps_in
 from esr_upscale.training.multi_layer import CropTrainer
 from esr_upscale.training.one_layer import PatchTrainer
@@ -243,7 +243,7 @@ def _trainer(
 
 def _start_weights(spec: ModelSpec, settings: TrainingSettings) -> Weights:
     of, place = _start_of(spec, settings)
-    return grown(load_weights(of, place), of, spec)
+    return grow_weights(load_weights(of, place), of, spec)
 
 
 def _start_of(spec: ModelSpec, settings: TrainingSettings) -> tuple[ModelSpec, Path]:
