@@ -18,7 +18,8 @@ from typer.testing import CliRunner
 
 import esr_client
 from esr_client import _private_server, cli
-from esr_client._private_server import PrivateServer
+from esr_client._private_server import DEFAULT_MODEL, PrivateServer
+from esr_server.config import ServerSettings
 from tests.client import clips
 from tests.client.clips import Clip, make
 from tests.client.pictures import eventually
@@ -196,3 +197,8 @@ def test_the_private_server_goes_when_its_client_is_killed(long_clip: Path, tmp_
         time.sleep(0.05)
     assert not server.is_running() or server.status() == psutil.STATUS_ZOMBIE
     assert not (tmp_path / "out.mp4").exists()
+
+
+def test_private_servers_have_the_default_of_servers() -> None:
+    """Client and server are packages of their own, so that the name stands in both."""
+    assert ServerSettings().models == (DEFAULT_MODEL,)

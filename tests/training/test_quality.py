@@ -141,3 +141,13 @@ def test_files_that_have_no_figures(tmp_path: Path, text: str, message: str) -> 
     file.write_bytes(text.encode(errors="surrogateescape"))
     with pytest.raises(InvalidInputError, match=message):
         read_published(file)
+
+
+def test_published_figures_are_of_the_network(tmp_path: Path) -> None:
+    """Weights for clean sources stand beside the figures of their network, or beside their own."""
+    path = tmp_path / "published.csv"
+    path.write_text("model,psnr_Set5\neSR-TR_s2_K5_C2,35.06\nespcn_x2,36.4\nespcn_x2_clean,36.5\n")
+    published = read_published(path)
+    names = ("esr_tr_x2", "esr_tr_x2_clean", "espcn_x2", "espcn_x2_clean")
+    assert [published.figures(resolve(name))[0]["set5"] for name in names] == [35.06, 35.06, 36.4, 36.5]
+    assert published.means(resolve("esr_tr_x2_clean"), {"Set5": 35.64}) == (35.64, 35.06)

@@ -159,7 +159,7 @@ def _mean_cell(score: Mapping[str, Quality]) -> list[str]:
 
 
 def _published_cells(published: Published, spec: ModelSpec, score: Mapping[str, Quality]) -> list[str]:
-    psnr, ssim = (table.get(spec, {}) for table in (published.psnr, published.ssim))
+    psnr, ssim = published.figures(spec)
     cells = []
     for name in (name.lower() for name in score):
         figures = [f"{psnr[name]:.2f}"] if name in psnr else [ABSENT]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from esr_upscale.errors import InvalidInputError, UnknownModelError
@@ -26,9 +26,14 @@ class Published:
     ssim: Mapping[ModelSpec, Mapping[str, float]]
     """Model → set → SSIM, as far as there is any."""
 
+    def figures(self, spec: ModelSpec) -> tuple[Mapping[str, float], Mapping[str, float]]:
+        """Return set → dB and set → SSIM of a model, or of its network if no row has its weights for clean sources."""
+        named = spec if spec in self.psnr else replace(spec, clean=False)
+        return self.psnr.get(named, {}), self.ssim.get(named, {})
+
     def means(self, spec: ModelSpec, ours: Mapping[str, float]) -> tuple[float, float] | None:
         """Our mean and theirs in dB, over the sets that both have (`ours` by any case); None where there are none."""
-        theirs = self.psnr.get(spec, {})
+        theirs = self.figures(spec)[0]
         both = [(value, theirs[name.lower()]) for name, value in ours.items() if name.lower() in theirs]
         if not both:
             return None
