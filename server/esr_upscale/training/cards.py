@@ -16,6 +16,8 @@ from esr_upscale.models.spec import CLEAN
 from esr_upscale.replacement import write_text
 
 CREDITS_FILE = "CREDITS.csv"
+ASK_FOR_CREDIT = ("CC-BY", "MIT", "BSD-", "Apache-")
+"""How the licences begin whose works a card names."""
 LIBRARIES = ("edge-sr", "numpy", "safetensors", "torch")
 NODES = "; its nodes from there "
 """Between the recipe of the blind weights and that of the nodes."""
@@ -93,7 +95,7 @@ def write_card(card: ModelCard, directory: Path) -> Path:
 
 
 def read_credits(path: Path) -> tuple[str, ...]:
-    """The works under CC-BY in a CREDITS.csv: one line for each source, origin and licence, with its files.
+    """The works in a CREDITS.csv whose licences ask for credit: a line for each source, origin and licence.
 
     The columns are source, file, origin, licence. Raises InvalidInputError when one is missing.
     """
@@ -105,7 +107,7 @@ def read_credits(path: Path) -> tuple[str, ...]:
                 name = row["file"]
             except KeyError as error:
                 raise InvalidInputError(f"{path.name} lacks the column {error}") from error
-            if key[2].startswith("CC-BY"):
+            if key[2].startswith(ASK_FOR_CREDIT):
                 groups.setdefault(key, []).append(name)
     return tuple(_credit(*key, files) for key, files in sorted(groups.items()))
 
