@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from esr_upscale.errors import InvalidInputError
 from esr_upscale.replacement import replace_file
-from esr_upscale.training.degradation.damage import damage_maps, damage_of_window, shares_of
+from esr_upscale.training.degradation.damage import MEASURE, damage_maps, damage_of_window, shares_of
 from esr_upscale.training.degradation.degrade import CODECS, Degradation
 from esr_upscale.training.degradation.pairs import (
     COLUMNS,
@@ -153,7 +153,7 @@ class PairCache:
     @cached_property
     def quantizers(self) -> NDArray[np.float64]:
         """How much each window was damaged (mosaics, ways, windows); measured on one frame, once for a folder."""
-        path = self._folder / "damage.npy"
+        path = self._folder / f"damage_{MEASURE}.npy"
         if path.exists():
             known: NDArray[np.float64] = np.load(path)
             return known

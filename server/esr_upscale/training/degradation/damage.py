@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from esr_upscale.models.nodes import CLEAN, WORST
 from esr_upscale.training.degradation.degrade import Degradation
 
+MEASURE = 2
+"""Raised when the damage of the same clips comes out otherwise: folders of clips keep it under this number."""
 SPREAD = 7.0
 """How far from a node's quantiser clips are that it is trained on too, ever less."""
 DOUBLING = 4.7
