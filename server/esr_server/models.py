@@ -13,7 +13,7 @@ from typing import Protocol
 from esr_server.catalog import AUTO, Catalog, ModelSource, is_file_name
 from esr_server.costs import Cost, MeasuredCost, measure
 from esr_server.errors import ConfigError
-from esr_upscale.engine import EngineSettings, LoadedModel, engine_name
+from esr_upscale.engine import EngineSettings, LoadedModel, engine_name, serves_nodes
 from esr_upscale.models import SCALES, ModelCard, ModelSpec
 from esr_upscale.upscaler import Upscaler
 
@@ -77,6 +77,8 @@ class ModelEntry:
     engine: str
     cost: Cost | None
     """None where the model is not loaded."""
+    node_quantizers: tuple[float, ...]
+    """Of the weights for sources of known quality that are served besides those for all."""
 
     @property
     def name(self) -> str:
@@ -209,7 +211,8 @@ class ModelPool:
     def entry(self, source: ModelSource) -> ModelEntry:
         """One of them."""
         served = self._loaded.get(source.name)
-        return ModelEntry(source, self._engine(source), served.cost if served else None)
+        nodes = source.nodes.quantizers if source.nodes and serves_nodes(self._settings) else ()
+        return ModelEntry(source, self._engine(source), served.cost if served else None, nodes)
 
     def _auto(self, scale: int) -> tuple[ServedModel, ...]:
         rungs = [served for served in self.loaded if served.scale == scale]

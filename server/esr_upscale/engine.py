@@ -80,6 +80,11 @@ def engine_name(spec: ModelSpec, weights: Weights, settings: EngineSettings) -> 
     return "fused" if settings.fuses and _obstacle(spec, weights, settings) is None else f"torch-{settings.device}"
 
 
+def serves_nodes(settings: EngineSettings) -> bool:
+    """Whether weights for sources of known quality are used: libraries compiled ahead have those for all only."""
+    return not settings.fuses or kernels.available()
+
+
 def _obstacle(spec: ModelSpec, weights: Weights, settings: EngineSettings) -> str | None:
     """Why no fused kernel runs a model here; None if one does."""
     compiled = settings.kernels and kernels.load(settings.kernels, settings.threads_of_frame)
@@ -114,8 +119,7 @@ class LoadedModel:
         self.spec = spec
         self.name = name or spec.canonical_id
         self._weights = weights
-        # Compiled ahead of time are the weights for all sources only.
-        self._nodes = nodes if not settings.fuses or kernels.available() else None
+        self._nodes = nodes if serves_nodes(settings) else None
         self._settings = settings
         self.fallback = _obstacle(spec, weights, settings) if settings.fuses else None
         """Why the model runs on torch where fused kernels are allowed; None where it does not."""

@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 import esr_client
 from esr_api.v1 import upscaler_pb2 as pb
-from esr_upscale import nets
+from esr_upscale import kernels, nets
 from esr_upscale.frame import pixel_format
 from esr_upscale.models import ModelCard, WeightNodes, resolve, save_weights
 from esr_upscale.source_quality import calibration
@@ -73,6 +73,20 @@ async def test_packets_are_estimated(tmp_path: Path) -> None:
             (node,) = {frame.source_quantizer for frame in outcome.frames}  # one key frame, one node
             nodes.append(node)
     assert calibration().least - 1 <= nodes[0] < nodes[1] <= calibration().most + 1
+
+
+async def test_nodes_that_are_not_served_are_not_listed(
+    own_models: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kernels, "available", lambda: False)  # as without Halide
+    async with running(models=("mine",), own_models=own_models) as server, stub_of(server) as stub:
+        listed = await stub.ListModels(pb.ListModelsRequest())
+        outcome = await upscale(
+            stub,
+            [raw_config(32, 20, model="mine", source_quality=pb.SourceQuality(quantizer=0)), raw_frame(0, 32, 20)],
+        )
+    assert [list(model.node_quantizers) for model in listed.models if model.model == "mine"] == [[]]
+    assert not any(frame.HasField("source_quantizer") for frame in outcome.frames)
 
 
 async def test_a_model_without_nodes_says_nothing() -> None:

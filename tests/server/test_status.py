@@ -37,7 +37,7 @@ STATUS = Status(
 def _entries() -> list[ModelEntry]:
     loaded = {"esr_tr_x2_k5_c2", "esr_max_x2_k5_c2", "bicubic_x2"}
     return [
-        ModelEntry(source, "fused", Cost(0.001, 1e-8) if source.name in loaded else None)
+        ModelEntry(source, "fused", Cost(0.001, 1e-8) if source.name in loaded else None, ())
         for source in Catalog().sources()
     ]
 

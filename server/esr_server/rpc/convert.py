@@ -374,5 +374,5 @@ def model_message(entry: ModelEntry) -> pb.ModelInfo:
         card=pb.ModelCard(
             recipe=entry.card.recipe, data=entry.card.data, licence=entry.card.licence, date=entry.card.date
         ),
-        node_quantizers=nodes.quantizers if (nodes := entry.source.nodes) else (),
+        node_quantizers=entry.node_quantizers,
     )
