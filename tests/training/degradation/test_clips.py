@@ -17,7 +17,16 @@ from esr_upscale.kernels.edge_sr import filters_of
 from esr_upscale.kernels.mirrors import are_mirrored
 from esr_upscale.models import load_card, load_nodes, load_weights, resolve
 from esr_upscale.training.degradation import pairs
-from esr_upscale.training.degradation.clips import EASE, ClipSource, Node, make_clips
+from esr_upscale.training.degradation.clips import (
+    EASE,
+    POOR,
+    POOR_DRAWN,
+    ClipSource,
+    Node,
+    PairCache,
+    chances_of,
+    make_clips,
+)
 from esr_upscale.training.degradation.pairs import PairSettings
 from esr_upscale.training.degradation.resampling import enlarge
 from esr_upscale.training.loop import Progress, TrainingStoppedError
@@ -122,6 +131,13 @@ def test_a_network_is_trained_on_video(name: str, tmp_path: Path) -> None:
     if name.startswith("esr_tr"):  # what its fused kernel is fast by
         assert are_mirrored(filters_of(spec, load_weights(spec, tmp_path / "out"), 255))
     assert "4 mosaics of moving tiles, each degraded in 2 ways" in load_card(spec, tmp_path / "out").recipe
+
+
+def test_poor_clips_are_drawn_more_often(folder: Path) -> None:
+    cache = PairCache(folder / "trained")
+    poor = cache.quantizers.ravel() > POOR
+    assert poor.any()
+    assert np.array_equal(chances_of(cache, None), np.where(poor, POOR_DRAWN, 1))
 
 
 def test_nodes_are_trained_on_their_own_clips(tiles: list[Tile], folder: Path) -> None:

@@ -36,6 +36,9 @@ EASE = 30.0
 differ."""
 JUDGED = 240
 """Held-out windows that the figure is of."""
+POOR, POOR_DRAWN = 28.0, 5.0
+"""Clips that are damaged more than that are drawn so many times as often for the blind weights. The loss says little
+about them, because networks can do little; but there is where weights for better sources fall below Lanczos."""
 BASE = "lanczos4"
 
 
@@ -108,10 +111,14 @@ class ClipCrops:
         return small_ones, large_ones, torch.from_numpy(weights * EASE)[:, None, None, None]
 
 
-def _chances(cache: PairCache, node: Node | None) -> NDArray[np.float64]:
-    windows = math.prod(cache.lr.shape[:2]) * WINDOWS
+def chances_of(cache: PairCache, node: Node | None) -> NDArray[np.float64]:
+    """Return how often each window of a cache is drawn (mosaics · ways · windows), for a node or the blind weights.
+
+    Raises:
+        InvalidInputError: no clip is for the node.
+    """
     if node is None:
-        return np.ones(windows)
+        return np.where(cache.quantizers > POOR, POOR_DRAWN, 1.0).ravel()
     # A server cannot tell noise from fine detail, which costs bits too: it is for the blind set.
     noisy = np.array([[way.noise > 0 for way in row] for row in cache.ways])
     shares = shares_of(node.quantizer, node.among, cache.quantizers)
@@ -185,7 +192,7 @@ class ClipSource:
         """
         self._trained, self._held = PairCache(folder / _TRAINED), PairCache(folder / _HELD)
         self._node = node
-        self._chances, self._judged = _chances(self._trained, node), _chances(self._held, node)
+        self._chances, self._judged = chances_of(self._trained, node), chances_of(self._held, node)
         self.smallest = self._trained.window
 
     def crops(self, size: int, margin: int) -> ClipCrops:
@@ -216,6 +223,6 @@ class ClipSource:
 
     def _part(self) -> str:
         if self._node is None:
-            return ""
+            return f"the clips, {POOR_DRAWN:g} times as often those damaged by more than {POOR:g}, of "
         among = ", ".join(f"{quantizer:g}" for quantizer in self._node.among)
         return f"the clips that are damaged as by the node's quantiser ({among}), of "
