@@ -18,7 +18,7 @@ from av.video.frame import VideoFrame
 from esr_upscale.errors import CodecOptionError, LimitError, MediaDataError
 from esr_upscale.frame import ChromaLocation, ColorInfo, Frame, KeyFrame
 from esr_upscale.media.frames import FrameTags, from_av
-from esr_upscale.media.nal import count_nal_units
+from esr_upscale.media.nal import count_nal_units, sei_bytes
 from esr_upscale.packet import Packet
 
 # FFmpeg measures a picture after it rounded its sides up to 64 samples. This is what that adds to sides up to 16384, so
@@ -194,8 +194,9 @@ class Decoder:
         return (self._frame(frame, context) for frame in frames)
 
     def _remember(self, packet: Packet) -> None:
-        """Note how large a packet is, for the frame that has its pts."""
-        self._bits[packet.pts] = 8 * len(packet.data)
+        """Note how many bits a packet has for its picture, for the frame that has its pts."""
+        no_picture = sei_bytes(self._settings.codec, packet.data, self._extradata)
+        self._bits[packet.pts] = 8 * (len(packet.data) - no_picture)
         if len(self._bits) > _MOST_REORDERED:
             del self._bits[next(iter(self._bits))]
 

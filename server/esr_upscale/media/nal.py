@@ -1,10 +1,17 @@
-"""NAL units of H.264 and HEVC, counted before a decoder sees them."""
+"""NAL units of H.264 and HEVC, counted before a decoder sees them, and how much of a packet is no picture."""
 
 from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
 
 _START_CODE = b"\0\0\1"
 _LENGTH_AT = {"h264": 4, "hevc": 21}
 """Where a container's codec header (avcC, hvcC) says in its last two bits how long a length is, less 1."""
+_IS_SEI: Mapping[str, Callable[[int], bool]] = MappingProxyType(
+    {"h264": lambda first: first & 31 == 6, "hevc": lambda first: first >> 1 & 63 in (39, 40)}
+)
+"""Whether a unit is supplemental enhancement information, by its first byte (ITU-T H.264, 7.3.1; H.265, 7.3.1.2)."""
 
 
 def count_nal_units(codec: str, data: bytes, extradata: bytes, most: int) -> int:
@@ -14,12 +21,47 @@ def count_nal_units(codec: str, data: bytes, extradata: bytes, most: int) -> int
     there may go by start codes after all, so that the larger count holds.
     """
     codes = min(data.count(_START_CODE), most + 1)
-    if not extradata or extradata.startswith((_START_CODE, b"\0" + _START_CODE)):
+    size = _size_of_length(codec, extradata)
+    if not size:
         return codes
-    at = _LENGTH_AT[codec]
-    size = (extradata[at] & 3) + 1 if at < len(extradata) else 4
     units = position = 0
     while position + size <= len(data) and units <= most:
         position += size + int.from_bytes(data[position : position + size], "big")
         units += 1
     return max(codes, units)
+
+
+def sei_bytes(codec: str, data: bytes, extradata: bytes) -> int:
+    """Return how many bytes of a packet are SEI, such as captions, or the settings that x264 writes first of all.
+
+    0 for codecs without NAL units.
+    """
+    if codec not in _IS_SEI:
+        return 0
+    size = _size_of_length(codec, extradata)
+    units = _units_by_length(data, size) if size else _units_by_start_code(data)
+    return sum(end - start for start, end in units if start < end and _IS_SEI[codec](data[start]))
+
+
+def _size_of_length(codec: str, extradata: bytes) -> int:
+    """Return how many bytes say how long a unit is; 0 where start codes separate them."""
+    if not extradata or extradata.startswith((_START_CODE, b"\0" + _START_CODE)):
+        return 0
+    at = _LENGTH_AT[codec]
+    return (extradata[at] & 3) + 1 if at < len(extradata) else 4
+
+
+def _units_by_length(data: bytes, size: int) -> Iterator[tuple[int, int]]:
+    position = 0
+    while position + size < len(data):
+        start = position + size
+        position = start + int.from_bytes(data[position:start], "big")
+        yield start, min(position, len(data))
+
+
+def _units_by_start_code(data: bytes) -> Iterator[tuple[int, int]]:
+    found = data.find(_START_CODE)
+    while found >= 0:
+        start = found + len(_START_CODE)
+        found = data.find(_START_CODE, start)
+        yield start, found if found >= 0 else len(data)

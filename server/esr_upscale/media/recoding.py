@@ -14,6 +14,7 @@ from av.error import FFmpegError
 from numpy.typing import NDArray
 
 from esr_upscale.errors import InvalidInputError
+from esr_upscale.media.nal import sei_bytes
 from esr_upscale.media.threads import ordinary_scheduling
 
 _NEUTRAL = 128
@@ -79,7 +80,7 @@ def recode(luma: NDArray[np.uint8], codec: str, quality: int, preset: int = 0) -
 def recode_measured(
     luma: NDArray[np.uint8], codec: str, quality: int, preset: int = 0
 ) -> tuple[NDArray[np.uint8], int]:
-    """As `recode`; return also how many bits the first frame took, which is a key frame.
+    """As `recode`; return also how many bits the first frame took, a key frame, without SEI.
 
     Raises:
         InvalidInputError: as `recode`.
@@ -95,7 +96,9 @@ def recode_measured(
         _encode(luma, recoder, quality, recoder.presets[preset], file)
         file.seek(0)
         with av.open(file, "r") as source:
-            source.streams.video[0].codec_context.thread_count = 1
+            context = source.streams.video[0].codec_context
+            context.thread_count = 1
+            extradata = context.extradata or b""
             packets = list(source.demux(video=0))
             frames = [_plane(frame) for packet in packets for frame in packet.decode()]
     except FFmpegError as error:
@@ -103,7 +106,8 @@ def recode_measured(
             f"{recoder.encoder} cannot encode {width}x{height} with {recoder.quality} {quality}: {error.strerror}"
         ) from error
     first = min((packet for packet in packets if packet.pts is not None), key=lambda packet: packet.pts or 0)
-    return np.stack(frames), 8 * first.size
+    no_picture = sei_bytes(recoder.codec, bytes(first), extradata)
+    return np.stack(frames), 8 * (first.size - no_picture)
 
 
 def _encode(
