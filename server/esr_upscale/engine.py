@@ -81,7 +81,7 @@ def engine_name(spec: ModelSpec, weights: Weights, settings: EngineSettings) -> 
 
 
 def serves_nodes(settings: EngineSettings) -> bool:
-    """Whether weights for sources of known quality are used: libraries compiled ahead have those for all only."""
+    """Return whether nodes are used: libraries compiled ahead have the weights for all sources only."""
     return not settings.fuses or kernels.available()
 
 

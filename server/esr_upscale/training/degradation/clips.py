@@ -38,7 +38,7 @@ JUDGED = 240
 """Held-out windows that the figure is of."""
 POOR, POOR_DRAWN = 28.0, 5.0
 """Clips that are damaged more than that are drawn so many times as often for the blind weights. The loss says little
-about them, because networks can do little; but there is where weights for better sources fall below Lanczos."""
+about them, because networks can do little there; yet that is where weights for better sources fall below Lanczos."""
 BASE = "lanczos4"
 
 
