@@ -19,6 +19,7 @@ from esr_upscale.models import (
     resolve,
     save_weights,
 )
+from esr_upscale.models.nodes import CLEAN, WORST, served_by
 
 SPEC = resolve("esr_max_x2_k3_c1")
 NAME = "filter.weight"
@@ -34,7 +35,7 @@ NODES = WeightNodes((0.0, 20.0, 30.0), (_set(1), _set(3), _set(-1)))
 
 @pytest.mark.parametrize(
     ("quantizer", "node"),
-    [(0, 0), (8, 0), (8.1, None), (11.9, None), (12, 20), (24.9, 20), (25.1, 30), (30, 30), (51, 30)],
+    [(0, 0), (8.5, 0), (8.6, None), (11.4, None), (11.5, 20), (24.9, 20), (25.1, 30), (30, 30), (51, 30)],
     ids="{}".format,
 )
 def test_the_node_of_a_source(quantizer: float, node: float | None) -> None:
@@ -43,9 +44,20 @@ def test_the_node_of_a_source(quantizer: float, node: float | None) -> None:
         assert NODES.at(node)[NAME][0, 0, 0, 0] == {0: 1, 20: 3, 30: -1}[int(node)]
 
 
+@pytest.mark.parametrize("quantizers", [(30.0,), (0.0, 20.0, 30.0), (0.0, 17.0, 25.0, 29.0)], ids=str)
+def test_a_node_serves_between_its_bounds(quantizers: tuple[float, ...]) -> None:
+    nodes = WeightNodes(quantizers, tuple(_set(1) for _ in quantizers))
+    for node in quantizers:
+        least, most = served_by(node, quantizers)
+        inside = [least + 0.01, (least + most) / 2, most - 0.01]
+        assert [nodes.node(quantizer) for quantizer in inside] == [node] * 3
+        outside = [quantizer for quantizer in (least - 0.01, most + 0.01) if CLEAN <= quantizer <= WORST]
+        assert node not in [nodes.node(quantizer) for quantizer in outside]
+
+
 def test_below_the_first_node_the_blind_set_serves() -> None:
     poor = WeightNodes((30.0,), (_set(1),))
-    assert [poor.node(quantizer) for quantizer in (0.0, 21.9, 22.0, 51.0)] == [None, None, 30.0, 30.0]
+    assert [poor.node(quantizer) for quantizer in (0.0, 21.4, 21.5, 51.0)] == [None, None, 30.0, 30.0]
 
 
 def test_round_trip(tmp_path: Path) -> None:

@@ -66,7 +66,7 @@ def train_model(
     nodes: Annotated[
         str | None,
         typer.Option(
-            help="Quantisers of sources to train weights for, from those of --start, as in 0,16,25,34; 0 is clean. "
+            help="Quantisers of sources to train weights for, from those of --start, as in 0,17,25,29; 0 is clean. "
             "Needs --degradation video."
         ),
     ] = None,
@@ -108,7 +108,7 @@ def _numbers(text: str) -> tuple[float, ...]:
     try:
         return tuple(float(part) for part in text.split(","))
     except ValueError as error:
-        raise InvalidInputError(f"--nodes is quantisers with commas between, as in 0,16,25,34, not {text!r}") from error
+        raise InvalidInputError(f"--nodes is quantisers with commas between, as in 0,17,25,29, not {text!r}") from error
 
 
 def _train_one(model: str, tiles: Path, out: Path, settings: dict[str, Any], overwrite: bool) -> list[str | None]:

@@ -31,9 +31,10 @@ from esr_upscale.training.degradation.pairs import (
 from esr_upscale.training.degradation.resampling import enlarge
 from esr_upscale.training.tiles import FULL_RANGE, Tile, split
 
-EASE = 30.0
+EASE = 6.0
 """Added to the squared error of Lanczos, in squared code values, before crops are weighted by it: flat ones hardly
-differ."""
+differ. With 30, smooth pictures counted for too little: after as many steps, a smooth clip (45 dB) lost 0.59 dB against
+Lanczos instead of 0.26, and six clips of all kinds gained 0.03 less."""
 JUDGED = 240
 """Held-out windows that the figure is of."""
 POOR, POOR_DRAWN = 28.0, 5.0

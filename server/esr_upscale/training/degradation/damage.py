@@ -13,13 +13,13 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from esr_upscale.models.nodes import CLEAN, WORST
+from esr_upscale.models.nodes import CLEAN, WORST, served_by
 from esr_upscale.training.degradation.degrade import Degradation
 
 MEASURE = 2
 """Raised when the damage of the same clips comes out otherwise: folders of clips keep it under this number."""
-SPREAD = 7.0
-"""How far from a node's quantiser clips are that it is trained on too, ever less."""
+MARGIN = 4.0
+"""How far past the sources that it serves a node is trained too, ever less: so far may an estimate be off."""
 DOUBLING = 4.7
 """The rise of x264's CRF as the squared error doubles in proportion to the squared detail; where both are alike it is
 WORST. A fit to 4554 windows of CRF 16 to 36."""
@@ -74,14 +74,14 @@ def quantizer_of(error: float, detail: float) -> float:
 
 
 def shares_of(node: float, nodes: Sequence[float], quantizers: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return how much clips of these quantisers count for a node: all at it and past the last, none SPREAD away.
+    """Return how much clips of these quantisers count for a node: all that it serves, and none MARGIN past them.
 
     A node for clean sources is trained on clips that were never damaged only, and no other node is.
     """
     if node == CLEAN:
         clean: NDArray[np.float64] = (quantizers == CLEAN).astype(np.float64)
         return clean
-    beyond = quantizers > node if node == nodes[-1] else np.zeros(quantizers.shape, bool)
-    near = np.where(quantizers == CLEAN, 0.0, np.clip(1 - np.abs(quantizers - node) / SPREAD, 0, 1))
-    shares: NDArray[np.float64] = np.where(beyond, 1.0, near)
+    least, most = served_by(node, nodes)
+    outside = np.maximum(least - quantizers, quantizers - most).clip(0)
+    shares: NDArray[np.float64] = np.where(quantizers == CLEAN, 0.0, np.clip(1 - outside / MARGIN, 0, 1))
     return shares
