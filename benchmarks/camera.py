@@ -66,7 +66,6 @@ class Camera:
         self._thread = threading.Thread(target=self._run, name="camera")
 
     def start(self) -> Camera:
-        """Begin to shoot."""
         self._thread.start()
         return self
 
@@ -127,5 +126,4 @@ def join_all(cameras: Sequence[Camera]) -> list[Take]:
 
 
 def percentile_ms(seconds: Sequence[float], percent: float) -> float:
-    """A percentile in milliseconds."""
     return float(np.percentile(np.asarray(seconds), percent)) * 1e3

@@ -95,7 +95,6 @@ def series_of(spec: ModelSpec, plane: NDArray[np.uint8], threads: int, others: b
 def measure(
     specs: list[ModelSpec], plane: NDArray[np.uint8], threads: int, rounds: int, others: bool
 ) -> dict[str, float]:
-    """One flat object of medians."""
     flat: dict[str, float] = {}
     gemms = {t: Series(f"sgemm.{t}", peers.sgemm(SGEMM, t)[0]) for t in {1, threads}}
     operations = peers.sgemm(SGEMM, 1)[1]

@@ -108,7 +108,6 @@ def measure(served: Serving, found: list[Case], repeats: int) -> dict[str, list[
 
 
 def summary(runs: dict[str, list[Run]]) -> dict[str, float]:
-    """One flat object of medians."""
     flat: dict[str, float] = {}
     for name, done in runs.items():
         flat[f"{name}.fps"] = _median(r.fps for r in done)

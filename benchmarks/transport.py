@@ -99,7 +99,6 @@ class Wire:
                 assert tuple(np.ascontiguousarray(p).tobytes() for p in frame.planes) == expected(index)
 
     def close(self) -> None:
-        """Leave the server."""
         self._client.close()
 
     def _cpu_s(self) -> float:

@@ -69,7 +69,7 @@ class AsyncClient:
         on_drop: Callable[[Dropped], object] | None = None,
         timeout_s: float | None = None,
     ) -> AsyncUpscaleStream[FrameT]:
-        """As `Client.upscale`. An iterable that is not asynchronous must not block."""
+        """Upscale frames as `Client.upscale` does. An iterable that is not asynchronous must not block."""
         check_iterable(frames, "upscale")
         kinds = FrameKinds(channel_order, copy=copy)
         config = configs_for(
@@ -92,7 +92,7 @@ class AsyncClient:
         on_drop: Callable[[Dropped], object] | None = None,
         timeout_s: float | None = None,
     ) -> AsyncUpscaleStream[Frame | Packet]:
-        """As `Client.stream`. An iterable that is not asynchronous must not block."""
+        """Stream frames or packets as `Client.stream` does. An iterable that is not asynchronous must not block."""
         check_iterable(items, "stream")
         return AsyncUpscaleStream(self._starter(timeout_s), Plan.for_config(config, on_drop), items, self._options)
 
@@ -113,28 +113,28 @@ class AsyncClient:
         copy: bool = False,
         timeout_s: float | None = None,
     ) -> FrameT:
-        """As `Client.upscale_image`."""
+        """Upscale one picture as `Client.upscale_image` does."""
         request, answer = _calls.image_request(frame, model, source_quality, FrameKinds(channel_order, copy=copy))
         return answer(await self._unary(self._stub.UpscaleImage, request, timeout_s))
 
     async def models(self) -> tuple[ModelInfo, ...]:
-        """As `Client.models`."""
+        """Return the server's models as `Client.models` does."""
         return _calls.models_from(await self._unary(self._stub.ListModels, pb.ListModelsRequest()))
 
     async def load_model(self, model: str, *, timeout_s: float | None = None) -> ModelInfo:
-        """As `Client.load_model`."""
+        """Load a model as `Client.load_model` does."""
         request = pb.LoadModelRequest(model=model)
         response = await self._unary(self._stub.LoadModel, request, timeout_s, self._admin)
         return _calls.model_from(response.model)
 
     async def unload_model(self, model: str, *, timeout_s: float | None = None) -> ModelInfo:
-        """As `Client.unload_model`."""
+        """Unload a model as `Client.unload_model` does."""
         request = pb.UnloadModelRequest(model=model)
         response = await self._unary(self._stub.UnloadModel, request, timeout_s, self._admin)
         return _calls.model_from(response.model)
 
     async def status(self) -> ServerStatus:
-        """As `Client.status`."""
+        """Return the server's status as `Client.status` does."""
         return _calls.status_from([await self._state(service) for service in ("", *_calls.SERVICES)])
 
     async def _state(self, service: str) -> ServingState:

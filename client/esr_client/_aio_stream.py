@@ -50,7 +50,7 @@ class _Sender(Generic[ItemT]):
         self._call: Call | None = None
 
     async def requests(self) -> AsyncIterator[pb.UpscaleRequest]:
-        """What gRPC's task iterates. It ends early, with the call cancelled, when the source raises."""
+        """Yield requests for gRPC's task. They end early, with the call cancelled, when the source raises."""
         try:
             yield self._body.opening()
             while True:
@@ -170,7 +170,7 @@ class AsyncUpscaleStream(Generic[ItemT]):
 
     @property
     def dropped(self) -> Mapping[DropReason, int]:
-        """How many frames the server has dropped so far, by reason."""
+        """Return how many frames the server has dropped so far, by reason."""
         return self._plan.dropped.by_reason
 
     def switch_model(self, model: str) -> None:

@@ -15,7 +15,7 @@ _DEFAULT_TIME_BASE = Fraction(1, 90000)
 
 
 def is_frame(item: object) -> bool:
-    """Whether it is an av.VideoFrame."""
+    """Return whether it is an av.VideoFrame."""
     return isinstance(item, av.VideoFrame)
 
 

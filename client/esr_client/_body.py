@@ -118,7 +118,7 @@ class Body(Generic[ItemT]):
 
     @property
     def has_room(self) -> bool:
-        """Whether one more item may be sent before an answer has been taken."""
+        """Return whether one more item may be sent before an answer has been taken."""
         return self._memory.open_to_frames and not (self._waits and self._under_way >= self._window)
 
     @property
@@ -138,7 +138,6 @@ class Body(Generic[ItemT]):
         self._window += 1
 
     def opening(self) -> pb.UpscaleRequest:
-        """The first request."""
         return _convert.config_request(self._config, self._memory.offer)
 
     def push(self, item: ItemT) -> pb.UpscaleRequest:

@@ -59,12 +59,10 @@ def image_request(
 
 
 def models_from(response: pb.ListModelsResponse) -> tuple[ModelInfo, ...]:
-    """The list of models."""
     return tuple(model_from(row) for row in response.models)
 
 
 def model_from(message: pb.ModelInfo) -> ModelInfo:
-    """One model."""
     return _convert.model_from(message)
 
 

@@ -54,7 +54,6 @@ class Options:
 
     @property
     def max_receive_bytes(self) -> int:
-        """Bytes of the largest response."""
         return min(self.max_frame_pixels * _LARGEST_PIXEL_BYTES + _ENVELOPE_BYTES, 2**31 - 1)
 
     @property
@@ -216,7 +215,7 @@ def configs_for(
     target_fps: float | Fraction | None,
     source_quality: float | None,
 ) -> Callable[[RawInput], StreamConfig]:
-    """What makes the config of a stream whose input is not known yet.
+    """Return a function that makes the config of a stream once its input is known.
 
     Raises:
         ValueError: the rest is wrong whatever the input; it is said now, and not when the first frame has come.

@@ -71,7 +71,6 @@ def _color_from(message: pb.Color) -> Color:
 
 
 def format_to(value: VideoFormat) -> pb.VideoFormat:
-    """A format on the wire."""
     return pb.VideoFormat(
         width=value.width,
         height=value.height,
@@ -83,7 +82,6 @@ def format_to(value: VideoFormat) -> pb.VideoFormat:
 
 
 def format_from(message: pb.VideoFormat) -> VideoFormat:
-    """A format from the wire."""
     return VideoFormat(
         width=message.width,
         height=message.height,
@@ -99,7 +97,6 @@ def _stages_from(message: pb.StageSeconds) -> StageSeconds:
 
 
 def format_of(frame: Frame) -> VideoFormat:
-    """The format of one frame."""
     return VideoFormat(
         width=frame.width,
         height=frame.height,
@@ -170,7 +167,7 @@ def config_request(config: StreamConfig, offer: Offer | None = None) -> pb.Upsca
 
 
 def source_quality_to(quantizer: float | None) -> pb.SourceQuality | None:
-    """What is known of a source, on the wire."""
+    """Return the message for a known source quality."""
     return None if quantizer is None else pb.SourceQuality(quantizer=quantizer)
 
 
@@ -301,7 +298,6 @@ def frame_from(
 
 
 def packet_to(packet: Packet, sequence: int) -> pb.Packet:
-    """A packet on the wire."""
     return pb.Packet(
         sequence=sequence,
         pts=packet.pts,
@@ -314,7 +310,6 @@ def packet_to(packet: Packet, sequence: int) -> pb.Packet:
 
 
 def packet_from(message: pb.Packet) -> Packet:
-    """A packet from the wire."""
     return Packet(
         data=message.data,
         pts=message.pts if message.HasField("pts") else None,
@@ -356,7 +351,6 @@ def negotiated_from(message: pb.Negotiated) -> Negotiated:
 
 
 def statistics_from(message: pb.StreamStatistics) -> StreamStatistics:
-    """The account of a stream."""
     return StreamStatistics(
         frames_in=message.frames_in,
         frames_out=message.frames_out,

@@ -50,7 +50,7 @@ class Delivery:
 
     @classmethod
     def deadline(cls, seconds: float) -> Self:
-        """What can be ready within so many seconds; the rest is dropped before work is spent on it.
+        """Deliver frames that can be ready within `seconds`; the rest is dropped before work is spent on it.
 
         Raises:
             ValueError: `seconds` is not above 0, or not finite.
@@ -59,7 +59,7 @@ class Delivery:
 
     @property
     def drops(self) -> bool:
-        """Whether frames may be dropped. Then the sender never waits for answers."""
+        """Return whether frames may be dropped. Then the sender never waits for answers."""
         return self.policy is not DeliveryPolicy.LOSSLESS
 
 
@@ -95,12 +95,10 @@ class DropCount:
         self._by_reason = dict.fromkeys(DropReason, 0)
 
     def add(self, dropped: Dropped) -> None:
-        """Count one."""
         self._by_reason[dropped.reason] += 1
 
     @property
     def total(self) -> int:
-        """All of them."""
         return sum(self._by_reason.values())
 
     @property

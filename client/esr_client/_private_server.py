@@ -51,7 +51,6 @@ class PrivateServer:
 
     @property
     def pid(self) -> int:
-        """The child's process id."""
         return self._process.pid
 
     def _start(self, model: str, log: IO[bytes]) -> subprocess.Popen[bytes]:

@@ -120,5 +120,4 @@ class ServerStatus:
 
     @property
     def serving(self) -> bool:
-        """Whether the server takes calls."""
         return self.overall is ServingState.SERVING

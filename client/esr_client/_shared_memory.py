@@ -45,7 +45,6 @@ class Layout:
 
     @property
     def size(self) -> int:
-        """Bytes of all."""
         return self.input_slots * self.input_slot_bytes + self.output_slots * self.output_slot_bytes
 
 
@@ -137,14 +136,12 @@ class SharedMemory(InlineMemory):
         self.offer = Offer(os.getpid(), self._file.fileno(), name, layout)
 
     def settle(self, accepted: bool) -> None:
-        """As InlineMemory."""
         self._accepted, self.open_to_frames = accepted, True
         self._file.close()
         if not accepted:
             self.close()
 
     def put(self, sequence: int, planes: Sequence[NDArray[Any]]) -> Placed | None:
-        """As InlineMemory."""
         size, mapping = self._layout.input_slot_bytes, self._mapping
         offsets, needed = _arrange([plane.nbytes for plane in planes])
         if not self._accepted or mapping is None or needed > size or not self._idle_inputs:
@@ -157,13 +154,11 @@ class SharedMemory(InlineMemory):
         return Placed(slot, offsets)
 
     def answered(self, sequence: int) -> None:
-        """As InlineMemory."""
         slot = self._inputs.pop(sequence, None)
         if slot is not None:
             self._idle_inputs.append(slot)
 
     def take(self, index: int) -> NDArray[np.uint8]:
-        """As InlineMemory."""
         count, size = self._layout.output_slots, self._layout.output_slot_bytes
         if self._mapping is None or not self._accepted or index >= count:
             raise ContractError(f"the server sent a frame in slot {index} of {count if self._accepted else 0}")
@@ -179,7 +174,6 @@ class SharedMemory(InlineMemory):
         return slot
 
     def freed(self) -> list[int]:
-        """As InlineMemory."""
         slots = []
         while self._freed:
             slots.append(self._freed.popleft())
@@ -187,7 +181,7 @@ class SharedMemory(InlineMemory):
         return slots
 
     def close(self) -> None:
-        """As InlineMemory. The rest is unmapped with the last frame that lies in it."""
+        """Release the memory. Slots that frames still use are unmapped with the last of those frames."""
         self._file.close()
         self._accepted = False
         self._mapping = None

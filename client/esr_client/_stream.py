@@ -49,7 +49,7 @@ class _Sender(Generic[ItemT]):
         self._call: Call | None = None
 
     def requests(self) -> Iterator[pb.UpscaleRequest]:
-        """What gRPC's thread iterates. It ends early, with the call cancelled, when the source raises."""
+        """Yield requests for gRPC's thread. They end early, with the call cancelled, when the source raises."""
         try:
             yield self._body.opening()
             for item in self._items():
@@ -99,7 +99,6 @@ class _Sender(Generic[ItemT]):
             self._changed.notify_all()
 
     def close(self) -> None:
-        """Send nothing more."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
@@ -138,7 +137,7 @@ class UpscaleStream(Generic[ItemT]):
 
     @property
     def dropped(self) -> Mapping[DropReason, int]:
-        """How many frames the server has dropped so far, by reason."""
+        """Return how many frames the server has dropped so far, by reason."""
         return self._plan.dropped.by_reason
 
     def switch_model(self, model: str) -> None:

@@ -40,6 +40,5 @@ class Switches:
             yield pb.UpscaleRequest(switch_model=pb.SwitchModel(model=model))
 
     def end(self) -> None:
-        """Nothing more is sent."""
         with self._lock:
             self._over = True

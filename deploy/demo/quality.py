@@ -35,7 +35,6 @@ class Crop:
 
     @property
     def slices(self) -> tuple[slice, slice]:
-        """Rows and columns."""
         return slice(self.y, self.y + self.height), slice(self.x, self.x + self.width)
 
 

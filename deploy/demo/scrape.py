@@ -25,7 +25,6 @@ class Histogram:
 
     @property
     def count(self) -> float:
-        """Return how many were observed."""
         return self.buckets[-1][1] if self.buckets else 0.0
 
     def quantile(self, q: float) -> float:

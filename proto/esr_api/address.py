@@ -42,7 +42,7 @@ class Address:
 
     @property
     def is_local(self) -> bool:
-        """Whether it can only be on this host: a Unix socket, `localhost` or a loopback address."""
+        """Return whether it can only be on this host: a Unix socket, `localhost` or a loopback address."""
         if self.path or self.host == "localhost":
             return True
         try:

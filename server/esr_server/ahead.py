@@ -37,7 +37,6 @@ class Ahead(Generic[_T]):
             await self._wait()
 
     def submit(self, work: Callable[[], _T], due_s: float) -> None:
-        """Hand out one piece."""
         self._unsent += 1
         loop, future = asyncio.get_running_loop(), self._lane.submit(work, due_s)
         self._working.append(future)
@@ -45,7 +44,7 @@ class Ahead(Generic[_T]):
 
     @property
     def working(self) -> bool:
-        """Whether a result is still to come."""
+        """Return whether a result is still to come."""
         return bool(self._working)
 
     def sent(self) -> None:

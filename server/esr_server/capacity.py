@@ -22,14 +22,10 @@ class Rung(Protocol):
     """A model, as far as capacity is concerned."""
 
     @property
-    def name(self) -> str:
-        """Canonical id."""
-        ...
+    def name(self) -> str: ...
 
     @property
-    def cost(self) -> Cost:
-        """What a frame costs it."""
-        ...
+    def cost(self) -> Cost: ...
 
 
 RungT = TypeVar("RungT", bound=Rung)
@@ -48,7 +44,6 @@ class Demand(Generic[RungT]):
 
     @property
     def lowest(self) -> int:
-        """Index of the cheapest model."""
         return len(self.rungs) - 1
 
     def without(self, name: str) -> Demand[RungT]:
@@ -97,7 +92,7 @@ class Share(Generic[RungT]):
 
     @property
     def load(self) -> float:
-        """What it asks for with that model, by the measured cost."""
+        """Return the share of the machine that it needs with that model, by the measured cost."""
         demand = self.demand
         return demand.load(min(self.index, demand.lowest))
 
@@ -167,12 +162,12 @@ class Capacity(Generic[RungT]):
 
     @property
     def load(self) -> float:
-        """What the running streams ask for with the models they run, of the machine; 1 is all of it."""
+        """Return the share of the machine that running streams need with their models; 1 is all of it."""
         asked = sum(share.load for share in tuple(self._shares))
         return asked * self._pressure.factor / self._frames_at_once
 
     def fits(self, demand: Demand[RungT]) -> bool:
-        """Whether a stream would be taken in that may run any of these models."""
+        """Return whether a stream would be taken in that may run any of these models."""
         return self._part(demand, demand.lowest) <= self._free
 
     def admit(self, demand: Demand[RungT]) -> Share[RungT]:
@@ -216,7 +211,6 @@ class Capacity(Generic[RungT]):
         share.index = share.target
 
     def release(self, share: Share[RungT]) -> None:
-        """The stream has ended."""
         self._shares.remove(share)
         self._pressure.ease()
         self._plan()
@@ -251,7 +245,7 @@ class Capacity(Generic[RungT]):
 
     @property
     def _free(self) -> float:
-        """What is left where every stream goes down to its cheapest model."""
+        """Return the share that is left if every stream goes down to its cheapest model."""
         lowest = sum(self._part(share.demand, share.demand.lowest) for share in tuple(self._shares))
         return self._settings.max_load - lowest
 

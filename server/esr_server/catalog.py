@@ -59,7 +59,6 @@ class ModelSource:
 
     @cached_property
     def card(self) -> ModelCard:
-        """The card."""
         return self.own_card or load_card(self.spec)
 
     @cached_property
@@ -189,5 +188,5 @@ class Catalog:
 
 
 def is_file_name(name: str) -> bool:
-    """Whether a name that an administrator loads is that of a file."""
+    """Return whether a name that an administrator loads is that of a file."""
     return name.endswith(SUFFIX) or "/" in name

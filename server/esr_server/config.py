@@ -56,14 +56,13 @@ class Limits:
 
     @property
     def max_receive_bytes(self) -> int:
-        """What the largest request needs: a frame of the largest format, or a packet."""
+        """Return the bytes of the largest request: a frame of the largest format, or a packet."""
         return min(
             max(_frame_bytes(self.max_pixels), self.max_packet_bytes) + _MESSAGE_OVERHEAD_BYTES, _GRPC_MAX_MESSAGE_BYTES
         )
 
     @property
     def max_send_bytes(self) -> int:
-        """What the largest response needs."""
         return _message_bytes(_frame_bytes(self.max_output_pixels))
 
 

@@ -36,7 +36,6 @@ class Cost:
         return self.frame_s + self.pixel_s * pixels
 
     def scaled(self, factor: float) -> Cost:
-        """Return this cost times `factor`."""
         return Cost(self.frame_s * factor, self.pixel_s * factor)
 
 
@@ -63,7 +62,6 @@ class MeasuredCost:
 
     @property
     def current(self) -> Cost:
-        """The cost that holds now."""
         return self._current
 
     def measured(self, cost: Cost) -> bool:

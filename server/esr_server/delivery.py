@@ -87,14 +87,14 @@ class Pacer:
         self._declared_s = -math.inf
 
     def due_s(self, arrived_s: float) -> float:
-        """When the next frame, which came at `arrived_s`, should be ready; infinity if no rate was declared."""
+        """Return when the frame that arrived at `arrived_s` should be ready; infinity if no rate was declared."""
         if math.isinf(self._period_s):
             return arrived_s + self._allowed_s
         self._declared_s = max(arrived_s, self._declared_s + self._period_s)
         return self._declared_s + self._allowed_s
 
     def exceeds(self, arrived_s: float, due_s: float) -> bool:
-        """Whether a frame came more than two frame times before its turn, and so is none of those that were promised.
+        """Return whether a frame arrived more than two frame times before its turn, and so exceeds the declared rate.
 
         One that comes a little early after one that came a little late is.
         """

@@ -8,7 +8,6 @@ from esr_upscale.entry import start
 
 
 def esr_serve() -> None:
-    """Entry point of `esr-serve`."""
     # Ctrl-C while libraries are imported ends the process without a traceback; later it makes the server drain.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     start("esr_server.__main__", "esr-serve", "server")

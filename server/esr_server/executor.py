@@ -99,7 +99,7 @@ class Lane:
         self._lock = threading.Lock()
 
     def submit(self, work: Callable[[], _T], due_s: float) -> Future[_T]:
-        """As of DeadlineExecutor; `work` begins after all that was submitted before."""
+        """Submit `work`, which begins after all work that was submitted before."""
         future: Future[_T] = Future()
         with self._lock:
             self._waiting.append(_Job(due_s, 0, future, work))

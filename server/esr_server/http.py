@@ -56,11 +56,9 @@ class HttpServer:
 
     @property
     def port(self) -> int:
-        """The port that was bound."""
         return int(self._server.server_address[1])
 
     def start(self) -> None:
-        """Serve from now on."""
         self._thread.start()
 
     def close(self) -> None:

@@ -157,7 +157,6 @@ class Metrics:
         self._late.labels(model).inc(late)
 
     def frame_dropped(self, model: str, reason: DropReason) -> None:
-        """A frame was not upscaled."""
         self._frames.labels(model, "dropped").inc()
         self._dropped.labels(reason.name.lower()).inc()
 
@@ -176,16 +175,13 @@ class Metrics:
         self._load.remove(model.name)
 
     def stream_started(self) -> None:
-        """A stream was admitted."""
         self._active.inc()
 
     def stream_ended(self, outcome: str) -> None:
-        """An admitted stream ended."""
         self._active.dec()
         self._streams.labels(outcome).inc()
 
     def stream_refused(self, reason: str) -> None:
-        """A stream was not admitted."""
         self._streams.labels("refused").inc()
         self._rejections.labels(reason).inc()
 
@@ -229,7 +225,6 @@ class Metrics:
 
     @property
     def realtime_ratio(self) -> float:
-        """What `esr_realtime_ratio` shows."""
         return self._real_time.ratio()
 
     def frames_lost(self, model: str, count: int) -> None:
@@ -278,7 +273,6 @@ class _SentFrame:
     quantizer: float | None
 
     def seconds(self) -> Iterator[tuple[str, float]]:
-        """Of each stage."""
         stages = self.stages
         yield "decode", stages.decode
         yield "queue", stages.queue

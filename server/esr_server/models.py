@@ -33,7 +33,7 @@ class ServedModel:
 
     @property
     def cost(self) -> Cost:
-        """What a frame costs it, as known now."""
+        """Return the current cost of a frame."""
         return self.costs.current
 
     @property
@@ -43,17 +43,14 @@ class ServedModel:
 
     @property
     def scale(self) -> int:
-        """×2, ×3 or ×4."""
         return self.model.spec.scale
 
     @property
     def engine(self) -> str:
-        """What runs it."""
         return self.model.engine
 
     @property
     def upscaler(self) -> Upscaler:
-        """Frame → frame."""
         return self.model.upscaler
 
 
@@ -64,9 +61,7 @@ class LoadObserver(Protocol):
         """`model` was loaded in `load_s` seconds, warm-up and measuring included."""
         ...
 
-    def model_unloaded(self, model: LoadedModel) -> None:
-        """`model` is gone."""
-        ...
+    def model_unloaded(self, model: LoadedModel) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,17 +82,15 @@ class ModelEntry:
 
     @property
     def spec(self) -> ModelSpec:
-        """The network."""
         return self.source.spec
 
     @property
     def card(self) -> ModelCard:
-        """The card of its weights."""
         return self.source.card
 
     @property
     def loaded(self) -> bool:
-        """Whether a stream that asks for it begins at once."""
+        """Return whether a stream that asks for it begins at once."""
         return self.cost is not None
 
 
@@ -188,7 +181,6 @@ class ModelPool:
 
     @property
     def loaded(self) -> tuple[ServedModel, ...]:
-        """Every model that is ready."""
         return tuple(self._loaded.values())
 
     def measure_again(self, is_quiet: Callable[[], bool]) -> bool:
@@ -209,7 +201,6 @@ class ModelPool:
         return [self.entry(source) for source in self._catalog.sources()]
 
     def entry(self, source: ModelSource) -> ModelEntry:
-        """One of them."""
         served = self._loaded.get(source.name)
         nodes = source.nodes.quantizers if source.nodes and serves_nodes(self._settings) else ()
         return ModelEntry(source, self._engine(source), served.cost if served else None, nodes)
@@ -222,13 +213,13 @@ class ModelPool:
         return ordered(rungs)
 
     def _engine(self, source: ModelSource) -> str:
-        """What would run a model here, found out once."""
+        """Return the name of the engine that would run a model here, found out once."""
         if source not in self._engines:
             self._engines[source] = engine_name(source.spec, source.weights, self._settings)
         return self._engines[source]
 
     def _get(self, source: ModelSource) -> ServedModel:
-        """As `get`, for a caller who holds the lock."""
+        """Return a model as `get` does, for a caller that holds the lock."""
         if source.name not in self._loaded:
             self._loaded = {**self._loaded, source.name: self._load(source)}
         return self._loaded[source.name]

@@ -40,7 +40,7 @@ class BoundedQueue(Generic[ItemT]):
 
     @property
     def empty(self) -> bool:
-        """Whether there is nothing to get, neither item nor marker."""
+        """Return whether there is nothing to get, neither item nor marker."""
         return not self._places
 
     async def put(self, item: ItemT) -> None:
@@ -69,7 +69,6 @@ class BoundedQueue(Generic[ItemT]):
         return place.item
 
     def clear(self) -> list[ItemT]:
-        """Take all that waits."""
         left = [place.item for place in self._places]
         self._places.clear()
         self._counted = 0

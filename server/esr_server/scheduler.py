@@ -54,16 +54,13 @@ class Scheduler:
 
     @property
     def active(self) -> int:
-        """Streams that run now."""
         return self._active
 
     @property
     def state(self) -> str:
-        """`starting`, `serving` or `draining`."""
         return "draining" if self._draining else "starting" if self._starting else "serving"
 
     def open(self) -> None:
-        """Take streams from now on."""
         self._starting = False
         self._begin_resting()
 
@@ -74,12 +71,12 @@ class Scheduler:
 
     @property
     def draining(self) -> bool:
-        """Whether new streams are refused for good."""
+        """Return whether new streams are refused for good."""
         return self._draining
 
     @property
     def at_once(self) -> int:
-        """How many frames share the processor: those that are worked on and those that wait, FRAMES_AT_ONCE at most.
+        """Return how many frames share the processor, working or waiting: FRAMES_AT_ONCE at most.
         Any thread may ask; the frame that it works on is one.
         """
         return min(self._executor.jobs, FRAMES_AT_ONCE)

@@ -64,19 +64,13 @@ class Model(Protocol):
     """What a session needs of a model."""
 
     @property
-    def name(self) -> str:
-        """Canonical id."""
-        ...
+    def name(self) -> str: ...
 
     @property
-    def costs(self) -> MeasuredCost:
-        """What a frame costs it."""
-        ...
+    def costs(self) -> MeasuredCost: ...
 
     @property
-    def upscaler(self) -> Upscaler:
-        """Frame → frame."""
-        ...
+    def upscaler(self) -> Upscaler: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,7 +209,6 @@ class Session:
         return work
 
     def settle(self, result: Result) -> None:
-        """Count what came of `begin`."""
         self._note(result)
         self._count(result)
 

@@ -52,7 +52,6 @@ class Offer:
 
     @property
     def size(self) -> int:
-        """Bytes of the file."""
         return self.input_slots * self.input_slot_bytes + self.output_slots * self.output_slot_bytes
 
 
@@ -75,8 +74,7 @@ class Output:
         """The frame, and where its planes lie; None where it has to go inline."""
         return frame, None
 
-    def drop(self) -> None:
-        """No frame came of it."""
+    def drop(self) -> None: ...
 
 
 class SlotOutput(Output):
@@ -90,7 +88,6 @@ class SlotOutput(Output):
         self._end = 0
 
     def take(self, shape: tuple[int, int], dtype: np.dtype[Any]) -> NDArray[Any] | None:
-        """As Output."""
         offset = -(-self._end // _PLANE_ALIGNMENT) * _PLANE_ALIGNMENT
         size = shape[0] * shape[1] * dtype.itemsize
         if offset + size > self._memory.size:
@@ -99,7 +96,6 @@ class SlotOutput(Output):
         return self._memory[offset : self._end].view(dtype).reshape(shape)
 
     def finish(self, frame: Frame) -> tuple[Frame, Placement | None]:
-        """As Output."""
         places = [self._place(plane) for plane in frame.planes]
         found = tuple(place for place in places if place is not None)
         if len(found) == len(places):
@@ -109,7 +105,6 @@ class SlotOutput(Output):
         return frame, None
 
     def drop(self) -> None:
-        """As Output."""
         self._free()
 
     def _place(self, plane: NDArray[Any]) -> tuple[int, int] | None:
@@ -144,7 +139,7 @@ class StreamMemory:
         raise ProtocolError(f"a frame in slot {index} of shared memory, and this stream has none: send planes inline")
 
     def output(self) -> Output:
-        """Where the next frame that goes out may lie: a slot, if one is free. Any thread may call it."""
+        """Return memory for the next output frame: a slot, if one is free. Any thread may call it."""
         return Output()
 
     def free(self, slots: Iterable[int]) -> None:
@@ -156,8 +151,7 @@ class StreamMemory:
         for slot in slots:
             raise ProtocolError(f"slot {slot} is freed, and this stream has no shared memory")
 
-    def close(self) -> None:
-        """Give the memory back."""
+    def close(self) -> None: ...
 
     def __enter__(self) -> Self:
         return self
@@ -182,7 +176,7 @@ class MappedMemory(StreamMemory):
         self._lock = threading.Lock()
 
     def input_slot(self, index: int) -> memoryview:
-        """As StreamMemory.
+        """Return the bytes of an input slot.
 
         Raises:
             ProtocolError: the index is not one of the offer's.
@@ -193,7 +187,6 @@ class MappedMemory(StreamMemory):
         return self._view()[index * size : (index + 1) * size].toreadonly()
 
     def output(self) -> Output:
-        """As StreamMemory."""
         with self._lock:
             if not self._free:
                 return Output()
@@ -209,7 +202,6 @@ class MappedMemory(StreamMemory):
         return memoryview(self._mapping)
 
     def free(self, slots: Iterable[int]) -> None:
-        """As StreamMemory."""
         count = self._offer.output_slots
         with self._lock:
             for slot in slots:
@@ -221,7 +213,6 @@ class MappedMemory(StreamMemory):
                 heapq.heappush(self._free, slot)
 
     def close(self) -> None:
-        """As StreamMemory."""
         with self._lock:
             self._free.clear()
             # Not closed but let go of: a worker thread may be at a frame that lies here, and numpy's arrays keep a mmap

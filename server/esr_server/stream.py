@@ -42,16 +42,14 @@ class Stages(Protocol):
         ...
 
     def begin(self, arrival: Arrival, gate: Gate) -> Callable[[], Result]:
-        """Where `answers_each`: take one item in; give the work that makes its result, for any thread."""
+        """Take one item in, for streams that `answers_each`; return the work that makes its result, for any thread."""
         ...
 
     def settle(self, result: Result) -> None:
         """Take what came of `begin`, in order."""
         ...
 
-    def flush(self, gate: Gate) -> Iterator[Result | Encoding]:
-        """Give what is still held."""
-        ...
+    def flush(self, gate: Gate) -> Iterator[Result | Encoding]: ...
 
     def close(self) -> None:
         """Release what the stages hold; nothing drives them any more."""
@@ -108,7 +106,8 @@ class Queues:
 
 
 def _never(_item: object) -> None:
-    """What may be dropped of a queue from which nothing may be dropped."""
+    # The queue drops nothing.
+    return
 
 
 class Stream:

@@ -42,7 +42,7 @@ def working_depth(fmt: PixelFormat) -> int:
 
 
 def is_planar(fmt: PixelFormat) -> bool:
-    """Whether the planes of a format are component planes as they are."""
+    """Return whether the planes of a format are component planes as they are."""
     return fmt.model is not ColorModel.RGB and not fmt.lsb and all(len(p.components) == 1 for p in fmt.planes)
 
 

@@ -59,7 +59,7 @@ class EngineSettings:
 
     @property
     def fuses(self) -> bool:
-        """Whether fused kernels may be used."""
+        """Return whether fused kernels may be used."""
         return self.engine != "torch" and self.device == "cpu"
 
 
@@ -76,7 +76,7 @@ def check_installed(settings: EngineSettings) -> None:
 
 
 def engine_name(spec: ModelSpec, weights: Weights, settings: EngineSettings) -> str:
-    """What `LoadedModel.engine` would be, without loading the model; nothing is compiled to find out."""
+    """Return what `LoadedModel.engine` would be, without loading the model; nothing is compiled to find out."""
     return "fused" if settings.fuses and _obstacle(spec, weights, settings) is None else f"torch-{settings.device}"
 
 
@@ -86,7 +86,7 @@ def serves_nodes(settings: EngineSettings) -> bool:
 
 
 def _obstacle(spec: ModelSpec, weights: Weights, settings: EngineSettings) -> str | None:
-    """Why no fused kernel runs a model here; None if one does."""
+    """Return why no fused kernel can run a model here; None if one can."""
     compiled = settings.kernels and kernels.load(settings.kernels, settings.threads_of_frame)
     if kernels.serves(spec) or (compiled and compiled.plan(spec, weights, 8)):
         return None
@@ -132,7 +132,7 @@ class LoadedModel:
 
     @property
     def has_nodes(self) -> bool:
-        """Whether it has weights for sources of known quality."""
+        """Return whether it has weights for sources of known quality."""
         return self._nodes is not None
 
     def node(self, quantizer: float | None) -> float | None:

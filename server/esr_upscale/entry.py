@@ -23,5 +23,4 @@ def start(module: str, command: str, extra: str) -> None:
 
 
 def esr() -> None:
-    """Entry point of `esr`."""
     start("esr_upscale.cli", "esr", "train")

@@ -24,7 +24,7 @@ class Kernels(Protocol):
 
     @property
     def has_nodes(self) -> bool:
-        """Whether there are weights for sources of known quality."""
+        """Return whether there are weights for sources of known quality."""
         ...
 
     def node(self, quantizer: float | None) -> float | None:
@@ -64,7 +64,7 @@ class Upscaler:
 
     @property
     def has_nodes(self) -> bool:
-        """Whether the model has weights for sources of known quality."""
+        """Return whether the model has weights for sources of known quality."""
         return self._kernels.has_nodes
 
     def __call__(

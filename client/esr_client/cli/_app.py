@@ -64,7 +64,6 @@ def error_console() -> Console:
 
 
 def print_error(text: str) -> None:
-    """Print one line in red."""
     error_console().print(f"esr-client: {text}", style="red", markup=False, soft_wrap=True)
 
 

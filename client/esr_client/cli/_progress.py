@@ -49,7 +49,6 @@ class BarDisplay:
         self._task = self._bar.add_task(name, total=None, counted="0", fps=0.0)
 
     def show(self, state: Progress) -> None:
-        """See Display."""
         counted = f"{state.frames}/{state.total}" if state.total else str(state.frames)
         fps = state.frames / state.elapsed_s if state.elapsed_s else 0.0
         self._bar.update(self._task, completed=state.frames, total=state.total, counted=counted, fps=fps)
@@ -74,7 +73,6 @@ class LineDisplay:
         self._next_s = clock() + _LINE_EVERY_S
 
     def show(self, state: Progress) -> None:
-        """See Display."""
         now_s = self._clock()
         if now_s < self._next_s:
             return

@@ -140,7 +140,6 @@ class _Input:
         return (height, width) if self._first.rotation % 180 else (width, height)
 
     def frames(self) -> Iterator[av.VideoFrame]:
-        """Give the frames in order."""
         if self._first is not None:
             yield self._first
         yield from self._frames

@@ -50,7 +50,7 @@ def add_copy(output: OutputContainer, stream: Stream) -> Stream:
 
 
 def can_hold(format_name: str, stream: Stream) -> bool:
-    """Whether a container takes a stream. Only its muxer knows: ask it to begin a file in memory with this one."""
+    """Return whether a container takes a stream. Only its muxer knows: let it begin a file in memory."""
     if stream.type not in ("video", "audio", "subtitle", "data", "attachment"):
         return False
     # The muxer of playlists writes segments of MPEG-TS to the working directory, also when it is only asked.

@@ -93,17 +93,17 @@ class Destination:
 
     @property
     def is_movie(self) -> bool:
-        """Whether the container is one of the MP4 family."""
+        """Return whether the container is one of the MP4 family."""
         return self.format_name in _MOVIE_FORMATS
 
     @property
     def is_live(self) -> bool:
-        """Whether someone may watch while the output is written."""
+        """Return whether someone may watch while the output is written."""
         return self.kind is Kind.URL and "://" in self.url
 
     @property
     def is_playlist(self) -> bool:
-        """Whether the output is a playlist with segments."""
+        """Return whether the output is a playlist with segments."""
         return self.format_name == "hls"
 
 

@@ -111,7 +111,6 @@ class Meter:
         self._frames = 0
 
     def add(self, frame: av.VideoFrame, reference: av.VideoFrame) -> None:
-        """Count one frame."""
         for pair in self._pairs.values():
             self._count(pair.push(frame, reference))
 

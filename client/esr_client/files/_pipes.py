@@ -41,7 +41,6 @@ class Interrupt:
         return all(ready != self._read_fd for ready, _ in poll.poll())
 
     def close(self) -> None:
-        """Release both ends."""
         os.close(self._read_fd)
         os.close(self._write_fd)
 

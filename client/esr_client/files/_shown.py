@@ -20,7 +20,7 @@ def shown(url: str) -> str:
 
 
 def reason(error: Exception) -> str:
-    """Why FFmpeg failed, without the name that it puts into its own messages."""
+    """Return why FFmpeg failed, without the name that it puts into its own messages."""
     if isinstance(error, av.FFmpegError):
         return error.strerror or type(error).__name__
     return str(error)

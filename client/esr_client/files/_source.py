@@ -157,7 +157,6 @@ class Source:
 
     @property
     def time_base(self) -> Fraction:
-        """Of the video, in seconds."""
         return self.video.time_base or Fraction(1, 90000)
 
     @property
@@ -168,7 +167,7 @@ class Source:
 
     @property
     def frames(self) -> int | None:
-        """How many there will be, as far as the container knows."""
+        """Return how many there will be, as far as the container knows."""
         settings = self._settings
         if settings.start_s or settings.duration_s is not None:
             known = Fraction(self.container.duration or 0, av.time_base) - settings.start_s
@@ -181,12 +180,12 @@ class Source:
 
     @property
     def has_times(self) -> bool:
-        """Whether the first packet of video has a pts. Raw bitstreams have none."""
+        """Return whether the first packet of video has a pts. Raw bitstreams have none."""
         first = next((p for p in self._head if p.stream_index == self.video.index), None)
         return first is None or first.pts is not None
 
     def format(self) -> VideoFormat:
-        """Of the video, as the container and the first picture say."""
+        """Return the video's format from the container and the first picture."""
         context = self.video.codec_context
         ratio = self.video.sample_aspect_ratio
         return VideoFormat(
@@ -211,7 +210,7 @@ class Source:
         )
 
     def may_copy(self, stream: av.stream.Stream) -> bool:
-        """Whether a stream is one to copy. MP4 keeps its chapters in a stream too, and its muxer makes that anew."""
+        """Return whether to copy a stream. MP4 keeps chapters in a stream too, which its muxer makes anew."""
         is_chapters = stream.type == "data" and stream.name == "bin_data" and bool(self.container.chapters())
         return stream.index != self.video.index and not is_chapters
 

@@ -111,7 +111,6 @@ class FrameWriter:
         self._durations: dict[int, int] = {}
 
     def write(self, item: Frame | Packet) -> None:
-        """Encode one frame; see Writer."""
         if not isinstance(item, Frame):
             raise ContractError("the server sent a packet where frames were asked for")
         if item.pts in self._source.discarded or not self._source.holds(item.pts):
@@ -128,7 +127,6 @@ class FrameWriter:
         self.frames += 1
 
     def finish(self) -> None:
-        """Flush the encoder; see Writer."""
         if self._stream is not None:
             self._encode(self._stream, None)
 
@@ -235,7 +233,6 @@ class PacketWriter:
         self._stream: VideoStream | None = None
 
     def write(self, item: Frame | Packet) -> None:
-        """Mux one packet; see Writer."""
         if not isinstance(item, Packet):
             raise ContractError("the server sent a frame where packets were asked for")
         if self._stream is None:

@@ -217,7 +217,7 @@ class _Conversation:
         await stream.order(lambda: capacity.change(share, replace(share.demand, pixels=pixels)))
 
     def _together(self) -> int:
-        """How many results may go in one response now: as many as are made in _HELD_S."""
+        """Return how many results may go in one response now: as many as are made in _HELD_S."""
         most = self._terms.frames_per_response
         return min(most, int(_HELD_S / self._share.rung.cost.of(self._inputs.pixels))) if most > 1 else 1
 

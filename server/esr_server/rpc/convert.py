@@ -45,7 +45,7 @@ def session_config(config: pb.UpscaleConfig, limits: Limits) -> SessionConfig:
 
 
 def source_quantizer_of(message: pb.UpscaleConfig | pb.UpscaleImageRequest) -> float | None:
-    """What a client knows of its source; None if it does not say. Raises ConfigError for what is no quantiser."""
+    """Return the declared source quality, if any. Raises ConfigError for one that is no quantiser."""
     if not message.HasField("source_quality"):
         return None
     quantizer = message.source_quality.quantizer
@@ -69,7 +69,7 @@ def time_base_of(config: pb.UpscaleConfig) -> Fraction:
 
 
 def delivery_of(config: pb.UpscaleConfig) -> Delivery:
-    """What becomes of a stream's frames in excess. Raises ConfigError for a policy or a deadline that cannot be."""
+    """Return how a stream treats frames that come too fast. Raises ConfigError for an invalid policy or deadline."""
     asked = config.delivery
     if asked.policy not in _POLICIES:
         raise ConfigError(f"there is no delivery policy {asked.policy}; there are {', '.join(p.name for p in Policy)}")
@@ -77,7 +77,6 @@ def delivery_of(config: pb.UpscaleConfig) -> Delivery:
 
 
 def delivery_message(delivery: Delivery) -> pb.Delivery:
-    """The same as a message."""
     policy: pb.DeliveryPolicy = delivery.policy.value  # type: ignore[assignment]  # the two enums share their numbers
     return pb.Delivery(policy=policy, deadline_s=delivery.deadline_s if delivery.policy is Policy.DEADLINE else 0.0)
 
@@ -150,7 +149,6 @@ def color_info(color: pb.Color) -> ColorInfo:
 
 
 def memory_offer(message: pb.SharedMemory) -> Offer:
-    """What a client offers."""
     return Offer(
         pid=message.pid,
         fd=message.fd,
@@ -244,12 +242,11 @@ def packet_value(message: pb.Packet) -> Packet:
 
 
 def format_of(frame: Frame) -> FrameFormat:
-    """What a frame is."""
     return FrameFormat(frame.format, frame.width, frame.height, frame.color, frame.sample_aspect_ratio, frame.rotation)
 
 
 def format_message(frame: Frame) -> pb.VideoFormat:
-    """What a frame is, as a message."""
+    """Return the message for a frame's format."""
     color = frame.color
     return pb.VideoFormat(
         width=frame.width,
@@ -317,7 +314,6 @@ def dropped_message(dropped: Dropped, sequence: int) -> pb.Dropped:
 
 
 def stages_message(stages: StageTimes) -> pb.StageSeconds:
-    """Stage times as a message."""
     message = pb.StageSeconds()
     _fill_stages(message, stages)
     return message
@@ -353,7 +349,6 @@ def output_format(given: pb.VideoFormat, scale: int) -> pb.VideoFormat:
 
 
 def model_message(entry: ModelEntry) -> pb.ModelInfo:
-    """A line of ListModels."""
     spec = entry.spec
     return pb.ModelInfo(
         model=entry.name,

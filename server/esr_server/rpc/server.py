@@ -41,7 +41,6 @@ class GrpcServer:
         await self._server.start()
 
     async def say_serving(self) -> None:
-        """Say SERVING from now on."""
         await self._set_health(health_pb2.HealthCheckResponse.SERVING)
 
     async def stop(self, grace_s: float) -> bool:

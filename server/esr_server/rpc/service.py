@@ -42,14 +42,12 @@ class UpscalerService(UpscalerServiceServicer):
         self._house = house
 
     async def Upscale(self, request_iterator: Requests, context: Context) -> None:  # type: ignore[override]
-        """Serve one stream."""
         async with _status(context), self._counted(context):
             await UpscaleCall(self._house, aiter(request_iterator), context).run()
 
     async def UpscaleImage(
         self, request: pb.UpscaleImageRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> pb.UpscaleImageResponse:
-        """Upscale one frame."""
         async with _status(context):
             self._house.scheduler.check_started()
             model = await self._house.scheduler.load(lambda: self._house.models.get(request.model))
@@ -58,7 +56,6 @@ class UpscalerService(UpscalerServiceServicer):
     async def ListModels(
         self, request: pb.ListModelsRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> pb.ListModelsResponse:
-        """List every model."""
         async with _status(context):
             entries = await self._house.scheduler.run(self._house.models.entries)
             return pb.ListModelsResponse(models=[convert.model_message(entry) for entry in entries])

@@ -36,32 +36,30 @@ class Terms:
 
     @property
     def scale(self) -> int:
-        """Of all its models."""
         return self.models[0].scale
 
     @property
     def format(self) -> pb.VideoFormat:
-        """What the config announces; empty fields where it does not say."""
+        """Return the announced format; fields that the config leaves out are empty."""
         return convert.input_format(self.config)
 
     @property
     def time_base(self) -> Fraction:
-        """Of its times, in seconds."""
         return convert.time_base_of(self.config)
 
     @property
     def demand(self) -> Demand[ServedModel]:
-        """What it asks of the machine."""
+        """Return the stream's demand on the machine."""
         return Demand(self.models, self.fps, self.format.width * self.format.height)
 
     @property
     def evicts(self) -> bool:
-        """Whether a frame that waits can be dropped: not where a later one needs it, for decoding or deinterlacing."""
+        """Return whether a waiting frame can be dropped: not if decoding or deinterlacing needs it for a later one."""
         return self.session.decoder is None and not self.session.deinterlace
 
     @property
     def frames_per_response(self) -> int:
-        """How many of its frames may go together: more than one where no time was promised."""
+        """Return how many of its frames may go together: more than one where no time was promised."""
         promised = self.fps is not None or self.delivery.policy is not Policy.LOSSLESS
         return 1 if promised else min(self.config.frames_per_response, MOST_FRAMES)
 
@@ -82,7 +80,6 @@ class Terms:
         return Pacer(self.fps, self.delivery.deadline_s)
 
     def echo(self, stream_id: str, share: Share[ServedModel], memory: StreamMemory) -> pb.Negotiated:
-        """What the client is told."""
         first = share.rung
         return pb.Negotiated(
             stream_id=stream_id,

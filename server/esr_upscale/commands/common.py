@@ -26,7 +26,7 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that
 
 @contextmanager
 def clear_errors() -> Iterator[None]:
-    """What was foreseen ends in a message and exit code 2, not in a traceback."""
+    """Turn expected errors into a message and exit code 2 instead of a traceback."""
     try:
         yield
     except UpscaleError as error:
@@ -61,7 +61,6 @@ def weights_files(spec: ModelSpec, directory: Path) -> list[Path]:
 
 
 def print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a Markdown table."""
     widths = [max(len(row[i]) for row in (head, *rows)) for i in range(len(head))]
     rule = ["-" * width for width in widths]
     for row in (head, rule, *rows):

@@ -36,12 +36,12 @@ __all__ = [
 
 
 def available() -> bool:
-    """Whether this machine can compile fused kernels: whether Halide is installed."""
+    """Return whether this machine can compile fused kernels: whether Halide is installed."""
     return importlib.util.find_spec("halide") is not None
 
 
 def serves(spec: ModelSpec) -> bool:
-    """Whether this machine can compile a kernel for this model; nothing is compiled to find out."""
+    """Return whether this machine can compile a kernel for this model; nothing is compiled to find out."""
     if not available():
         return False
     from esr_upscale.kernels.design import designs

@@ -100,7 +100,7 @@ class CompiledKernel:
         self._dtype = np.dtype(sample_type(entry.layout.depth))
 
     def __call__(self, plane: NDArray[Any], memory: Memory = own_memory, among: int = 1) -> NDArray[Any]:
-        """As PlaneKernel; rows of the result are padded.
+        """Upscale a plane; rows of the result are padded.
 
         Raises:
             EngineError: the plane is not of the kernel's type, or the library gives up, e.g. for want of memory.
@@ -118,7 +118,6 @@ class CompiledKernel:
         memory: Memory = own_memory,
         among: int = 1,
     ) -> NDArray[Any]:
-        """As PlaneFunction."""
         height, width = size
         result = self._entry.layout.allocate(height, width, memory)
         self._library.call(self._entry.function, planes, scalars, among, self._entry.layout.rows(result))
@@ -151,7 +150,7 @@ class CompiledKernels:
         return CompiledKernel(self, entry) if entry else None
 
     def has_model(self, spec: ModelSpec) -> bool:
-        """Whether a network is in the library, with any weights."""
+        """Return whether a network is in the library, with any weights."""
         return any(f.model == spec.canonical_id for f in self._manifest.functions)
 
     def plan_chroma(self, scale: int, siting_x: Siting, siting_y: Siting, depth: int) -> CompiledKernel | None:

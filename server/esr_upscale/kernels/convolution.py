@@ -32,7 +32,6 @@ class Filters:
 
     @property
     def scale(self) -> int:
-        """Of s² phases, s."""
         return math.isqrt(len(self.weights))
 
 
@@ -60,7 +59,7 @@ class Convolution:
     constants: tuple[Constant, ...]
 
     def responses(self, phase: hl.Expr) -> list[hl.Expr]:
-        """What each row makes of pixel (x, y) for a phase."""
+        """Return each row's response at pixel (x, y) for a phase."""
         found = [
             tile.conv[X, Y, i, phase * tile.blocks + block]
             for tile in self.tiles
@@ -95,17 +94,17 @@ def blocks_of(rows: int, block: int) -> list[slice]:
 
 
 def most_rows(vectors: Vectors) -> int:
-    """How many filters a register tile can have."""
+    """Return how many filters a register tile can have."""
     return (vectors.registers - SPARE) // RUN
 
 
 def run_of(rows: int) -> int:
-    """How many vectors of pixels a tile of `rows` is for: few sums leave the multipliers idle half of the time."""
+    """Return how many vectors of pixels a tile of `rows` takes: few sums leave half of the multipliers idle."""
     return RUN if rows > 2 else 2 * RUN
 
 
 def phase_group(rows: int, phases: int, vectors: Vectors) -> int:
-    """How many phases' rows a tile can hold at once."""
+    """Return how many phases' rows a tile can hold at once."""
     return max(n for n in range(1, phases + 1) if phases % n == 0 and (n == 1 or n * rows <= most_rows(vectors)))
 
 

@@ -32,6 +32,5 @@ class Design:
 
 @cache
 def designs() -> Mapping[str, Design]:
-    """Family name → its fused code."""
     modules = (importlib.import_module(f"{package.__name__}.{m.name}") for m in pkgutil.iter_modules(package.__path__))
     return MappingProxyType({design.family: design for module in modules for design in getattr(module, "DESIGNS", ())})

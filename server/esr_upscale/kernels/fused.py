@@ -67,7 +67,7 @@ class FusedKernel:
         self._pool, self._numbers = pool, numbers
 
     def __call__(self, plane: NDArray[Any], memory: Memory = own_memory, among: int = 1) -> NDArray[Any]:
-        """As PlaneKernel; rows of the result are padded.
+        """Upscale a plane; rows of the result are padded.
 
         Raises:
             EngineError: Halide gives up, e.g. for want of memory.
@@ -83,7 +83,6 @@ class FusedKernel:
         memory: Memory = own_memory,
         among: int = 1,
     ) -> NDArray[Any]:
-        """As PlaneFunction."""
         height, width = size
         layout, threads = self._pool.layout, self._pool.threads
         result = layout.allocate(height, width, memory)

@@ -15,12 +15,10 @@ Responses = Sequence[hl.Expr]
 
 
 def largest(values: Responses) -> hl.Expr:
-    """The largest value."""
     return reduce(hl.max, values)
 
 
 def weighted(values: Responses, logits: Responses) -> hl.Expr:
-    """Σ value · softmax(logits)."""
     top = reduce(hl.max, logits)
     weights = [hl.fast_exp(logit - top) for logit in logits]
     return _sum([value * weight for value, weight in zip(values, weights, strict=True)]) / _sum(weights)
@@ -32,7 +30,6 @@ def between(base: hl.Expr, step: hl.Expr, logit: hl.Expr) -> hl.Expr:
 
 
 def sigmoid(x: hl.Expr) -> hl.Expr:
-    """1 / (1 + exp(−x))."""
     return hl.f32(1) / (hl.f32(1) + hl.fast_exp(-x))
 
 

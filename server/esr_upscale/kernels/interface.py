@@ -23,8 +23,7 @@ Memory: TypeAlias = Callable[[tuple[int, int], np.dtype[Any]], NDArray[Any] | No
 """Gives memory for a result, of that shape and dtype with contiguous rows; or None, and the kernel takes its own."""
 
 
-def own_memory(_shape: tuple[int, int], _dtype: np.dtype[Any]) -> None:
-    """The Memory that gives none."""
+def own_memory(_shape: tuple[int, int], _dtype: np.dtype[Any]) -> None: ...
 
 
 FRAMES_AT_ONCE = 2

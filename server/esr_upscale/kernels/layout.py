@@ -15,7 +15,7 @@ RGB_COMPONENTS = 3
 
 
 def sample_type(depth: int) -> type[np.uint8] | type[np.uint16]:
-    """What holds code values of a depth: uint8 up to 8 bits, uint16 up to 16."""
+    """Return the sample type of a depth: uint8 up to 8 bits, uint16 up to 16."""
     return np.uint8 if depth <= 8 else np.uint16
 
 

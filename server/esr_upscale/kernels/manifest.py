@@ -42,7 +42,6 @@ class Manifest:
     functions: tuple[Compiled, ...]
 
     def write(self, directory: Path) -> None:
-        """Write it beside the library."""
         (directory / MANIFEST).write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
 
 
@@ -76,17 +75,17 @@ def digest(weights: Weights) -> str:
 
 
 def chroma_name(scale: int, siting_x: Siting, siting_y: Siting) -> str:
-    """What the manifest calls bicubic with these sitings."""
+    """Return the manifest's name of bicubic with these sitings."""
     return f"chroma_x{scale}_{siting_x.name.lower()}_{siting_y.name.lower()}"
 
 
 def rgb_luma_name(depth: int) -> str:
-    """What the manifest calls the luma of packed RGB of `depth` bits."""
+    """Return the manifest's name of the luma of packed RGB of `depth` bits."""
     return f"luma_of_rgb{depth}"
 
 
 def rgb_name(scale: int) -> str:
-    """What the manifest calls the colour of packed RGB over upscaled luma."""
+    """Return the manifest's name of the colour of packed RGB over upscaled luma."""
     return f"rgb_x{scale}"
 
 

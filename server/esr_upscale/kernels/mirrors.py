@@ -47,7 +47,7 @@ DOWN = Folding(((False, False), (True, False)), ((EVEN, WHOLE), (ODD, WHOLE)))
 
 
 def folding_of(scale: int) -> Folding:
-    """How the phases of a scale are mirrored here."""
+    """Return how the phases of a scale mirror each other."""
     return DOWN if scale % 2 else BOTH
 
 
@@ -66,7 +66,7 @@ def _opposite(place: int, mirrored: bool, scale: int) -> int:
 
 
 def are_mirrored(filters: Filters) -> bool:
-    """Whether the filters of the phases of each orbit are exactly each other's mirror images.
+    """Return whether the filters of the phases of each orbit are exactly each other's mirror images.
 
     That a phase in the middle is so to itself is not asked for: it need not be, to be filtered in parts.
     """
@@ -117,7 +117,7 @@ class MirroredConvolution:
     parts: tuple[Convolution, ...]
 
     def responses(self) -> list[hl.Expr]:
-        """What each row makes of pixel (x, y) at place p."""
+        """Return each row's response at pixel (x, y) for place p."""
         mirrors = self.folding.mirrors
         rows = zip(*(part.responses(P // len(mirrors)) for part in self.parts), strict=True)
         return [spread([_combined(row, *mirror) for mirror in mirrors], P % len(mirrors)) for row in rows]

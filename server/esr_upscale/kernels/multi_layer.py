@@ -132,7 +132,6 @@ def prelu(slope: float, x: hl.Expr) -> hl.Expr:
 
 
 def relu(x: hl.Expr) -> hl.Expr:
-    """`x`, and nothing below zero."""
     return hl.max(x, hl.f32(0))
 
 

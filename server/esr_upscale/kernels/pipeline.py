@@ -35,12 +35,10 @@ class Format:
 
     @property
     def maximum(self) -> int:
-        """2ⁿ − 1."""
         return (1 << self.depth) - 1
 
     @property
     def sample(self) -> hl.Type:
-        """The samples' type in Halide."""
         return hl.UInt(8) if self.depth <= 8 else hl.UInt(16)
 
     def truncated(self, values: hl.Expr) -> hl.Expr:
@@ -186,7 +184,6 @@ def _table(values: Sequence[int], index: hl.Expr) -> hl.Expr:
 
 
 def finish(luma: hl.ImageParam, loops: Loops, scale: int, tuning: Tuning, job: Job, *used: Constant) -> Pipeline:
-    """The pipeline of scheduled stages."""
     layout = Layout(scale, job.format.depth, tuning.segment_px, tuning.tile_segments)
     return Pipeline((luma,), (), loops.tasks, loops.out, layout, used)
 

@@ -111,7 +111,7 @@ class Decoder:
 
     @property
     def packets_skipped(self) -> int:
-        """How many packets could not be decoded and were passed over, as `skip_undecodable` asked."""
+        """Return how many packets could not be decoded and were passed over, as `skip_undecodable` asked."""
         return self._skipped
 
     def push(self, packet: Packet) -> Iterator[Frame]:

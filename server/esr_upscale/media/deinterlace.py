@@ -52,7 +52,6 @@ class RefuseInterlaced:
         yield frame
 
     def flush(self) -> Iterator[Frame]:
-        """Nothing is left."""
         yield from ()
 
 

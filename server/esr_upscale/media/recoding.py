@@ -80,7 +80,7 @@ def recode(luma: NDArray[np.uint8], codec: str, quality: int, preset: int = 0) -
 def recode_measured(
     luma: NDArray[np.uint8], codec: str, quality: int, preset: int = 0
 ) -> tuple[NDArray[np.uint8], int]:
-    """As `recode`; return also how many bits the first frame took, a key frame, without SEI.
+    """Recode as `recode` does; return also how many bits the first frame took, a key frame, without SEI.
 
     Raises:
         InvalidInputError: as `recode`.

@@ -32,7 +32,7 @@ class Convolution:
         return {**weight, "bias": (self.outputs,)} if self.bias else weight
 
     def reach(self, scale: int) -> int:
-        """How many input pixels the layer looks to each side."""
+        """Return how many input pixels the layer looks to each side."""
         del scale
         return self.kernel // 2
 
@@ -46,7 +46,6 @@ class TransposedConvolution(Convolution):
         return {"weight": (self.inputs, self.outputs, self.kernel, self.kernel), "bias": (self.outputs,)}
 
     def reach(self, scale: int) -> int:
-        """As of Convolution."""
         before = self.offset(scale)
         return max((self.kernel - 1 - before) // scale, (scale - 1 + before) // scale)
 

@@ -105,7 +105,7 @@ class ModelSpec:
 
     @property
     def parameters(self) -> int:
-        """How many trained numbers the network has."""
+        """Return how many trained numbers the network has."""
         return sum(_product(shape) for shape in self.tensor_shapes.values())
 
     @property
@@ -115,7 +115,7 @@ class ModelSpec:
 
     @property
     def radius(self) -> int:
-        """How many input pixels the network looks past the one it upscales, on every side."""
+        """Return how many input pixels the network looks past the one it upscales, on every side."""
         return self.design.radius(self)
 
     def _letters(self) -> list[str]:

@@ -76,7 +76,6 @@ class BicubicForm:
         self._vertical, self._horizontal = polyphase(scale, siting_y), polyphase(scale, siting_x)
 
     def __call__(self, strip: Tensor) -> Iterator[Tensor]:
-        """As CpuForm."""
         height, width = strip.shape[0] - 2 * RADIUS, strip.shape[1] - 2 * RADIUS
         between, result = strip.new_empty(height, strip.shape[1]), strip.new_empty(height, width)
         for phase_y in self._vertical:

@@ -120,7 +120,6 @@ class EdgeSRForm:
         self.strip_pixels = STRIP_BYTES // (4 * sum(self._filters.shape))
 
     def __call__(self, strip: Tensor) -> Tensor:
-        """As CpuForm."""
         k = self._kernel
         h, w = strip.shape[0] - k + 1, strip.shape[1] - k + 1
         row, column = strip.stride()

@@ -31,12 +31,11 @@ class Coding:
 
     @property
     def maximum(self) -> int:
-        """2ⁿ − 1."""
         return (1 << self.depth) - 1
 
     @property
     def dtype(self) -> type[np.uint8] | type[np.uint16]:
-        """What holds them: uint8 up to 8 bits, uint16 above."""
+        """Return the sample type: uint8 up to 8 bits, uint16 above."""
         return np.uint8 if self.depth <= 8 else np.uint16
 
     def round_(self, values: Tensor) -> Tensor:
@@ -57,7 +56,6 @@ class CpuKernel:
         self._pool = ThreadPoolExecutor(self._helpers, "esr-strips") if self._helpers else None
 
     def __call__(self, plane: NDArray[Any], memory: Memory = own_memory, among: int = 1) -> NDArray[Any]:
-        """As PlaneKernel."""
         height, width = plane.shape
         s = self._scale
         padded = torch.from_numpy(pad(plane, self._radius, self._padding))
@@ -99,7 +97,7 @@ class ModuleKernel:
 
     @torch.inference_mode()
     def __call__(self, plane: NDArray[Any], memory: Memory = own_memory, among: int = 1) -> NDArray[Any]:
-        """As PlaneKernel. The result comes from the device, and never lies in `memory`; its threads are torch's own."""
+        """Upscale a plane on the device. The result never lies in `memory`; threads are torch's own."""
         x = torch.from_numpy(plane.astype(np.float32))[None, None].to(self._device)
         x = (x / self._coding.maximum).to(self._dtype, memory_format=torch.channels_last)
         y = self._module(x)[0, 0].float() * self._coding.maximum

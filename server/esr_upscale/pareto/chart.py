@@ -44,7 +44,6 @@ class Chart:
         return sorted({place.measured.spec.scale for place in self.places})
 
     def at(self, scale: int) -> list[Place]:
-        """The places of one scale."""
         return [place for place in self.places if place.measured.spec.scale == scale]
 
 

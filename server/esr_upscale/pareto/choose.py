@@ -49,7 +49,7 @@ class Target:
         return (1 - MARGIN) / self.rate
 
     def held_by(self, place: Place) -> bool:
-        """Whether a model, timed at the size that gives this one, is fast enough."""
+        """Return whether a model, timed at the size that gives this one, is fast enough."""
         return place.measured.seconds <= self.limit_s
 
 

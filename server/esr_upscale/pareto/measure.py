@@ -38,7 +38,6 @@ class Size:
         return size
 
     def times(self, scale: int) -> Size:
-        """What this is upscaled to."""
         return Size(self.width * scale, self.height * scale)
 
     def over(self, scale: int) -> Size:
@@ -79,7 +78,6 @@ class Measured:
 
     @property
     def fps(self) -> float:
-        """Frames per second."""
         return 1 / self.seconds
 
 

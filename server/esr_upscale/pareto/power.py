@@ -82,7 +82,6 @@ class CounterMeter:
         self._counters = counters
 
     def measure(self, work: Callable[[], None]) -> float:
-        """As Meter."""
         before = [counter.read() for counter in self._counters]
         work()
         return sum(counter.since(was) for counter, was in zip(self._counters, before, strict=True)) / 1e6
@@ -96,7 +95,6 @@ class Rail:
     files: tuple[Path, ...]
 
     def watts(self) -> float:
-        """Its power now."""
         return math.prod(_number(file) for file in self.files) / 1e6
 
 
@@ -108,7 +106,6 @@ class RailMeter:
         self._rails = rails
 
     def measure(self, work: Callable[[], None]) -> float:
-        """As Meter."""
         done = threading.Event()
         with ThreadPoolExecutor(1, "esr-power") as pool:
             samples = pool.submit(self._sample, done)

@@ -34,7 +34,7 @@ class Layer:
 
     @property
     def radius(self) -> int:
-        """How many pixels it looks to each side."""
+        """Return how many pixels it looks to each side."""
         return int(self.weight.shape[-1]) // 2
 
 
@@ -53,7 +53,7 @@ class Bank:
 
     @property
     def radius(self) -> int:
-        """How many pixels it looks to each side."""
+        """Return how many pixels it looks to each side."""
         return int(self.weight.shape[-1]) // 2
 
 

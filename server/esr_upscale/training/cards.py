@@ -118,7 +118,6 @@ def _credit(source: str, origin: str, licence: str, files: list[str]) -> str:
 
 
 def today() -> str:
-    """The date, ISO 8601."""
     return datetime.datetime.now(datetime.UTC).date().isoformat()
 
 

@@ -44,7 +44,6 @@ class Journal:
         return self.curve[-1][3] if self.curve else float("nan")
 
     def to_json(self) -> str:
-        """The journal as JSON."""
         return json.dumps(asdict(self), ensure_ascii=False)
 
 
@@ -56,7 +55,6 @@ class Checkpoint:
         self._journal = self.path.with_suffix(".json")
 
     def exists(self) -> bool:
-        """Whether a run was interrupted."""
         return self.path.is_file()
 
     def write(self, journal: Journal, state: dict[str, Tensor]) -> None:
@@ -91,13 +89,12 @@ def _parse(text: str) -> Journal:
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """What an optimiser keeps of its parameters, flat."""
+    """Return an optimiser's state of its parameters, flat."""
     kept = optimizer.state_dict()["state"]
     return {f"optimizer.{i}.{name}": value for i, values in kept.items() for name, value in values.items()}
 
 
 def restore_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Tensor]) -> None:
-    """Give `optimizer` what `optimizer_tensors` made."""
     kept: dict[int, dict[str, Tensor]] = {}
     for key, value in state.items():
         if key.startswith("optimizer."):

@@ -38,9 +38,7 @@ class CropSource(Protocol):
     smallest: int
     """The largest size that a crop can have, in LR pixels."""
 
-    def crops(self, size: int, margin: int) -> CropSampler:
-        """Return crops of that size."""
-        ...
+    def crops(self, size: int, margin: int) -> CropSampler: ...
 
     def judge(self, module: nn.Module, scale: int) -> float:
         """Return the mean PSNR in dB that a network reaches on what is held out."""
@@ -60,15 +58,13 @@ class TileSource:
         self.smallest = min(min(tile.lr.shape) for tile in self._trained)
 
     def crops(self, size: int, margin: int) -> CropSampler:
-        """As CropSource."""
         return Crops(self._trained, size, margin)
 
     def judge(self, module: nn.Module, scale: int) -> float:
-        """As CropSource, measured as `esr eval` measures pictures."""
+        """Return the mean PSNR in dB on held-out tiles, measured as `esr eval` measures pictures."""
         return float(np.mean([_psnr(module, tile, scale) for tile in self._held]))
 
     def describe(self) -> str:
-        """As CropSource."""
         return f"the tiles in all eight positions, a share of {FULL_RANGE} stretched to full range"
 
 

@@ -43,7 +43,7 @@ class Trainer(Protocol):
         ...
 
     def judge(self) -> float:
-        """What the weights so far reach on held-out pictures, in dB."""
+        """Return the PSNR in dB that the weights so far reach on held-out pictures."""
         ...
 
     def weights(self) -> dict[str, NDArray[np.float32]]:
@@ -51,7 +51,7 @@ class Trainer(Protocol):
         ...
 
     def state(self) -> dict[str, Tensor]:
-        """All that changes in training: a trainer that `restore`s it goes on as this one would."""
+        """Return all that changes in training: a trainer that `restore`s it goes on as this one would."""
         ...
 
     def restore(self, state: dict[str, Tensor]) -> None:
@@ -59,7 +59,7 @@ class Trainer(Protocol):
         ...
 
     def recipe(self, steps: int) -> str:
-        """How the weights are made, in a sentence or two, for the card."""
+        """Return how the weights are made, in a sentence or two, for the card."""
         ...
 
 
@@ -78,7 +78,6 @@ class Progress:
 
 
 def never() -> bool:
-    """Nothing asks for a stop."""
     return False
 
 
@@ -138,7 +137,7 @@ class _Keeper:
 
 
 def steps_in(seconds: float, trainer: Trainer) -> int:
-    """How many steps fit into `seconds` on this machine, from a run of a few with `trainer`, to be thrown away."""
+    """Return how many steps fit into `seconds` on this machine. A few are timed on `trainer`, which is spent."""
     trainer.step(0.5)  # the first one pays for everything that is set up once
     start, done = time.perf_counter(), 0
     while (passed := time.perf_counter() - start) < min(PROBE_SECONDS, seconds / 10) or done == 0:

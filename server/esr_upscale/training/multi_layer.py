@@ -89,7 +89,7 @@ class CropTrainer:
             first.weight.copy_(filters.view_as(first.weight))
 
     def step(self, done: float) -> float:
-        """As Trainer: Adam first, then Gauss–Newton, both fading to nothing by half a cosine."""
+        """Take one step: Adam first, then Gauss–Newton, both fading to nothing by half a cosine."""
         loss = self._differentiate()
         if math.isfinite(loss):
             fading = 0.5 * (1 + math.cos(math.pi * done))
@@ -153,15 +153,14 @@ class CropTrainer:
 
     @torch.no_grad()
     def judge(self) -> float:
-        """As Trainer: what the source's held-out part says."""
+        """Return the PSNR in dB on the source's held-out part."""
         return self._source.judge(nets.build_module(self._spec, self.weights()), self._spec.scale)
 
     def weights(self) -> dict[str, NDArray[np.float32]]:
-        """As Trainer: the average of the last steps'."""
+        """Return the weights, averaged over the last steps."""
         return {name: value.numpy().copy() for name, value in self._average.items()}
 
     def state(self) -> dict[str, Tensor]:
-        """As Trainer."""
         return {
             **{f"module.{name}": value for name, value in self._module.state_dict().items()},
             **{f"average.{name}": value for name, value in self._average.items()},
@@ -172,7 +171,6 @@ class CropTrainer:
         }
 
     def restore(self, state: dict[str, Tensor]) -> None:
-        """As Trainer."""
         self._module.load_state_dict({name: state[f"module.{name}"] for name in self._average})
         self._average = {name: state[f"average.{name}"] for name in self._average}
         restore_optimizer(self._adam, state)
@@ -181,7 +179,6 @@ class CropTrainer:
         self._generator.set_state(state["generator"])
 
     def recipe(self, steps: int) -> str:
-        """As Trainer."""
         first = (
             f"a share of {START} of the steps by Adam (rate {self._rate:g}), the rest" if self._adam_share else "all"
         )

@@ -42,12 +42,11 @@ class NewtonAdam:
 
     @property
     def started(self) -> bool:
-        """Whether it has a matrix."""
         return bool(self._counts[0])
 
     @property
     def due(self) -> bool:
-        """Whether a new matrix is needed before the next step."""
+        """Return whether a new matrix is needed before the next step."""
         return bool(not self.started or self._counts[1] >= OLDEST or self._counts[2] >= self._journey)
 
     def settle(self, curvature: Tensor, share: float) -> None:
@@ -61,7 +60,7 @@ class NewtonAdam:
         self._counts[1:3] = 0
 
     def change(self, gradient: Tensor, rate: float, longest: float) -> Tensor:
-        """What to add to the parameters (blocks, P), given the gradient of the loss.
+        """Return the change of the parameters (blocks, P) for the gradient of the loss.
 
         `rate` is Adam's learning rate, in the unit of the network's output: about how far a step moves that with each
         direction of the parameters. No block's change is longer than `longest`.
@@ -81,7 +80,7 @@ class NewtonAdam:
         return _solve(self._lower, gradient, upper=False)
 
     def state(self) -> dict[str, Tensor]:
-        """All that it keeps, for `restore`."""
+        """Return the state that `restore` takes."""
         return {
             "momentum": self._momentum,
             "power": self._power,
@@ -91,7 +90,6 @@ class NewtonAdam:
         }
 
     def restore(self, state: dict[str, Tensor]) -> None:
-        """Take over a `state`."""
         # Copied, so that they lie in memory as the optimiser's own did: where they lie decides how products round.
         kept = {name: value.clone(memory_format=torch.contiguous_format) for name, value in state.items()}
         self._momentum, self._power, self._counts = kept["momentum"], kept["power"], kept["counts"]

@@ -61,7 +61,7 @@ class PatchTrainer:
         self._newton = NewtonAdam(blocks, size, JOURNEY)
 
     def step(self, done: float) -> float:
-        """As Trainer; the error is that of the average restart. The rate fades by half a cosine."""
+        """Take one step and return the error of the average restart. The rate fades by half a cosine."""
         x, y = self._draw(BATCH)
         losses = self._squared(self._filters, x, y).mean(2)
         self._adam.zero_grad()
@@ -101,24 +101,22 @@ class PatchTrainer:
         return total
 
     def judge(self) -> float:
-        """As Trainer: on held-out patches, of the best restart so far."""
+        """Return the PSNR in dB of the best restart so far on held-out patches."""
         return float(-10 * self._errors().amin(0).log10().mean())
 
     def weights(self) -> dict[str, NDArray[np.float32]]:
-        """As Trainer: of each orbit the best restart's."""
+        """Return the weights: each orbit's from its best restart."""
         errors = self._errors()
         best = self._average[errors.argmin(0), range(errors.shape[1])]  # (orbits, groups, C, K²)
         return {TENSOR: self._assemble(best)}
 
     def state(self) -> dict[str, Tensor]:
-        """As Trainer."""
         kept = {"filters": self._filters.detach(), "average": self._average, "generator": self._generator.get_state()}
         newton = {f"newton.{name}": value for name, value in self._newton.state().items()}
         return kept | newton | optimizer_tensors(self._adam)
 
     @torch.no_grad()
     def restore(self, state: dict[str, Tensor]) -> None:
-        """As Trainer."""
         self._filters.copy_(state["filters"])
         self._average = state["average"]
         self._generator.set_state(state["generator"])
@@ -126,7 +124,6 @@ class PatchTrainer:
         restore_optimizer(self._adam, state)
 
     def recipe(self, steps: int) -> str:
-        """As Trainer."""
         kernel = self._spec["K"]
         return (
             f"Regression over {kernel}×{kernel} patches drawn from the tiles, {steps} steps of {BATCH}: a share of "

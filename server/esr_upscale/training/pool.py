@@ -94,7 +94,6 @@ def train_pool(
 
 
 def describe(outcome: Outcome) -> str:
-    """An outcome in a line."""
     if outcome.journal is None:
         return f"{outcome.state}: {outcome.error}" if outcome.error else outcome.state
     journal = outcome.journal
@@ -120,5 +119,5 @@ def _outcome(
 
 
 def is_finished(spec: ModelSpec, out: Path) -> bool:
-    """Whether `out` has weights of `spec`, and no run of it is under way."""
+    """Return whether `out` has weights of `spec`, and no run of it is under way."""
     return (out / (spec.canonical_id + SUFFIX)).is_file() and not Checkpoint(spec, out).exists()

@@ -31,13 +31,12 @@ class Quality:
 
     @staticmethod
     def mean(of: Iterable[Quality]) -> Quality:
-        """The mean of each figure."""
         psnrs, ssims = zip(*((quality.psnr, quality.ssim) for quality in of), strict=True)
         return Quality(sum(psnrs) / len(psnrs), sum(ssims) / len(ssims))
 
 
 def picture_quality(kernel: PlaneKernel, luma: NDArray[np.float64], scale: int) -> Quality:
-    """What `kernel`, an 8-bit one, reaches on one picture's luma (H, W). Raises InvalidInputError for a tiny one."""
+    """Return the quality of an 8-bit `kernel` on a picture's luma (H, W). Raises InvalidInputError for a tiny one."""
     truth = crop(luma, scale)
     if min(truth.shape) < 2 * scale + WINDOW:
         raise InvalidInputError(f"a picture of {luma.shape[1]}×{luma.shape[0]} is too small to judge ×{scale} on")

@@ -103,7 +103,7 @@ class Crops(_Flat):
         self.margin = margin
 
     def draw(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-        """As CropSampler, in all positions. All weigh the same; chances do what weights would."""
+        """Draw crops in all positions. All weigh the same; chances do what weights would."""
         where = self._squares(*self._places(count, generator))
         inside = slice(self.margin, self.size - self.margin)
         hr = self._hr[where[:, inside, inside]]  # (count, h, w, s²)

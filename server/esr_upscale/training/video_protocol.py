@@ -51,7 +51,7 @@ class Condition:
 
     @property
     def name(self) -> str:
-        """As in `area x264:28`, or `area` where nothing is coded."""
+        """Return the name, as in `area x264:28`, or `area` without a codec."""
         return self.kernel if self.coding is None else f"{self.kernel} {self.coding.codec}:{self.coding.quality}"
 
 

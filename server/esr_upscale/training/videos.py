@@ -57,7 +57,7 @@ def compare_videos(reference: Path, distorted: Path, report: Callable[[int], Non
 
 
 def summary(scores: Iterable[_Score]) -> VideoQuality:
-    """What the frames' scores come to. There must be at least one."""
+    """Return the quality of a video from its frames' scores, at least one."""
     mses, ssims = zip(*((score.mse, score.ssim) for score in scores), strict=True)
     psnrs = [decibels(mse, 1) for mse in mses]
     worst = int(np.argmax(mses))

@@ -91,7 +91,7 @@ class ClipCrops:
         self.size, self.margin = size, margin
 
     def draw(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-        """As CropSampler. A crop counts by 1 / (the squared error that Lanczos leaves in its clip's picture + EASE)."""
+        """Draw crops of degraded clips. A crop counts by 1 / (the squared error of Lanczos on it + EASE)."""
         cache, size, scale = self._cache, self.size, self._cache.settings.scale
         inside = slice(scale * self.margin, scale * (size - self.margin))
         lr, hr = np.empty((count, size, size), np.float32), np.empty((count, scale * size, scale * size), np.float32)
@@ -160,7 +160,7 @@ class PairCache:
 
     @cached_property
     def quantizers(self) -> NDArray[np.float64]:
-        """How much each window was damaged (mosaics, ways, windows); measured on one frame, once for a folder."""
+        """Return the damage of each window (mosaics, ways, windows). It is measured on one frame, once for a folder."""
         path = self._folder / f"damage_{MEASURE}.npy"
         if path.exists():
             known: NDArray[np.float64] = np.load(path)
@@ -197,12 +197,11 @@ class ClipSource:
         self.smallest = self._trained.window
 
     def crops(self, size: int, margin: int) -> ClipCrops:
-        """As CropSource."""
         return ClipCrops(self._trained, self._chances, size, margin)
 
     @torch.no_grad()
     def judge(self, module: nn.Module, scale: int) -> float:
-        """As CropSource: the mean over up to JUDGED windows."""
+        """Return the mean PSNR in dB over up to JUDGED held-out windows."""
         held, parts = self._held, np.flatnonzero(self._judged >= 0.5)
         figures = []
         for number, part in enumerate(parts[:: -(-len(parts) // JUDGED)]):
@@ -213,7 +212,6 @@ class ClipSource:
         return float(np.mean(figures))
 
     def describe(self) -> str:
-        """As CropSource."""
         settings = self._trained.settings
         return (
             f"{self._part()}{settings.mosaics} mosaics of moving tiles, each degraded in {settings.ways} ways "

@@ -94,7 +94,7 @@ def frequency_response(taps: NDArray[Any], size: int = RESPONSE_SIZE) -> Array:
 
 @torch.no_grad()
 def channels(spec: ModelSpec, weights: Weights, picture: NDArray[Any]) -> Channels:
-    """What an eSR-MAX, eSR-TM or eSR-TR makes of `picture` (H, W) in 0 … 1, channel by channel."""
+    """Return what an eSR-MAX, eSR-TM or eSR-TR makes of `picture` (H, W) in 0 … 1, channel by channel."""
     module = build_module(spec, weights)
     if not isinstance(module, EdgeSR):
         raise InvalidInputError(f"{spec.family} has no channels that compete; these have: {', '.join(HEADS)}")
