@@ -1,4 +1,4 @@
-"""More than the best model has room for: what a ladder makes of it, as figures and as a picture.
+"""More load than the best model can take: what a ladder makes of it, as figures and as a picture.
 
 `make figures` draws it for the docs.
 """

@@ -40,7 +40,7 @@ ROWS = (
     Row("paced.p50.ms", "one paced stream, 1080p30 out: latency, p50 ms", "≤ 12"),
     Row("paced.p99.ms", "one paced stream, 1080p30 out: latency, p99 ms", "≤ 25"),
     Row("eight.on_time", "eight streams 480×270, 25 fps: frames on time", "≥ 0.99"),
-    Row("overload.on_time", "more than the best rung has room for: frames on time", "≥ 0.99"),
+    Row("overload.on_time", "more load than the best rung can take: frames on time", "≥ 0.99"),
     Row("overload.best_again.s", "seconds until the best rung runs again", "≤ 3"),
     Row("memory.per_stream.mb", "memory of a further stream, MB", "≤ 30"),
     Row("start.s", "start of esr-serve to ready, s", "≤ 2.5"),

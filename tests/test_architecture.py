@@ -1,4 +1,4 @@
-"""The house rules that imports must keep: one importer for each foreign library, and one way from room to room."""
+"""The rules of imports: one importer for each foreign library, and one direction between layers."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ IMPORTERS = {
     "pyvips": ("esr_client.files.pictures",),
     "mmap": ("esr_server.shared_memory", "esr_client._shared_memory"),
 }
-"""A library, and the rooms that may import it; none where only the tests may."""
+"""Library → the packages that may import it; none where only tests may."""
 
 FORBIDDEN = {
     "esr_api": ("esr_upscale", "esr_server", "esr_client"),
@@ -54,7 +54,7 @@ FORBIDDEN = {
     "esr_server.http": ("esr_server.rpc", "esr_server.scheduler", "esr_server.session", "esr_server.metrics"),
     "esr_server.rpc": ("esr_server.http", "esr_server.__main__"),
 }
-"""A room, and the rooms it must not know."""
+"""Package → the packages that it must not import."""
 
 
 def _modules() -> Iterator[tuple[str, Path]]:
@@ -80,36 +80,36 @@ def _imports(path: Path) -> set[str]:
     return names
 
 
-def _within(module: str, room: str) -> bool:
-    return module == room or module.startswith(room + ".")
+def _within(module: str, package: str) -> bool:
+    return module == package or module.startswith(package + ".")
 
 
-def test_the_rooms_are_there() -> None:
+def test_the_packages_are_there() -> None:
     assert {name.partition(".")[0] for name in MODULES} == {"esr_api", "esr_upscale", "esr_server", "esr_client"}
-    rooms = {room for table in (IMPORTERS.values(), FORBIDDEN.values()) for row in table for room in row}
-    for room in rooms - {"esr_upscale.training"}:
-        assert any(_within(name, room) for name in MODULES), f"no module is in {room}: the table is stale"
+    packages = {package for table in (IMPORTERS.values(), FORBIDDEN.values()) for row in table for package in row}
+    for package in packages - {"esr_upscale.training"}:
+        assert any(_within(name, package) for name in MODULES), f"no module is in {package}: the table is stale"
 
 
 @pytest.mark.parametrize("name", MODULES)
 def test_one_importer_for_each_library(name: str) -> None:
     for imported in _imports(MODULES[name]):
-        for library, rooms in IMPORTERS.items():
+        for library, packages in IMPORTERS.items():
             if _within(imported, library):
-                assert any(_within(name, room) for room in rooms), f"{name} imports {imported}"
+                assert any(_within(name, package) for package in packages), f"{name} imports {imported}"
 
 
 @pytest.mark.parametrize("name", MODULES)
 def test_imports_run_one_way(name: str) -> None:
     imported = _imports(MODULES[name])
-    for room, strangers in FORBIDDEN.items():
-        if _within(name, room):
-            wrong = {i for i in imported for stranger in strangers if _within(i, stranger)}
+    for package, forbidden in FORBIDDEN.items():
+        if _within(name, package):
+            wrong = {i for i in imported for other in forbidden if _within(i, other)}
             assert not wrong, f"{name} imports {sorted(wrong)}"
 
 
 @pytest.mark.parametrize("name", [n for n in MODULES if not _within(n, "esr_server.__main__")])
-def test_only_main_knows_every_room(name: str) -> None:
-    rooms = ("esr_server.rpc.server", "esr_server.http", "esr_server.scheduler")
-    known = {room for room in rooms for i in _imports(MODULES[name]) if _within(i, room)}
-    assert len(known) < len(rooms), f"{name} knows {known}"
+def test_only_main_knows_every_layer(name: str) -> None:
+    layers = ("esr_server.rpc.server", "esr_server.http", "esr_server.scheduler")
+    known = {layer for layer in layers for i in _imports(MODULES[name]) if _within(i, layer)}
+    assert len(known) < len(layers), f"{name} knows {known}"

@@ -83,7 +83,7 @@ class _Sender(Generic[ItemT]):
         self._call = call
 
     def answered(self) -> None:
-        """An answer has been taken: there may be room."""
+        """Wake the sender: the caller has taken an answer."""
         self._room.set()
 
 

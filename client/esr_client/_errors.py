@@ -120,11 +120,11 @@ class DamagedInputError(ServerError):
 
 
 class ResourceExhaustedError(ServerError):
-    """The server has no room for one more stream (retryable), or a message is over a limit (not)."""
+    """The server cannot take one more stream (retryable), or a message exceeds a limit (not retryable)."""
 
     default_code = ErrorCode.RESOURCE_EXHAUSTED
     retry_after_s: float | None = None
-    """Seconds after which the server expects to have room; None if it does not say."""
+    """Seconds after which the server expects to have capacity; None if it does not say."""
 
 
 class UnavailableError(ServerError):

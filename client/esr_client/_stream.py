@@ -63,7 +63,7 @@ class _Sender(Generic[ItemT]):
             self._switches.end()
 
     def _items(self) -> Iterator[ItemT]:
-        # Room comes first: the caller's iterator is not asked for a frame that cannot be sent yet.
+        # Wait first: a frame that cannot be sent yet is not asked of the caller's iterator.
         while self._wait_for_room():
             item = self._first.pop() if self._first else next(self._source, self)
             if isinstance(item, _Sender):
@@ -94,7 +94,7 @@ class _Sender(Generic[ItemT]):
             call.cancel()
 
     def answered(self) -> None:
-        """An answer has been taken: there may be room."""
+        """Wake the sender: the caller has taken an answer."""
         with self._changed:
             self._changed.notify_all()
 

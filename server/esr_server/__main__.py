@@ -1,4 +1,4 @@
-"""`esr-serve`: the composition root, the one place that knows every room."""
+"""`esr-serve`: the composition root, the one module that imports every layer."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from esr_server.errors import ServiceError
 from esr_server.http import HttpServer, Page
 from esr_server.metrics import Metrics
 from esr_server.models import ModelPool, ServedModel
-from esr_server.rpc.call import House
+from esr_server.rpc.call import Services
 from esr_server.rpc.server import GrpcServer
 from esr_server.scheduler import Scheduler
 from esr_upscale.engine import DEVICES, ENGINES, EngineSettings, check_installed
@@ -71,7 +71,7 @@ class Server:
         frames_at_once = max(1, (os.cpu_count() or 1) // settings.engine.threads_of_frame)
         self.capacity: Capacity[ServedModel] = Capacity(settings.capacity, frames_at_once)
         self.metrics.watch_capacity(lambda: self.capacity.load, self._accepts)
-        self.grpc = GrpcServer(House(settings, self.models, self.scheduler, self.capacity, self.metrics))
+        self.grpc = GrpcServer(Services(settings, self.models, self.scheduler, self.capacity, self.metrics))
         self.http = HttpServer(settings.http, self._routes()) if settings.http else None
 
     async def start(self) -> None:

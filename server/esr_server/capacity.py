@@ -1,7 +1,7 @@
 """How much of the machine is promised to whom, and which model each stream can afford.
 
 A stream that declares its rate asks for fps × cost of the machine's time. What all of them ask for stays below a
-maximum: a stream that would exceed it with the cheapest of its models is not taken in, and where there is room, streams
+maximum: a stream that would exceed it with the cheapest of its models is not taken in, and while capacity is free, streams
 go up to better models, one step at a time, the lowest first. Streams without a rate ask for nothing and take what is
 left.
 """

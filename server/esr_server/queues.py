@@ -44,7 +44,7 @@ class BoundedQueue(Generic[ItemT]):
         return not self._places
 
     async def put(self, item: ItemT) -> None:
-        """Append an item as soon as there is room, which there is at once where something may be dropped."""
+        """Append an item once the queue has space; a queue that may drop has it at once."""
         while len(self) >= self._depth and not self._drop_oldest():
             await self._wait()
         self._append(item, counts=True)
@@ -56,7 +56,7 @@ class BoundedQueue(Generic[ItemT]):
         self._append(item, counts=False)
 
     def append(self, item: ItemT) -> None:
-        """Append what cannot wait, room or not: an error, the end, or what is counted elsewhere."""
+        """Append an item even to a full queue: an error, the end, or a frame that is counted elsewhere."""
         self._append(item, counts=False)
 
     async def get(self) -> ItemT:

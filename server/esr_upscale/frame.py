@@ -1,7 +1,7 @@
-"""What a picture is: the table of pixel formats, colour tags, and a decoded frame with its time.
+"""The table of pixel formats, colour tags, and a decoded frame with its timestamp.
 
-Pixel formats have FFmpeg's names. A row of the table and two formulas (`plane_shape`, `row_bytes`) say all that the
-rest of the house needs to know of a format; nothing else branches on its name.
+Pixel formats have FFmpeg's names. A row of the table and two formulas (`plane_shape`, `row_bytes`) describe a format
+completely; no other code branches on its name.
 """
 
 from __future__ import annotations

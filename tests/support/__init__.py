@@ -1,1 +1,1 @@
-"""What tests of several rooms share: pictures, media and a running server."""
+"""Helpers of several test packages: pictures, media and a running server."""

@@ -9,18 +9,18 @@ import pytest
 
 
 @pytest.mark.parametrize(
-    ("room", "script", "says"),
+    ("package", "script", "message"),
     [
         ("esr_upscale.entry", "esr", 'esr needs safetensors, which is not installed: pip install "edge-sr[train]"'),
         ("esr_server.entry", "esr_serve", 'esr-serve needs safetensors, which is not installed: pip install "edge-sr['),
     ],
 )
-def test_a_missing_library_is_a_sentence(room: str, script: str, says: str) -> None:
+def test_a_missing_library_is_a_sentence(package: str, script: str, message: str) -> None:
     """None in sys.modules makes an import fail as if the library were not there."""
-    code = f"import sys; sys.modules['safetensors'] = None; from {room} import {script}; {script}()"
+    code = f"import sys; sys.modules['safetensors'] = None; from {package} import {script}; {script}()"
     done = subprocess.run((sys.executable, "-c", code), capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 1
-    assert done.stderr.startswith(says)
+    assert done.stderr.startswith(message)
 
 
 def test_a_fault_of_our_own_stays_a_traceback() -> None:

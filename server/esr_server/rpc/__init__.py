@@ -1,1 +1,1 @@
-"""gRPC: the only room of the server that knows it, and the only one that awaits it."""
+"""gRPC: the only package of the server that imports it, and the only one that awaits it."""

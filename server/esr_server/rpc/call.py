@@ -39,8 +39,8 @@ Context: TypeAlias = "grpc.aio.ServicerContext[pb.UpscaleRequest, pb.UpscaleResp
 
 
 @dataclass(frozen=True, slots=True)
-class House:
-    """What every call needs; the composition root makes it once."""
+class Services:
+    """Objects that every call uses; the composition root makes them once."""
 
     settings: ServerSettings
     models: ModelPool
@@ -52,8 +52,8 @@ class House:
 class UpscaleCall:
     """The life of one stream, from its config to its statistics."""
 
-    def __init__(self, house: House, requests: Requests, context: Context) -> None:
-        self._house = house
+    def __init__(self, services: Services, requests: Requests, context: Context) -> None:
+        self._services = services
         self._requests = requests
         self._context = context
         self._started_s = time.perf_counter()
@@ -65,25 +65,25 @@ class UpscaleCall:
         Raises:
             Exception: whatever ended it early; `rpc.errors` knows the status.
         """
-        house = self._house
+        services = self._services
         config = await self._config()
-        models = await house.scheduler.load(lambda: house.models.choose(config.model, config.ladder))
-        terms = agree(config, models, house.settings.limits)
+        models = await services.scheduler.load(lambda: services.models.choose(config.model, config.ladder))
+        terms = agree(config, models, services.settings.limits)
         await self._warm_up(terms)
-        with share_of(house.capacity, terms) as share, await self._memory(config) as memory:
-            session = await house.scheduler.run(
+        with share_of(services.capacity, terms) as share, await self._memory(config) as memory:
+            session = await services.scheduler.run(
                 lambda: Session(
                     terms.session,
                     lambda: share.rung,
-                    house.settings.limits,
+                    services.settings.limits,
                     memory.output,
-                    lambda: house.scheduler.at_once,
+                    lambda: services.scheduler.at_once,
                 )
             )
-            with self._logged(terms, share, session), house.metrics.paced(terms.fps) as paced:
+            with self._logged(terms, share, session), services.metrics.paced(terms.fps) as paced:
                 await self._context.write(pb.UpscaleResponse(negotiated=terms.echo(self._stream_id, share, memory)))
                 parts = _Parts(terms, share, memory, session, paced)
-                await _Conversation(house, parts, self._context).run(self._requests)
+                await _Conversation(services, parts, self._context).run(self._requests)
         elapsed_s = time.perf_counter() - self._started_s
         statistics = convert.statistics_message(session.account, elapsed_s)
         await self._context.write(pb.UpscaleResponse(statistics=statistics))
@@ -113,7 +113,7 @@ class UpscaleCall:
             )
 
     async def _config(self) -> pb.UpscaleConfig:
-        timeout_s = self._house.settings.config_timeout_s
+        timeout_s = self._services.settings.config_timeout_s
         try:
             request = await asyncio.wait_for(anext(self._requests, None), timeout_s)
         except TimeoutError:
@@ -137,18 +137,18 @@ class UpscaleCall:
                 model.warm_up(name)
 
         if cold:
-            await self._house.scheduler.load(warm_up)
+            await self._services.scheduler.load(warm_up)
 
     async def _memory(self, config: pb.UpscaleConfig) -> StreamMemory:
         """The stream's shared memory; none, with the reason, where the client's offer is not taken."""
         if not config.HasField("shared_memory"):
             return StreamMemory()
-        settings = self._house.settings
+        settings = self._services.settings
         if not settings.shared_memory:
             return StreamMemory("shared memory is switched off on this server")
         offer = convert.memory_offer(config.shared_memory)
         try:
-            return await self._house.scheduler.run(lambda: map_offer(offer, settings.limits.max_shared_bytes))
+            return await self._services.scheduler.run(lambda: map_offer(offer, settings.limits.max_shared_bytes))
         except SharedMemoryError as error:
             return StreamMemory(str(error))
 
@@ -167,19 +167,19 @@ class _Parts:
 class _Conversation:
     """What lies between the echo and the statistics: requests become arrivals, results become responses."""
 
-    def __init__(self, house: House, parts: _Parts, context: Context) -> None:
-        self._house = house
+    def __init__(self, services: Services, parts: _Parts, context: Context) -> None:
+        self._services = services
         self._terms, self._share, self._memory = parts.terms, parts.share, parts.memory
         self._session, self._paced = parts.session, parts.paced
         self._context = context
         self._pacer = parts.terms.pacer()
-        self._inputs = Inputs(parts.terms, house.settings.limits, parts.memory)
+        self._inputs = Inputs(parts.terms, services.settings.limits, parts.memory)
         self._outputs = Outputs()
 
     async def run(self, requests: Requests) -> None:
         """Read and write until both sides have ended."""
         terms, account, outputs = self._terms, self._session.account, self._outputs
-        with self._house.scheduler.stream(self._session, terms.delivery, evicts=terms.evicts) as stream:
+        with self._services.scheduler.stream(self._session, terms.delivery, evicts=terms.evicts) as stream:
             stream.start(lambda: self._read(stream, requests))
             try:
                 async for results in stream.results(self._together):
@@ -187,7 +187,7 @@ class _Conversation:
             finally:
                 await stream.close()
                 lost = account.frames_in - outputs.sent - outputs.dropped
-                self._house.metrics.frames_lost(self._share.rung.name, lost)
+                self._services.metrics.frames_lost(self._share.rung.name, lost)
 
     async def _read(self, stream: Stream, requests: Requests) -> None:
         async for request in requests:
@@ -196,24 +196,24 @@ class _Conversation:
                 await self._switch(stream, request.switch_model.model)
                 continue
             arrival, size = self._inputs.arrival(request)
-            self._house.metrics.received(size)
+            self._services.metrics.received(size)
             if self._inputs.resized:
                 await self._resize(stream)
             await stream.put(arrival)
 
     async def _switch(self, stream: Stream, name: str) -> None:
         """Load what the client wants to go on with, and have it taken between two frames."""
-        house = self._house
-        model = await house.scheduler.load(lambda: house.models.get(name))
+        services = self._services
+        model = await services.scheduler.load(lambda: services.models.get(name))
         if model.scale != self._terms.scale:
             raise ConfigError(
                 f"{model.name} is of ×{model.scale}; this stream is of ×{self._terms.scale}, which does not change"
             )
-        await stream.order(lambda: house.capacity.change(self._share, replace(self._share.demand, rungs=(model,))))
+        await stream.order(lambda: services.capacity.change(self._share, replace(self._share.demand, rungs=(model,))))
 
     async def _resize(self, stream: Stream) -> None:
         pixels = self._inputs.pixels
-        capacity, share = self._house.capacity, self._share
+        capacity, share = self._services.capacity, self._share
         await stream.order(lambda: capacity.change(share, replace(share.demand, pixels=pixels)))
 
     def _together(self) -> int:
@@ -226,7 +226,7 @@ class _Conversation:
         before_s = time.perf_counter()
         await self._context.write(response)
         after_s = time.perf_counter()
-        self._house.metrics.sent(size)
+        self._services.metrics.sent(size)
         for result in results:
             self._note_sent(result, before_s, after_s)
 
@@ -234,10 +234,10 @@ class _Conversation:
         if isinstance(result.item, Dropped):
             if result.placement:  # it was upscaled, and overtaken before it could be sent
                 self._memory.free([result.placement.slot])
-            self._house.metrics.frame_dropped(self._share.rung.name, result.item.reason)
+            self._services.metrics.frame_dropped(self._share.rung.name, result.item.reason)
         else:
             latency_s = after_s - result.arrived_s
-            metrics = self._house.metrics
+            metrics = self._services.metrics
             metrics.frame_sent(result.model, result.stages, after_s - before_s, latency_s, result.quantizer)
             self._note_model(result.model)
         if self._terms.fps:
@@ -246,13 +246,13 @@ class _Conversation:
     def _note_model(self, model: str) -> None:
         before, self._outputs.model = self._outputs.model, model
         if before and before != model:
-            self._house.metrics.model_switched(before, model)
+            self._services.metrics.model_switched(before, model)
 
     def _note_time(self, result: Result, sent_s: float) -> None:
         """Tell who plans the machine's time, and who counts, whether the frame was there when it was due."""
         dropped = isinstance(result.item, Dropped)
         late = dropped or sent_s > result.due_s
         if not self._pacer.exceeds(result.arrived_s, result.due_s):
-            self._house.capacity.delivered(late=late)
+            self._services.capacity.delivered(late=late)
         if not dropped:
             self._paced.delivered(result.model, late=late)

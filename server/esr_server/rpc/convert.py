@@ -1,4 +1,4 @@
-"""Between messages and the house's own values: the one bilingual file."""
+"""Conversion between protobuf messages and the server's own values."""
 
 from __future__ import annotations
 

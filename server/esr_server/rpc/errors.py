@@ -1,4 +1,4 @@
-"""The one table from the house's exceptions to status codes, and when to try again."""
+"""The one table from exceptions to status codes, and when to try again."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from grpc_reflection.v1alpha import reflection
 
 from esr_api.v1.upscaler_pb2_grpc import add_UpscalerServiceServicer_to_server
 from esr_server.config import ServerSettings
-from esr_server.rpc.call import House
+from esr_server.rpc.call import Services
 from esr_server.rpc.listening import bind
 from esr_server.rpc.service import NAME, UpscalerService
 
@@ -21,19 +21,19 @@ _LAST_WORDS_S = 1.0  # for statuses that are on their way when no stream runs an
 class GrpcServer:
     """Serves `NAME`, `grpc.health.v1` and reflection on every address of the settings."""
 
-    def __init__(self, house: House) -> None:
+    def __init__(self, services: Services) -> None:
         """Bind all addresses.
 
         Raises:
             OSError: an address cannot be bound.
         """
-        self._house = house
-        self._server = grpc.aio.server(options=_options(house.settings))
+        self._services = services
+        self._server = grpc.aio.server(options=_options(services.settings))
         self._health = health_aio.HealthServicer()
-        add_UpscalerServiceServicer_to_server(UpscalerService(house), self._server)
+        add_UpscalerServiceServicer_to_server(UpscalerService(services), self._server)
         add_HealthServicer_to_server(self._health, self._server)
         reflection.enable_server_reflection((NAME, HEALTH, reflection.SERVICE_NAME), self._server)
-        self.ports = bind(self._server, house.settings.listen)
+        self.ports = bind(self._server, services.settings.listen)
 
     async def start(self) -> None:
         """Answer calls from now on, and say NOT_SERVING."""
@@ -49,7 +49,7 @@ class GrpcServer:
         Returns whether all finished within `grace_s` seconds; those that did not end with UNAVAILABLE.
         """
         await self._health.enter_graceful_shutdown()
-        finished = await self._house.scheduler.drain(grace_s)
+        finished = await self._services.scheduler.drain(grace_s)
         await self._server.stop(_LAST_WORDS_S)
         return finished
 

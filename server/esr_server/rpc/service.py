@@ -24,7 +24,7 @@ from esr_server.metrics import Metrics
 from esr_server.models import ServedModel
 from esr_server.rpc import convert
 from esr_server.rpc.admin import check_administrator
-from esr_server.rpc.call import Context, House, Requests, UpscaleCall
+from esr_server.rpc.call import Context, Requests, Services, UpscaleCall
 from esr_server.rpc.errors import details_of, status_of
 from esr_server.session import Arrival, Session, SessionConfig
 from esr_server.shared_memory import StreamMemory
@@ -38,26 +38,26 @@ _IMAGE_TIME_BASE = Fraction(1, 90000)
 class UpscalerService(UpscalerServiceServicer):
     """`esr_api.v1.UpscalerService`; see the .proto for what each call promises."""
 
-    def __init__(self, house: House) -> None:
-        self._house = house
+    def __init__(self, services: Services) -> None:
+        self._services = services
 
     async def Upscale(self, request_iterator: Requests, context: Context) -> None:  # type: ignore[override]
         async with _status(context), self._counted(context):
-            await UpscaleCall(self._house, aiter(request_iterator), context).run()
+            await UpscaleCall(self._services, aiter(request_iterator), context).run()
 
     async def UpscaleImage(
         self, request: pb.UpscaleImageRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> pb.UpscaleImageResponse:
         async with _status(context):
-            self._house.scheduler.check_started()
-            model = await self._house.scheduler.load(lambda: self._house.models.get(request.model))
-            return await self._house.scheduler.run(lambda: self._image(request, model))
+            self._services.scheduler.check_started()
+            model = await self._services.scheduler.load(lambda: self._services.models.get(request.model))
+            return await self._services.scheduler.run(lambda: self._image(request, model))
 
     async def ListModels(
         self, request: pb.ListModelsRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> pb.ListModelsResponse:
         async with _status(context):
-            entries = await self._house.scheduler.run(self._house.models.entries)
+            entries = await self._services.scheduler.run(self._services.models.entries)
             return pb.ListModelsResponse(models=[convert.model_message(entry) for entry in entries])
 
     async def LoadModel(
@@ -65,10 +65,10 @@ class UpscalerService(UpscalerServiceServicer):
     ) -> pb.LoadModelResponse:
         """Load a model, for an administrator."""
         async with _status(context):
-            check_administrator(self._house.settings.admin_token, context)
-            self._house.scheduler.check_started()
-            models = self._house.models
-            entry = await self._house.scheduler.load(lambda: models.load(request.model))
+            check_administrator(self._services.settings.admin_token, context)
+            self._services.scheduler.check_started()
+            models = self._services.models
+            entry = await self._services.scheduler.load(lambda: models.load(request.model))
             return pb.LoadModelResponse(model=convert.model_message(entry))
 
     async def UnloadModel(
@@ -76,14 +76,14 @@ class UpscalerService(UpscalerServiceServicer):
     ) -> pb.UnloadModelResponse:
         """Forget a model, for an administrator."""
         async with _status(context):
-            check_administrator(self._house.settings.admin_token, context)
-            self._house.scheduler.check_started()
-            entry = await self._house.scheduler.load(lambda: self._house.models.unload(request.model))
-            self._house.capacity.withdraw(entry.name)
+            check_administrator(self._services.settings.admin_token, context)
+            self._services.scheduler.check_started()
+            entry = await self._services.scheduler.load(lambda: self._services.models.unload(request.model))
+            self._services.capacity.withdraw(entry.name)
             return pb.UnloadModelResponse(model=convert.model_message(entry))
 
     def _image(self, request: pb.UpscaleImageRequest, model: ServedModel) -> pb.UpscaleImageResponse:
-        limits = self._house.settings.limits
+        limits = self._services.settings.limits
         limits.check(request.format.width, request.format.height, model.scale)
         frame, _ = convert.frame_value(
             request.frame, convert.frame_format(request.format), _IMAGE_TIME_BASE, StreamMemory()
@@ -101,9 +101,9 @@ class UpscalerService(UpscalerServiceServicer):
     @asynccontextmanager
     async def _counted(self, context: Context) -> AsyncIterator[None]:
         """Hold a place in the scheduler and count how the stream ended."""
-        metrics = self._house.metrics
+        metrics = self._services.metrics
         try:
-            with self._house.scheduler.admit():
+            with self._services.scheduler.admit():
                 async with _outcome(metrics):
                     yield
         except RefusedError as error:

@@ -127,7 +127,7 @@ def _label(axes: Axes, x: float, y: float, spec: ModelSpec) -> Annotation:
 
 
 def _spread(axes: Axes, labels: Sequence[Annotation]) -> None:
-    """Move labels up until none lies on another or on a point of the frontier; hide one that has no room near it."""
+    """Move labels up until none lies on another or on a point of the frontier; hide one that finds no free place."""
     centres = [axes.transData.transform(label.xy) for label in labels]
     taken = [Bbox.from_bounds(x - POINT_PX, y - POINT_PX, 2 * POINT_PX, 2 * POINT_PX) for x, y in centres]
     step_px = LABEL_STEP * axes.figure.dpi / 72
