@@ -1,4 +1,4 @@
-"""What the service takes beside time: memory for a further stream, the time to start, a whole file against ffmpeg."""
+"""Memory of a further stream, start time, and a whole file against ffmpeg."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The fused kernels beside their peers, on one luma plane: milliseconds, and the share of a large sgemm's GFLOP/s.
+"""The fused kernels against their peers, on one luma plane: milliseconds, and the share of a large sgemm's GFLOP/s.
 
 The plane is a frame of Big Buck Bunny. Everything is run in turn, round after round, so that a slow minute of the
 machine falls on all; figures are medians over the rounds. A round of sgemm, 2048³, comes with every model.

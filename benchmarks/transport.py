@@ -1,4 +1,4 @@
-"""What carrying frames costs beside upscaling them: shared memory, inline bytes, and the kernels alone, in turn.
+"""The cost of carrying frames, without upscaling: shared memory, inline bytes, and the kernels alone, in turn.
 
 The kernels alone run in both ways that the server knows, one frame after the other on all processors, and two at the
 same time on half of them each; what is carried is held against the faster one.
@@ -58,7 +58,7 @@ class Kernels:
 
         def work(first: int) -> None:
             for index in range(first, count, at_once):
-                self._upscale(self._frames[index % len(self._frames)], among=at_once)
+                self._upscale(self._frames[index % len(self._frames)], concurrency=at_once)
 
         cpu_s, started_s = time.process_time(), time.perf_counter()
         with ThreadPoolExecutor(at_once) as pool:

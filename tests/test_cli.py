@@ -77,7 +77,7 @@ def test_eval_beside(tiles: Path, tmp_path: Path) -> None:
     published, report = tmp_path / "published.csv", tmp_path / "scores.json"
     published.write_text("model,psnr_TILES,ssim_tiles\nBicubic_s2 (theirs),30.0,0.9\n")
     command = ["eval", "bicubic_x2", "esr_tr_x2", "--data", str(tiles), "--json", str(report)]
-    result = RUNNER.invoke(app, [*command, "--beside", str(published)])
+    result = RUNNER.invoke(app, [*command, "--published", str(published)])
     assert result.exit_code == 0, result.output
     head, _, bicubic, esr_tr = map(_cells, result.stdout.splitlines())
     assert head == ["model", "tiles", "mean", "published: tiles", "mean", "gain"]
@@ -85,7 +85,7 @@ def test_eval_beside(tiles: Path, tmp_path: Path) -> None:
     assert bicubic[3:] == ["30.00 / 0.9000", "30.00", f"{gain:+.2f}"]
     assert esr_tr[3:] == ["–", "–", "–"]
     published.write_text("model,psnr_Set5\nbicubic_x2,30.0\n")
-    result = RUNNER.invoke(app, [*command, "--beside", str(published), "--overwrite"])
+    result = RUNNER.invoke(app, [*command, "--published", str(published), "--overwrite"])
     assert result.exit_code == 2
     assert "published.csv has no figures of tiles; it has of: set5" in result.stderr
 
@@ -93,7 +93,7 @@ def test_eval_beside(tiles: Path, tmp_path: Path) -> None:
 def test_eval_beside_says_which_set_is_missing(tiles: Path, tmp_path: Path) -> None:
     published, other = tmp_path / "published.csv", write_tiles(tmp_path / "other", 1)
     published.write_text("model,psnr_tiles\nbicubic_x2,30.0\n")
-    command = ["eval", "bicubic_x2", "--data", str(tiles), "--data", str(other), "--beside", str(published)]
+    command = ["eval", "bicubic_x2", "--data", str(tiles), "--data", str(other), "--published", str(published)]
     result = RUNNER.invoke(app, command)
     assert result.exit_code == 0, result.output
     assert "note: published.csv has no figures of other" in result.stderr

@@ -15,7 +15,7 @@ from esr_client._kinds import FrameKinds, FrameT
 from esr_client._results import ModelInfo, ServerStatus, ServingState
 
 SERVICES = ("esr_api.v1.UpscalerService",)
-"""The services whose health `status` asks for, beside the whole server's."""
+"""The services whose health `status` asks for, in addition to the whole server's."""
 
 
 def server_address(target: str) -> Address:

@@ -219,7 +219,7 @@ _OVER_A_LIMIT = "larger than max"
 
 
 def from_status(status: grpc.StatusCode | None, message: str | None, metadata: Metadata | None = None) -> ServerError:
-    """The error for a status of gRPC, with the server's message and what its trailing metadata say beside that.
+    """The error for a status of gRPC, with the server's message and the details of its trailing metadata.
 
     A status that is no error counts as UNKNOWN.
     """

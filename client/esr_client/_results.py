@@ -94,7 +94,7 @@ class ModelInfo:
     """Of the weights file, in hexadecimal; empty for a model without weights."""
     card: ModelCard = field(default_factory=ModelCard)
     node_quantizers: tuple[float, ...] = ()
-    """The quantisers of sources that it has weights for, besides those for all sources."""
+    """The quantisers of sources that it has weights for, in addition to those for all sources."""
 
     def seconds_for(self, width: int, height: int) -> float | None:
         """Seconds that a frame of this size takes, before it is upscaled; None if they were not measured."""

@@ -1,4 +1,4 @@
-"""What a server's status says beside its code and message: google.rpc's details, in the trailing metadata."""
+"""Details of a server's status: google.rpc messages in the trailing metadata."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """How much of the machine is promised to whom, and which model each stream can afford.
 
 A stream that declares its rate asks for fps × cost of the machine's time. What all of them ask for stays below a
-maximum: a stream that would exceed it with the cheapest of its models is not taken in, and while capacity is free, streams
-go up to better models, one step at a time, the lowest first. Streams without a rate ask for nothing and take what is
+maximum: a stream that would exceed it with the cheapest of its models is refused. While capacity is free, streams go
+up to better models, one step at a time, the lowest first. Streams without a rate ask for nothing and take what is
 left.
 """
 
@@ -175,7 +175,7 @@ class Capacity(Generic[RungT]):
 
         Raises:
             TooDemandingError: not even the cheapest of its models would fit if no other stream ran.
-            OverloadedError: it does not fit beside the others with the cheapest of theirs.
+            OverloadedError: it does not fit, even with the cheapest models of all streams.
         """
         self._check_ever_fits(demand)
         if demand.fps and not self.fits(demand):

@@ -57,7 +57,7 @@ class BusyError(RefusedError):
 
 
 class OverloadedError(RefusedError):
-    """What a stream asks for is more than the machine has left beside those that run."""
+    """A stream asks for more than the running streams leave."""
 
 
 class TooDemandingError(RefusedError):

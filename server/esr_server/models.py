@@ -73,7 +73,7 @@ class ModelEntry:
     cost: Cost | None
     """None where the model is not loaded."""
     node_quantizers: tuple[float, ...]
-    """Of the weights for sources of known quality that are served besides those for all."""
+    """Quantisers of the weights for sources of known quality, if they are served."""
 
     @property
     def name(self) -> str:

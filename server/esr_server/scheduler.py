@@ -75,7 +75,7 @@ class Scheduler:
         return self._draining
 
     @property
-    def at_once(self) -> int:
+    def concurrency(self) -> int:
         """Return how many frames share the processor, working or waiting: FRAMES_AT_ONCE at most.
         Any thread may ask; the frame that it works on is one.
         """
@@ -110,7 +110,7 @@ class Scheduler:
         return await asyncio.wrap_future(self._executor.submit(work, due_s))
 
     async def load(self, work: Callable[[], _T]) -> _T:
-        """Run what takes long and has no frame waiting for it, such as loading a model, beside the workers."""
+        """Run long work that no frame waits for, such as loading a model, outside the workers."""
         return await asyncio.get_running_loop().run_in_executor(self._loader, work)
 
     @contextmanager

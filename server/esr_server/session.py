@@ -148,10 +148,10 @@ class Session:
         model: Callable[[], Model],
         limits: Limits,
         output: Callable[[], Output] = Output,
-        among: Callable[[], int] = lambda: 1,
+        concurrency: Callable[[], int] = lambda: 1,
     ) -> None:
         """Open the stages. `model` is asked before each frame; all that it gives have one scale. `output` says of
-        each raw frame that goes out where it may lie, `among` how many frames share the processor with it, itself
+        each raw frame that goes out where it may lie, `concurrency` how many frames share the processor with it, itself
         included. These three are asked on the thread that upscales the frame.
 
         Raises:
@@ -162,7 +162,7 @@ class Session:
         self._ran = ""
         self._limits = limits
         self._output = Output if config.encoder else output
-        self._among = among
+        self._concurrency = concurrency
         self._decoder = Decoder(config.decoder) if config.decoder else None
         self._deinterlaces = bool(config.deinterlace)
         self.answers_each = config.decoder is None and config.encoder is None and not config.deinterlace
@@ -305,13 +305,13 @@ class Session:
 
     def _made(self, frame: Frame, ticket: _Ticket, gate: Gate) -> Result:
         """Upscale a frame, or drop it. Nothing of the stream's state changes here."""
-        model, among = self._model(), self._among()
+        model, concurrency = self._model(), self._concurrency()
         self._limits.check(frame.width, frame.height, model.upscaler.scale)
-        reason = gate(ticket.arrived_s, among * model.costs.current.of(frame.width * frame.height))
+        reason = gate(ticket.arrived_s, concurrency * model.costs.current.of(frame.width * frame.height))
         if reason is not None:
             dropped = Dropped(frame.pts, reason)
             return Result(dropped, ticket.sequence, ticket.arrived_s, ticket.stages, ticket.due_s)
-        upscaled, placement, done = self._upscale(model, frame, among, ticket.quantizer)
+        upscaled, placement, done = self._upscale(model, frame, concurrency, ticket.quantizer)
         stages = replace(ticket.stages, luma=done.luma_s, chroma=done.chroma_s)
         return Result(
             upscaled,
@@ -325,15 +325,15 @@ class Session:
         )
 
     def _upscale(
-        self, model: Model, frame: Frame, among: int, quantizer: float | None
+        self, model: Model, frame: Frame, concurrency: int, quantizer: float | None
     ) -> tuple[Frame, Placement | None, Upscaled]:
         output = self._output()
         try:
-            done = model.upscaler(frame, output.take, among, quantizer)
+            done = model.upscaler(frame, output.take, concurrency, quantizer)
         except BaseException:
             output.drop()
             raise
-        if among == 1:
+        if concurrency == 1:
             model.costs.upscaled(frame, done.luma_s + done.chroma_s)
         return *output.finish(done.frame), done
 

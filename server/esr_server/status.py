@@ -72,7 +72,7 @@ class Totals:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
-    """What the page shows, beside the models."""
+    """Figures of the page, without the models."""
 
     state: str
     version: str

@@ -114,7 +114,7 @@ class LoadedModel:
         nodes: WeightNodes | None = None,
     ) -> None:
         """Plan the model's kernels. `name` is what it is served as; empty is its canonical id. `nodes` are weights for
-        sources of known quality, besides those for all.
+        sources of known quality, in addition to those for all.
         """
         self.spec = spec
         self.name = name or spec.canonical_id

@@ -68,44 +68,46 @@ class Upscaler:
         return self._kernels.has_nodes
 
     def __call__(
-        self, frame: Frame, memory: Memory = own_memory, among: int = 1, quantizer: float | None = None
+        self, frame: Frame, memory: Memory = own_memory, concurrency: int = 1, quantizer: float | None = None
     ) -> Upscaled:
         """Upscale a progressive frame; the result has the same format, colour, time, SAR and rotation.
 
         `memory` is asked for that of the result's planes, one after the other, where kernels can write them in place.
-        The frame is one of `among` that are worked on at the same time, and share the engine's threads. `quantizer`
+        It is one of `concurrency` frames that share the engine's threads. `quantizer`
         says how much coding damaged it, as `WeightNodes` does; None: that is not known.
 
         Laying components out again (RGB, nv12) counts as chroma: it is what colour costs beyond luma.
         """
         rgb = self._kernels.rgb(frame.format.depth) if frame.format.model is ColorModel.RGB else None
         if rgb:
-            return self._through_rgb(rgb, frame, memory, among, quantizer)
+            return self._through_rgb(rgb, frame, memory, concurrency, quantizer)
         started = time.perf_counter()
         parts = unpack(frame)
         # Planes of other layouts are not those that kernels write.
         plane_memory = memory if is_planar(frame.format) else own_memory
         unpacked = time.perf_counter()
-        luma = self._kernels.luma(parts.depth, quantizer)(parts.luma, plane_memory, among)
+        luma = self._kernels.luma(parts.depth, quantizer)(parts.luma, plane_memory, concurrency)
         after_luma = time.perf_counter()
         siting = frame.format.siting(frame.color.chroma_location)
-        chroma = tuple(self._kernels.chroma(parts.depth, *siting)(plane, plane_memory, among) for plane in parts.chroma)
+        chroma = tuple(
+            self._kernels.chroma(parts.depth, *siting)(plane, plane_memory, concurrency) for plane in parts.chroma
+        )
         planes = pack(frame.format, Components(parts.depth, luma, self._cropped(frame, chroma)), memory)
         done = time.perf_counter()
         return self._upscaled(frame, planes, quantizer, after_luma - unpacked, done - after_luma + unpacked - started)
 
     def _through_rgb(
-        self, rgb: PackedRgb, frame: Frame, memory: Memory, among: int, quantizer: float | None
+        self, rgb: PackedRgb, frame: Frame, memory: Memory, concurrency: int, quantizer: float | None
     ) -> Upscaled:
         """Upscale packed RGB without planes of chroma."""
         pixels, weight = frame.planes[0], LUMA_WEIGHTS[frame.format.planes[0].components[0]]
         kernel = self._kernels.luma(LUMA_DEPTH, quantizer)
         started = time.perf_counter()
-        luma = rgb.luma(pixels, weight, among)
+        luma = rgb.luma(pixels, weight, concurrency)
         unpacked = time.perf_counter()
-        upscaled = kernel(luma, own_memory, among)
+        upscaled = kernel(luma, own_memory, concurrency)
         after_luma = time.perf_counter()
-        planes = (rgb.color(pixels, upscaled, weight, memory, among),)
+        planes = (rgb.color(pixels, upscaled, weight, memory, concurrency),)
         done = time.perf_counter()
         return self._upscaled(frame, planes, quantizer, after_luma - unpacked, done - after_luma + unpacked - started)
 

@@ -112,7 +112,7 @@ def test_threads_share_a_compiled_kernel(native: Path) -> None:
     alone = [kernel(plane).tobytes() for plane in planes]
     with ThreadPoolExecutor(4) as pool:
         assert list(pool.map(lambda plane: kernel(plane).tobytes(), planes * 10)) == alone * 10
-        assert list(pool.map(lambda plane: kernel(plane, among=2).tobytes(), planes * 10)) == alone * 10
+        assert list(pool.map(lambda plane: kernel(plane, concurrency=2).tobytes(), planes * 10)) == alone * 10
 
 
 @on_x86

@@ -157,7 +157,7 @@ def test_frames_at_the_same_time_get_the_same_bytes(threads: int) -> None:
     alone = [kernel(plane).tobytes() for plane in planes]
     with ThreadPoolExecutor(4) as pool:
         together = list(pool.map(lambda plane: kernel(plane).tobytes(), planes * 10))
-        shared = list(pool.map(lambda plane: kernel(plane, among=2).tobytes(), planes * 10))
+        shared = list(pool.map(lambda plane: kernel(plane, concurrency=2).tobytes(), planes * 10))
     assert together == shared == alone * 10
 
 
@@ -166,7 +166,7 @@ def test_frames_at_the_same_time_get_the_same_bytes(threads: int) -> None:
 def test_fewer_threads_change_no_byte_of_a_plane_of_any_size(shape: tuple[int, int], threads: int) -> None:
     spec = resolve("esr_tr_x2")
     kernel, plane = _fused(spec, load_weights(spec), 8, threads), _noise(shape, 8)
-    assert all(np.array_equal(kernel(plane, among=among), kernel(plane)) for among in (2, 3, 9))
+    assert all(np.array_equal(kernel(plane, concurrency=concurrency), kernel(plane)) for concurrency in (2, 3, 9))
 
 
 class Tasks:
@@ -182,13 +182,13 @@ class Tasks:
 
 
 def test_frames_at_the_same_time_share_the_threads() -> None:
-    assert [kernels.share_of(threads, 2) for threads in (1, 2, 3, 8)] == [1, 1, 2, 4]
+    assert [kernels.threads_per_frame(threads, 2) for threads in (1, 2, 3, 8)] == [1, 1, 2, 4]
     processors = os.cpu_count() or 1
     pipeline = bicubic.build(2, Siting.CENTRED, Siting.CENTRED, Job(Format(8), Vectors(8, 16)))
     tasks = Tasks(pipeline.tasks)
     kernel = FusedKernel(Pool([replace(pipeline, tasks=tasks)], (), processors), ())
-    for among in (1, 2, 99):
-        kernel(synthetic_luma(90, 160), among=among)
+    for concurrency in (1, 2, 99):
+        kernel(synthetic_luma(90, 160), concurrency=concurrency)
     half = -(-processors // 2)
     assert tasks.set_to == ([EACH_STRIP, half, 1] if processors > 1 else [EACH_STRIP] * 3)
 

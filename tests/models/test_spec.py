@@ -70,11 +70,11 @@ def test_near_names() -> None:
 
 
 def test_resolve_among() -> None:
-    assert resolve("esr_tr_x2", among=list_models()).scale == 2
+    assert resolve("esr_tr_x2", allowed=list_models()).scale == 2
     with pytest.raises(UnknownModelError):
-        resolve("esr_tr_x2_k7_c7", among=list_models())
+        resolve("esr_tr_x2_k7_c7", allowed=list_models())
     with pytest.raises(UnknownModelError, match="bicubic_x2"):
-        resolve("bicubic_x3", among=[resolve("bicubic_x2")])
+        resolve("bicubic_x3", allowed=[resolve("bicubic_x2")])
 
 
 @pytest.mark.parametrize(

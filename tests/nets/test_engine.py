@@ -114,7 +114,7 @@ def test_two_threads_get_the_same_bytes() -> None:
     alone = [kernel(plane).tobytes() for plane in planes]
     with ThreadPoolExecutor(2) as pool:
         together = list(pool.map(lambda plane: kernel(plane).tobytes(), planes * 5))
-        shared = list(pool.map(lambda plane: kernel(plane, among=2).tobytes(), planes * 5))
+        shared = list(pool.map(lambda plane: kernel(plane, concurrency=2).tobytes(), planes * 5))
     assert together == shared == alone * 5
 
 

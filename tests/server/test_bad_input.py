@@ -214,11 +214,11 @@ class DyingUpscaler:
         self._real, self._dies_at_pts, self._error = real, dies_at_pts, error
 
     def __call__(
-        self, frame: Frame, memory: Memory = own_memory, among: int = 1, quantizer: float | None = None
+        self, frame: Frame, memory: Memory = own_memory, concurrency: int = 1, quantizer: float | None = None
     ) -> Upscaled:
         if frame.pts == self._dies_at_pts:
             raise self._error
-        return self._real(frame, memory, among, quantizer)
+        return self._real(frame, memory, concurrency, quantizer)
 
 
 @pytest.mark.parametrize("error", [RuntimeError("secret"), SystemExit(1)], ids=repr)

@@ -38,11 +38,11 @@ class HeldUpscaler:
         self.let_go = threading.Semaphore(0)
 
     def __call__(
-        self, frame: Frame, memory: Memory = own_memory, among: int = 1, quantizer: float | None = None
+        self, frame: Frame, memory: Memory = own_memory, concurrency: int = 1, quantizer: float | None = None
     ) -> Upscaled:
         self.begun.release()
         assert self.let_go.acquire(timeout=20)
-        return self._real(frame, memory, among, quantizer)
+        return self._real(frame, memory, concurrency, quantizer)
 
 
 @asynccontextmanager

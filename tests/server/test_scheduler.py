@@ -129,7 +129,7 @@ async def test_frames_that_stand_alone_are_worked_on_two_at_a_time_and_answered_
     got: list[int] = []
     session = Pairs()
     with _scheduler(workers=2) as scheduler, scheduler.stream(session) as stream:
-        assert scheduler.at_once == 0
+        assert scheduler.concurrency == 0
         stream.start(lambda: _feed(stream, 20))
         with pytest.raises(ProtocolError):
             await asyncio.wait_for(_collect(stream, got), 10)

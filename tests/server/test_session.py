@@ -99,7 +99,7 @@ def test_a_frame_that_shares_the_processor_is_expected_to_take_longer(model: One
         return DropReason.LATE
 
     sharers = iter([1, 2])
-    session = Session(SessionConfig(), model, Limits(), among=lambda: next(sharers))
+    session = Session(SessionConfig(), model, Limits(), concurrency=lambda: next(sharers))
     works = [session.begin(Arrival(_frame(i), i, 0.0), gate) for i in range(2)]
     results = [work() for work in works]
     assert asked == [model.costs.current.of(64 * 48), 2 * model.costs.current.of(64 * 48)]

@@ -30,11 +30,11 @@ class TurnedUpscaler:
         self.turns = [threading.Event() for _ in range(8)]
 
     def __call__(
-        self, frame: Frame, memory: Memory = own_memory, among: int = 1, quantizer: float | None = None
+        self, frame: Frame, memory: Memory = own_memory, concurrency: int = 1, quantizer: float | None = None
     ) -> Upscaled:
         assert frame.pts is not None
         assert self.turns[frame.pts].wait(20)
-        return self._real(frame, memory, among, quantizer)
+        return self._real(frame, memory, concurrency, quantizer)
 
 
 @asynccontextmanager

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from esr_upscale import nets
 from esr_upscale.errors import InvalidInputError
 from esr_upscale.models import resolve
-from esr_upscale.training.beside import read_published
 from esr_upscale.training.protocol import crop, degrade
+from esr_upscale.training.published_results import read_published
 from esr_upscale.training.quality import Quality, judge, picture_quality
 from esr_upscale.training.ssim import ssim
 from esr_upscale.training.videos import compare_videos

@@ -187,7 +187,7 @@ def test_shader_of_other_scale_is_refused(text: str, message: str, video: Path, 
         (["esr_max_x2", "esr_max_x3", "--clips", "CLIP"], "models are judged together at one scale"),
         (
             ["--video", "CLIP", "CLIP", "--clips", "CLIP"],
-            "it takes no models, --data, --beside, --cards, --clips or --shader",
+            "it takes no models, --data, --published, --cards, --clips or --shader",
         ),
         (["esr_max_x2", "--codec", "x264:20"], "--codec, --downscaler and --shader are for --clips"),
         (["esr_max_x2", "--shader", "a.glsl"], "--codec, --downscaler and --shader are for --clips"),

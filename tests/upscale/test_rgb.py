@@ -111,7 +111,7 @@ def test_the_result_lies_in_the_memory_of_the_caller(engine: str, name: str) -> 
 
 def test_half_of_the_threads_make_the_same_picture(engine: str) -> None:
     model, frame = _load("esr_tr_x2", engine), _frame("bgr24", 70, 90)
-    alone, shared = (model.upscaler(frame, among=among).frame.planes[0] for among in (1, 2))
+    alone, shared = (model.upscaler(frame, concurrency=concurrency).frame.planes[0] for concurrency in (1, 2))
     np.testing.assert_array_equal(alone, shared)
 
 

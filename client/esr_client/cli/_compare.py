@@ -29,7 +29,7 @@ def compare(
     ] = None,
     layout: Annotated[
         Layout,
-        typer.Option(help="side: A beside B; split: left half of A, right half of B; zoom: the middle, three times."),
+        typer.Option(help="side: A left of B; split: left half of A, right half of B; zoom: the middle, three times."),
     ] = Layout.SIDE,
     at: Annotated[
         str | None, typer.Option(metavar="TIME", help="Frame that a picture shows. Default: the first.")

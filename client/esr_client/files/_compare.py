@@ -34,7 +34,7 @@ class Layout(StrEnum):
     SIDE = "side"
     """A left of B, each whole."""
     SPLIT = "split"
-    """The left half of A beside the right half of B, with a white line between them."""
+    """Join the left half of A and the right half of B, with a white line between them."""
     ZOOM = "zoom"
     """The middle ninth of each, three times as large, side by side."""
 

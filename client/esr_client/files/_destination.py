@@ -145,7 +145,7 @@ def parse_destination(out: str | os.PathLike[str], format_name: str | None = Non
 def _pipe(name: str, url: str, format_name: str | None) -> Destination:
     container = format_name or _PIPE_FORMAT
     if container == "hls":
-        raise OutputError(f"a playlist has segments beside it, which {name} cannot hold; name a file such as out.m3u8")
+        raise OutputError(f"a playlist has segments next to it, which {name} cannot hold; name a file such as out.m3u8")
     options = _FRAGMENTED if container in _MOVIE_FORMATS else {}
     return Destination(name=name, url=url, kind=Kind.PIPE, format_name=container, options=options)
 

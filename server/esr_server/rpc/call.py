@@ -77,7 +77,7 @@ class UpscaleCall:
                     lambda: share.rung,
                     services.settings.limits,
                     memory.output,
-                    lambda: services.scheduler.at_once,
+                    lambda: services.scheduler.concurrency,
                 )
             )
             with self._logged(terms, share, session), services.metrics.paced(terms.fps) as paced:

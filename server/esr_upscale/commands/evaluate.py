@@ -19,7 +19,7 @@ from esr_upscale.models import ModelSpec, list_models, resolve
 from esr_upscale.replacement import write_text
 
 if TYPE_CHECKING:
-    from esr_upscale.training.beside import Published
+    from esr_upscale.training.published_results import Published
     from esr_upscale.training.quality import Quality
 
 ABSENT = "–"
@@ -31,8 +31,8 @@ def evaluate_models(
         list[str] | None, typer.Argument(help="Models, by alias, canonical id or the paper's id.", show_default=False)
     ] = None,
     data: Data = None,
-    beside: Annotated[
-        Path | None, typer.Option(help="CSV file of other figures: model, psnr_Set5, … ssim_Set5, …")
+    published: Annotated[
+        Path | None, typer.Option(help="CSV file of published figures: model, psnr_Set5, … ssim_Set5, …")
     ] = None,
     video: Annotated[
         tuple[Path, Path] | None, typer.Option(metavar="REFERENCE DISTORTED", help="Compare two videos instead.")
@@ -66,15 +66,15 @@ def evaluate_models(
     """
     check_outputs([json_file], overwrite=overwrite)
     if video:
-        if models or data or beside or cards or clips or shader:
+        if models or data or published or cards or clips or shader:
             raise InvalidInputError(
-                "--video compares two files; it takes no models, --data, --beside, --cards, --clips or --shader"
+                "--video compares two files; it takes no models, --data, --published, --cards, --clips or --shader"
             )
         _judge_video(*video, json_file, threads)
         return
     if clips and (models or shader):
-        if data or beside or cards:
-            raise InvalidInputError("--clips takes no --data, --beside or --cards")
+        if data or published or cards:
+            raise InvalidInputError("--clips takes no --data, --published or --cards")
         judged = downscaler or ["bicubic", "area"]
         peers, directories = shader or [], tuple(weights or ())
         judge_on_clips(models or [], peers, clips, judged, codec or [], frames, directories, threads, json_file)
@@ -89,7 +89,7 @@ def evaluate_models(
     specs = [resolve(model, list_models(*directories)) for model in models]
     if cards:
         _check_cards(specs, cards)
-    scores = _judge_models(specs, tuple(data), beside, directories, threads)
+    scores = _judge_models(specs, tuple(data), published, directories, threads)
     if json_file:
         figures = {s.canonical_id: {name: asdict(q) for name, q in score.items()} for s, score in scores.items()}
         _write_json(json_file, figures)
@@ -98,14 +98,14 @@ def evaluate_models(
 
 
 def _judge_models(
-    specs: list[ModelSpec], sets: tuple[Path, ...], beside: Path | None, weights: tuple[Path, ...], threads: int
+    specs: list[ModelSpec], sets: tuple[Path, ...], published_file: Path | None, weights: tuple[Path, ...], threads: int
 ) -> dict[ModelSpec, dict[str, Quality]]:
-    from esr_upscale.training.beside import read_published
+    from esr_upscale.training.published_results import read_published
     from esr_upscale.training.quality import judge
 
-    published = read_published(beside) if beside else None
-    if beside and published:
-        _check_sets(published, sets, beside)
+    published = read_published(published_file) if published_file else None
+    if published and published_file:
+        _check_sets(published, sets, published_file)
     with show_progress("judging pictures") as show:
         scores = judge(specs, sets, threads, *weights, report=show)
     print_qualities(scores, published)
@@ -137,7 +137,7 @@ def _check_sets(published: Published, sets: tuple[Path, ...], file: Path) -> Non
 
 
 def print_qualities(scores: Mapping[ModelSpec, Mapping[str, Quality]], published: Published | None) -> None:
-    """Print PSNR / SSIM for each model and set and their mean; beside them the published ones, and what we gain."""
+    """Print PSNR / SSIM for each model and set and their mean, next to published figures and the gain."""
     sets = list(next(iter(scores.values())))
     head = ["model", *sets, "mean"]
     rows = [[spec.canonical_id, *_cells(score.values()), *_mean_cell(score)] for spec, score in scores.items()]

@@ -12,7 +12,15 @@ from pathlib import Path
 
 from esr_upscale.filters import Siting
 from esr_upscale.kernels.compiled import CompiledKernels
-from esr_upscale.kernels.interface import FRAMES_AT_ONCE, Memory, Plane, PlaneKernel, Weights, own_memory, share_of
+from esr_upscale.kernels.interface import (
+    FRAMES_AT_ONCE,
+    Memory,
+    Plane,
+    PlaneKernel,
+    Weights,
+    own_memory,
+    threads_per_frame,
+)
 from esr_upscale.kernels.packed import PackedRgb
 from esr_upscale.models import ModelSpec
 
@@ -31,7 +39,7 @@ __all__ = [
     "plan_chroma",
     "plan_rgb",
     "serves",
-    "share_of",
+    "threads_per_frame",
 ]
 
 

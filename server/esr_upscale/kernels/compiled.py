@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from esr_upscale.bt601 import LUMA_DEPTH
 from esr_upscale.errors import EngineError
 from esr_upscale.filters import Siting
-from esr_upscale.kernels.interface import Memory, Weights, own_memory, share_of
+from esr_upscale.kernels.interface import Memory, Weights, own_memory, threads_per_frame
 from esr_upscale.kernels.layout import sample_type
 from esr_upscale.kernels.manifest import (
     EACH_STRIP,
@@ -99,7 +99,7 @@ class CompiledKernel:
         self._library, self._entry = library, entry
         self._dtype = np.dtype(sample_type(entry.layout.depth))
 
-    def __call__(self, plane: NDArray[Any], memory: Memory = own_memory, among: int = 1) -> NDArray[Any]:
+    def __call__(self, plane: NDArray[Any], memory: Memory = own_memory, concurrency: int = 1) -> NDArray[Any]:
         """Upscale a plane; rows of the result are padded.
 
         Raises:
@@ -108,7 +108,7 @@ class CompiledKernel:
         if plane.dtype != self._dtype or plane.strides[1] != plane.itemsize:
             raise EngineError(f"{self._entry.function} takes rows of {self._dtype}, not {plane.dtype} {plane.strides}")
         height, width = plane.shape
-        return self.run((plane,), (), (height, width), memory, among)
+        return self.run((plane,), (), (height, width), memory, concurrency)
 
     def run(
         self,
@@ -116,11 +116,11 @@ class CompiledKernel:
         scalars: Sequence[float],
         size: tuple[int, int],
         memory: Memory = own_memory,
-        among: int = 1,
+        concurrency: int = 1,
     ) -> NDArray[Any]:
         height, width = size
         result = self._entry.layout.allocate(height, width, memory)
-        self._library.call(self._entry.function, planes, scalars, among, self._entry.layout.rows(result))
+        self._library.call(self._entry.function, planes, scalars, concurrency, self._entry.layout.rows(result))
         return self._entry.layout.crop(result, width)
 
 
@@ -169,11 +169,11 @@ class CompiledKernels:
         function: str,
         planes: Sequence[NDArray[Any]],
         scalars: Sequence[float],
-        among: int,
+        concurrency: int,
         result: NDArray[Any],
     ) -> None:
-        """Run a function of the library on planes of its type, one of `among` that share the threads."""
-        tasks = share_of(self._threads, among) if among > 1 else EACH_STRIP
+        """Run a function of the library on planes of its type, one of `concurrency` that share the threads."""
+        tasks = threads_per_frame(self._threads, concurrency) if concurrency > 1 else EACH_STRIP
         buffers = [ctypes.byref(_buffer(plane)) for plane in (*planes, result)]
         values = [ctypes.c_float(scalar) for scalar in scalars]
         code = getattr(self._library, function)(*buffers[:-1], *values, ctypes.c_int32(tasks), buffers[-1])

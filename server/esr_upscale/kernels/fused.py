@@ -24,7 +24,7 @@ from esr_upscale.errors import EngineError
 from esr_upscale.filters import Siting
 from esr_upscale.kernels import bicubic, rgb
 from esr_upscale.kernels.design import designs
-from esr_upscale.kernels.interface import FRAMES_AT_ONCE, Memory, Weights, own_memory, share_of
+from esr_upscale.kernels.interface import FRAMES_AT_ONCE, Memory, Weights, own_memory, threads_per_frame
 from esr_upscale.kernels.layout import RGB_COMPONENTS, sample_type
 from esr_upscale.kernels.manifest import EACH_STRIP, digest
 from esr_upscale.kernels.packed import PackedRgb
@@ -66,14 +66,14 @@ class FusedKernel:
     def __init__(self, pool: Pool, numbers: Numbers) -> None:
         self._pool, self._numbers = pool, numbers
 
-    def __call__(self, plane: NDArray[Any], memory: Memory = own_memory, among: int = 1) -> NDArray[Any]:
+    def __call__(self, plane: NDArray[Any], memory: Memory = own_memory, concurrency: int = 1) -> NDArray[Any]:
         """Upscale a plane; rows of the result are padded.
 
         Raises:
             EngineError: Halide gives up, e.g. for want of memory.
         """
         height, width = plane.shape
-        return self.run((plane,), (), (height, width), memory, among)
+        return self.run((plane,), (), (height, width), memory, concurrency)
 
     def run(
         self,
@@ -81,7 +81,7 @@ class FusedKernel:
         scalars: Sequence[float],
         size: tuple[int, int],
         memory: Memory = own_memory,
-        among: int = 1,
+        concurrency: int = 1,
     ) -> NDArray[Any]:
         height, width = size
         layout, threads = self._pool.layout, self._pool.threads
@@ -89,7 +89,7 @@ class FusedKernel:
         with self._pool.pipeline(self._numbers) as pipeline:
             try:
                 _set_inputs(pipeline, planes, scalars)
-                pipeline.tasks.set(_tasks(share_of(threads, among)))
+                pipeline.tasks.set(_tasks(threads_per_frame(threads, concurrency)))
                 pipeline.out.realize(hl.Buffer(layout.rows(result)))
             except hl.HalideError as error:
                 raise EngineError(f"the fused kernel could not upscale a plane of {width}×{height}: {error}") from error

@@ -32,9 +32,9 @@ which need not meet so often, and what comes before and after the one's kernels 
 """
 
 
-def share_of(threads: int, among: int) -> int:
-    """Threads of one of `among` that share so many; 1 at least."""
-    return -(-threads // among)
+def threads_per_frame(threads: int, concurrency: int) -> int:
+    """Return the threads for each of `concurrency` frames that share `threads`: at least 1."""
+    return -(-threads // concurrency)
 
 
 class PlaneFunction(Protocol):
@@ -46,11 +46,11 @@ class PlaneFunction(Protocol):
         scalars: Sequence[float],
         size: tuple[int, int],
         memory: Memory = own_memory,
-        among: int = 1,
+        concurrency: int = 1,
     ) -> NDArray[Any]:
         """Return the result for `planes` and `scalars`, of a picture whose size is (H, W) before upscaling.
 
-        `memory` and `among` are those of `PlaneKernel`. Raises EngineError if the code gives up.
+        `memory` and `concurrency` are those of `PlaneKernel`. Raises EngineError if the code gives up.
         """
         ...
 
@@ -61,10 +61,10 @@ class PlaneKernel(Protocol):
     engine: str
     """What runs it, as `esr_model_info` and `ListModels` say: `torch-cpu`, `torch-cuda`, `fused`."""
 
-    def __call__(self, plane: NDArray[Any], memory: Memory = own_memory, among: int = 1) -> NDArray[Any]:
+    def __call__(self, plane: NDArray[Any], memory: Memory = own_memory, concurrency: int = 1) -> NDArray[Any]:
         """Upscale `plane` (H, W), code values in 0 … 2ⁿ−1, to a (s·H, s·W) plane of the same dtype.
 
         The new plane's rows may be padded. It lies in what `memory` gives, if the kernel asks and is given any. It is
-        one of `among` that are worked on at the same time, and takes so much less of the kernel's threads.
+        one of `concurrency` that are worked on at the same time, and takes so much less of the kernel's threads.
         """
         ...

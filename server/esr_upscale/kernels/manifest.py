@@ -1,4 +1,4 @@
-"""What a library of compiled kernels says of itself: `kernels.json` beside it."""
+"""The manifest of a library of compiled kernels: `kernels.json` next to it."""
 
 from __future__ import annotations
 

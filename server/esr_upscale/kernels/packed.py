@@ -23,10 +23,10 @@ class PackedRgb:
     luma_function: PlaneFunction
     color_function: PlaneFunction
 
-    def luma(self, pixels: NDArray[Any], first_weight: float, among: int = 1) -> NDArray[np.uint16]:
+    def luma(self, pixels: NDArray[Any], first_weight: float, concurrency: int = 1) -> NDArray[np.uint16]:
         """Return the luma of `pixels`, (H, W) at 16 bits."""
         components = _by_pixel(pixels)
-        return self.luma_function.run((components,), (first_weight,), components.shape[:2], own_memory, among)
+        return self.luma_function.run((components,), (first_weight,), components.shape[:2], own_memory, concurrency)
 
     def color(
         self,
@@ -34,11 +34,13 @@ class PackedRgb:
         upscaled: NDArray[np.uint16],
         first_weight: float,
         memory: Memory = own_memory,
-        among: int = 1,
+        concurrency: int = 1,
     ) -> NDArray[Any]:
         """Return packed RGB, (s·H, 3·s·W) of the dtype of `pixels`: `upscaled` luma with the colour of `pixels`."""
         components = _by_pixel(pixels)
-        return self.color_function.run((components, upscaled), (first_weight,), components.shape[:2], memory, among)
+        return self.color_function.run(
+            (components, upscaled), (first_weight,), components.shape[:2], memory, concurrency
+        )
 
 
 def _by_pixel(pixels: NDArray[Any]) -> NDArray[Any]:

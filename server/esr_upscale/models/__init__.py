@@ -71,13 +71,13 @@ DEFAULT_MODEL = "esr_stack_x2_c4_l5"
 """What is served and compiled where no model is named: the best picture at about 600 MACs."""
 
 
-def resolve(name: str, among: Iterable[ModelSpec] | None = None) -> ModelSpec:
+def resolve(name: str, allowed: Iterable[ModelSpec] | None = None) -> ModelSpec:
     """The model of that alias, canonical id or paper id, in any case.
 
-    With `among` (say `list_models()`) it must be one of these; without, any configuration of a known family will do,
+    With `allowed` (say `list_models()`) it must be one of these; without, any configuration of a known family will do,
     with or without weights. Raises UnknownModelError, with the near names.
     """
-    allowed = None if among is None else tuple(among)
+    allowed = None if allowed is None else tuple(allowed)
     spec = spec_named(name)
     if spec is None or (allowed is not None and spec not in allowed):
         raise UnknownModelError(name, _names(list_models() if allowed is None else allowed))

@@ -1,4 +1,4 @@
-"""The card of a model: where its weights come from and how good they are. JSON beside the weights file."""
+"""The card of a model: where its weights come from and how good they are. JSON next to the weights file."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 A stream's source is as clean as it is, from what a camera gives to what a slow connection leaves of it, and the best
 weights for one end are not those for the other. A weights file holds the blind set, which is for sources that nothing
-is known of, and may hold nodes besides: sets for the CRF of x264 that damages as much, 0 for none. Weights on
+is known of, and may hold nodes too: sets for the CRF of x264 that damages as much, 0 for none. Weights on
 the straight line between two sets are worse than either, so a source gets those of one node, or the blind ones.
 """
 

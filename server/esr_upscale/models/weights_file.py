@@ -96,7 +96,7 @@ class WeightsFile:
 
 
 def read_weights_file(path: Path, origin: str) -> WeightsFile:
-    """Read weights from a file of any name, with the card beside it if there is one.
+    """Read weights from a file of any name, with the card next to it if there is one.
 
     The network is the one that the file's metadata, its card or its name says, in this order. `origin` is what messages
     call the file. Raises WeightsError when it is missing, no safetensors file, of no known network, or damaged.
@@ -114,7 +114,7 @@ def read_weights_file(path: Path, origin: str) -> WeightsFile:
     card = parse_card(card_path.read_text(encoding="utf-8"), f"the card of {origin}") if card_path.is_file() else None
     spec = _spec_of(metadata.get("model") or (card.model if card else path.stem), origin)
     if card and card.model != spec.canonical_id:
-        raise WeightsError(f"{origin} has weights of {spec.canonical_id}, and the card beside it is of {card.model}")
+        raise WeightsError(f"{origin} has weights of {spec.canonical_id}, and the card next to it is of {card.model}")
     blind, nodes = _checked(spec, tensors, origin)
     for name, tensor in tensors.items():
         if not np.isfinite(tensor).all():

@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from esr_upscale.kernels import Memory, own_memory, share_of
+from esr_upscale.kernels import Memory, own_memory, threads_per_frame
 from esr_upscale.models import Padding
 from esr_upscale.nets.net import CpuForm
 
@@ -55,7 +55,7 @@ class CpuKernel:
         # meet after each of them, and on a busy machine each meeting waits for the slowest.
         self._pool = ThreadPoolExecutor(self._helpers, "esr-strips") if self._helpers else None
 
-    def __call__(self, plane: NDArray[Any], memory: Memory = own_memory, among: int = 1) -> NDArray[Any]:
+    def __call__(self, plane: NDArray[Any], memory: Memory = own_memory, concurrency: int = 1) -> NDArray[Any]:
         height, width = plane.shape
         s = self._scale
         padded = torch.from_numpy(pad(plane, self._radius, self._padding))
@@ -64,7 +64,7 @@ class CpuKernel:
         result = np.empty(shape, dtype) if given is None else given
         phases = torch.from_numpy(result).view(height, s, width, s).permute(1, 3, 0, 2)  # (s, s, H, W)
         strips = deque(self._strips(height, width))
-        wanted = share_of(self._helpers + 1, among) - 1
+        wanted = threads_per_frame(self._helpers + 1, concurrency) - 1
         helpers = [self._pool.submit(self._work, padded, phases, strips) for _ in range(wanted) if self._pool]
         self._work(padded, phases, strips)
         for helper in helpers:
@@ -96,7 +96,7 @@ class ModuleKernel:
         self._module = module.to(device, dtype, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
 
     @torch.inference_mode()
-    def __call__(self, plane: NDArray[Any], memory: Memory = own_memory, among: int = 1) -> NDArray[Any]:
+    def __call__(self, plane: NDArray[Any], memory: Memory = own_memory, concurrency: int = 1) -> NDArray[Any]:
         """Upscale a plane on the device. The result never lies in `memory`; threads are torch's own."""
         x = torch.from_numpy(plane.astype(np.float32))[None, None].to(self._device)
         x = (x / self._coding.maximum).to(self._dtype, memory_format=torch.channels_last)

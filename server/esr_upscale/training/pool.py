@@ -5,7 +5,7 @@
     names = ["esr_tr_x2", "esr_tr_x3"]
     seconds = 600                     # settings for these
 
-A file for one model has `model = "esr_tr_x2"` beside its settings instead of the tables.
+A file for one model has `model = "esr_tr_x2"` next to its settings instead of the tables.
 """
 
 from __future__ import annotations

@@ -48,7 +48,7 @@ class Node:
     """A quantiser that weights are trained for, and all those of the model, ascending."""
 
     quantizer: float
-    among: tuple[float, ...]
+    nodes: tuple[float, ...]
 
 
 _TRAINED, _HELD = "trained", "held"
@@ -122,7 +122,7 @@ def chances_of(cache: PairCache, node: Node | None) -> NDArray[np.float64]:
         return np.where(cache.quantizers > POOR, POOR_DRAWN, 1.0).ravel()
     # A server cannot tell noise from fine detail, which costs bits too: it is for the blind set.
     noisy = np.array([[way.noise > 0 for way in row] for row in cache.ways])
-    shares = shares_of(node.quantizer, node.among, cache.quantizers)
+    shares = shares_of(node.quantizer, node.nodes, cache.quantizers)
     chances = np.where(noisy[..., None], 0.0, shares).ravel()
     if not (chances >= 0.5).any():
         raise InvalidInputError(f"no clip is for the node {node.quantizer:g}; make more, or leave it out")
@@ -223,5 +223,5 @@ class ClipSource:
     def _part(self) -> str:
         if self._node is None:
             return f"the clips, {POOR_DRAWN:g} times as often those damaged by more than {POOR:g}, of "
-        among = ", ".join(f"{quantizer:g}" for quantizer in self._node.among)
-        return f"the clips that are damaged as by the node's quantiser ({among}), of "
+        quantizers = ", ".join(f"{quantizer:g}" for quantizer in self._node.nodes)
+        return f"the clips that are damaged as by the node's quantiser ({quantizers}), of "

@@ -1,4 +1,4 @@
-"""Figures that others measured, to be shown beside ours."""
+"""Published figures of other checkpoints, read from a CSV file."""
 
 from __future__ import annotations
 

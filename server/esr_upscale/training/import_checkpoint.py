@@ -29,7 +29,7 @@ MOST_FAULTS = 6
 
 
 def import_checkpoint(file: Path, spec: ModelSpec, licence: str, out: Path) -> Path:
-    """Write the weights in the torch checkpoint `file` into `out`, as those of `spec`, with a card beside them.
+    """Write the weights in the torch checkpoint `file` into `out`, as those of `spec`, with a card next to them.
 
     Values become float32. `licence` is the SPDX id for the card. Returns the path of the weights. Raises
     InvalidInputError for a family without weights; WeightsError when the file cannot be read as a state dict without
@@ -91,7 +91,7 @@ def _refusal(error: Exception) -> str:
     # Only the wording of torch's error tells an object that was refused from bytes that are none.
     named = re.search(r"GLOBAL (\S+)", str(error))
     if named:
-        return f"holds a pickled object besides tensors, {named[1]}, which could run code and is never loaded"
+        return f"holds a pickled object that is no tensor, {named[1]}, which could run code and is never loaded"
     return "cannot be read as a torch checkpoint"
 
 

@@ -20,7 +20,7 @@ from esr_upscale.cli import app
 from esr_upscale.errors import InvalidInputError, UnknownModelError, WeightsError
 from esr_upscale.models import Padding, list_models, load_card, load_weights, resolve
 from esr_upscale.nets import build_module
-from esr_upscale.training.published import checkpoint_spec, import_checkpoint
+from esr_upscale.training.import_checkpoint import checkpoint_spec, import_checkpoint
 from tests.support.pictures import random_weights
 
 PAPER_IDS = [
@@ -143,7 +143,9 @@ def test_pickled_objects_are_not_loaded(tmp_path: Path, zipped: bool) -> None:
     trap = tmp_path / "sprung"
     content = {**_tensors(SPEC.canonical_id), "more": Trap(trap)}
     file = _save(content, tmp_path / "any.model", _use_new_zipfile_serialization=zipped)
-    with pytest.raises(WeightsError, match=r"any\.model holds a pickled object besides tensors, \S*mkdir, which could"):
+    with pytest.raises(
+        WeightsError, match=r"any\.model holds a pickled object that is no tensor, \S*mkdir, which could"
+    ):
         import_checkpoint(file, SPEC, "CC0-1.0", tmp_path / "out")
     assert not trap.exists()
     torch.load(file, weights_only=False)
