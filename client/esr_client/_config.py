@@ -54,6 +54,7 @@ class Options:
 
     @property
     def max_receive_bytes(self) -> int:
+        """Return the bytes of the largest response: the largest frame, and its fields."""
         return min(self.max_frame_pixels * _LARGEST_PIXEL_BYTES + _ENVELOPE_BYTES, 2**31 - 1)
 
     @property

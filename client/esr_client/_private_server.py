@@ -51,6 +51,7 @@ class PrivateServer:
 
     @property
     def pid(self) -> int:
+        """Return the process id of the server, a child of this process."""
         return self._process.pid
 
     def _start(self, model: str, log: IO[bytes]) -> subprocess.Popen[bytes]:

@@ -120,4 +120,5 @@ class ServerStatus:
 
     @property
     def serving(self) -> bool:
+        """Return whether the server takes calls now."""
         return self.overall is ServingState.SERVING

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import subprocess
 import sys
 from importlib import metadata
-from types import ModuleType
+from types import FunctionType, ModuleType
 
 import pytest
 
@@ -26,6 +27,19 @@ def test_all_is_complete() -> None:
 def test_names_are_those_that_users_import() -> None:
     for name in esr_client.__all__:
         assert getattr(esr_client, name).__module__ == "esr_client", name
+
+
+@pytest.mark.parametrize("name", [name for name in esr_client.__all__ if inspect.isclass(getattr(esr_client, name))])
+def test_public_members_have_docstrings(name: str) -> None:
+    """What `help` shows of each method and property."""
+    exported = getattr(esr_client, name)
+    own = {
+        member: getattr(exported, member)
+        for member, value in vars(exported).items()
+        if not member.startswith("_") and isinstance(value, FunctionType | classmethod | staticmethod | property)
+    }
+    assert inspect.getdoc(exported)
+    assert [member for member, value in own.items() if not inspect.getdoc(value)] == []
 
 
 def test_version_is_that_of_the_package() -> None:
