@@ -1,6 +1,6 @@
 """Upscale several files at once with asyncio: `python examples/fan_out.py a.mp4 b.mp4`.
 
-One client and one connection carry all streams. The server divides the machine among them.
+One client and one connection carry all streams. The server divides the machine between them.
 """
 
 import asyncio

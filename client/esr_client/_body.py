@@ -231,7 +231,7 @@ class Body(Generic[ItemT]):
         dropped = _convert.dropped_from(response.dropped)
         if not self._config.delivery.drops:
             raise ContractError(f"the server dropped frame {dropped.sequence} of a lossless stream")
-        # Packets come late, by what an encoder holds back: only among frames a drop has its place.
+        # An encoder holds packets back, so a drop has an exact place only in a stream of frames.
         if isinstance(self._config.output, RawOutput):
             self._asker("dropped", dropped.sequence)
         self._memory.answered(dropped.sequence)

@@ -83,7 +83,7 @@ class Client:
         `Frame` has. No frames, no call. Arrays are RGB, or BGR with `channel_order="bgr"`, as OpenCV has them.
         Arrays and planes that come back are read-only, because they may lie in memory that is used again; `copy=True`
         gives arrays to write to. `timeout_s` bounds the whole stream. `on_drop` is told of each frame that is
-        dropped, in its place among the others, by the thread that iterates. For the rest see `StreamConfig`.
+        dropped, in its place in the order, by the thread that iterates. For the rest see `StreamConfig`.
 
         Raises:
             TypeError: a single picture stands where an iterable of frames belongs.
@@ -114,7 +114,7 @@ class Client:
     ) -> UpscaleStream[Frame | Packet]:
         """Send frames or packets, and receive frames or packets, as the config says.
 
-        Where packets come out a drop has no place among them: an encoder may still hold what was before it.
+        If packets come out, a drop has no exact place: an encoder may still hold frames before it.
 
         Raises:
             TypeError: a single item stands where an iterable belongs.

@@ -29,7 +29,7 @@ from esr_client._frame import PIXEL_FORMATS
 
 _GRAIN = 4096  # bytes that slots are multiples of
 _PLANE_ALIGNMENT = 64  # a cache line, so that no plane begins within a vector
-_ROW_PADDING = 64  # samples of LR, beside an eighth of the width
+_ROW_PADDING = 64  # samples of LR, in addition to an eighth of the width
 _KEPT_FRAMES = 4  # answers that the caller may hold, beyond those on their way, before planes come inline
 _CODEC_SLOTS = 16  # where packets go the other way: a codec may hold back any number, but memory is not for any
 

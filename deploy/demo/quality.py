@@ -82,7 +82,7 @@ class Comparison:
 def compare(
     name: str, originals: Sequence[av.VideoFrame], smalls: Sequence[av.VideoFrame], upscaled: Sequence[av.VideoFrame]
 ) -> Comparison:
-    """Put frames of a shot beside each other; Lanczos enlarges the luma of `smalls`.
+    """Put frames of a shot side by side; Lanczos enlarges the luma of `smalls`.
 
     Raises:
         ValueError: the numbers of frames or their sizes differ.

@@ -29,7 +29,7 @@ from esr_upscale.models import (
 )
 
 AUTO = re.compile(r"auto(?:_x(\d))?", re.IGNORECASE)
-"""Names that mean a choice among the loaded models."""
+"""Names that let the server choose one of the loaded models."""
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 

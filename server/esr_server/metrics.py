@@ -148,7 +148,7 @@ class Metrics:
 
     @contextmanager
     def paced(self, fps: float | None) -> Iterator[Paced]:
-        """Count a stream, for as long as it runs, among those that should keep a rate, if it declared one."""
+        """Count a stream that declared a rate, as long as it runs."""
         with self._real_time.stream(fps, self._count_paced) as paced:
             yield paced
 

@@ -163,7 +163,7 @@ class Stream:
                 try:
                     raise item.error
                 finally:
-                    del item  # an error whose traceback holds the error is garbage, and so is what lies beside it
+                    del item  # or the traceback would hold the error, and both would wait for the garbage collector
 
     def _more_comes(self) -> bool:
         if self._ahead is None:

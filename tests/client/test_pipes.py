@@ -236,7 +236,7 @@ def test_numbered_pictures(server: str, source: Path, tmp_path: Path) -> None:
 
 
 def test_numbered_photographs_keep_their_orientation(server: str, tmp_path: Path) -> None:
-    """EXIF among a frame's side data, which PyAV cannot list."""
+    """EXIF in a frame's side data, which PyAV cannot list."""
     for number in range(3):
         photo = pyvips.Image.new_from_array(np.full((48, 96, 3), 80, np.uint8)).copy(interpretation="srgb").copy()
         photo.set_type(pyvips.GValue.gint_type, "orientation", 6)

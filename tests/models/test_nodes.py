@@ -1,4 +1,4 @@
-"""Weights for sources of known quality: in a file beside the blind ones, and between two nodes."""
+"""Weights for sources of known quality: in a file with the blind ones, and between two nodes."""
 
 from __future__ import annotations
 

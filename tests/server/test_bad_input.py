@@ -234,7 +234,7 @@ async def test_a_stage_that_dies_never_leaves_its_caller_waiting(error: BaseExce
     assert bad.code is grpc.StatusCode.INTERNAL
     assert "secret" not in bad.details
     assert [frame.pts for frame in bad.frames] == [1, 3, 5]
-    assert lost in (1, 2, 3, 4)  # the one that died, and those that were handed out beside it
+    assert lost in (1, 2, 3, 4)  # the one that died, and those that were handed out with it
     _assert_whole(neighbour)
 
 

@@ -1,4 +1,4 @@
-"""Codecs driven to their limits over gRPC, beside a stream that loses nothing."""
+"""Codecs driven to their limits over gRPC, next to a stream that loses nothing."""
 
 from __future__ import annotations
 

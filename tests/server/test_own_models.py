@@ -254,7 +254,7 @@ def test_the_client_shows_own_models(tmp_path: Path) -> None:
 
 
 def test_packaged_weights_under_another_name_are_the_same_model(tmp_path: Path) -> None:
-    """A file without a card beside it says in its metadata what it is."""
+    """A file without a card says in its metadata what it is."""
     copy = tmp_path / "renamed.safetensors"
     shutil.copy(weights_path(resolve("esr_max_x2")), copy)
     found = read_weights_file(copy, "renamed")

@@ -144,7 +144,7 @@ def test_files_that_have_no_figures(tmp_path: Path, text: str, message: str) -> 
 
 
 def test_published_figures_are_of_the_network(tmp_path: Path) -> None:
-    """Weights for clean sources stand beside the figures of their network, or beside their own."""
+    """Weights for clean sources stand next to the figures of their network, or to their own."""
     path = tmp_path / "published.csv"
     path.write_text("model,psnr_Set5\neSR-TR_s2_K5_C2,35.06\nespcn_x2,36.4\nespcn_x2_clean,36.5\n")
     published = read_published(path)

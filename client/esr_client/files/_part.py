@@ -1,4 +1,4 @@
-"""A temporary file beside the output: locked while it is written, renamed into place when it is complete."""
+"""A temporary file next to the output: locked while it is written, renamed into place when it is complete."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class PartFile:
         Raises:
             OSError: the folder cannot be written.
         """
-        # Beside the file that a symbolic link names, so that renaming never crosses file systems.
+        # Next to the target of a symbolic link: renaming must not cross file systems.
         self.target = target = target.resolve()
         remove_stale(target)
         self.path = target.with_name(f".{target.stem}.{secrets.token_hex(4)}.part{target.suffix}")

@@ -71,7 +71,7 @@ def compile_library(
 ) -> Path:
     """Compile models, and the bicubic of their chroma, to a library and its manifest in `directory`.
 
-    With 16 among the depths, the kernels of packed RGB of 8 and 16 bits are in it too.
+    If `depths` has 16, the kernels of packed RGB of 8 and 16 bits are in it too.
 
     `report` is told the name of every function before it is compiled. `compiler` replaces the target's own.
 

@@ -138,7 +138,7 @@ class Pipeline:
     out: hl.Func
     layout: Layout
     constants: tuple[Constant, ...]
-    """What the pipeline reads besides; Halide does not keep it."""
+    """Arrays that the pipeline also reads; Halide holds no reference to them."""
 
 
 def read(luma: hl.ImageParam, padding: Padding) -> hl.Func:

@@ -30,7 +30,7 @@ def weights_path(spec: ModelSpec, *directories: Path) -> Path:
 def load_weights(spec: ModelSpec, *directories: Path) -> dict[str, NDArray[np.float32]]:
     """The tensors of `spec` by their published names, float32, each of exactly the expected shape.
 
-    A fixed filter has none. Looks in `directories` first, then among the packaged weights. Raises WeightsError, which
+    A fixed filter has none. Looks in `directories` first, then in the packaged weights. Raises WeightsError, which
     names the file and the tensor, when there is no file or it does not fit.
     """
     if not spec.tensor_shapes:

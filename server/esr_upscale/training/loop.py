@@ -21,7 +21,7 @@ REPORTS = 1000
 """How often in a run, at most, the loss is reported."""
 CHECKPOINT_SECONDS = 60.0
 PROBE_SECONDS = 10.0
-"""How long steps are timed for, at most: long enough to have the matrices of Gauss–Newton among them."""
+"""How long steps are timed for, at most: long enough to include matrices of Gauss–Newton."""
 
 
 class TrainingStoppedError(UpscaleError):

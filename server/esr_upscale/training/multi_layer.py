@@ -38,7 +38,7 @@ SKETCHED = 4
 ROWS, PART = 2048, 512
 """How many crops the first matrix is of, or the number of parameters if that is more; how many of them at a time."""
 SHARE = 0.2
-"""What each later matrix, of one part, counts for beside those before it: whole ones would cost more than the steps."""
+"""Weight of each later matrix, of one part, in the mean: whole ones would cost more than the steps."""
 EMA_DECAY = 0.997
 
 

@@ -67,7 +67,7 @@ def judge(
 ) -> dict[ModelSpec, dict[str, Quality]]:
     """Measure models on each directory of pictures, by the directory's name, on the engine that serves them.
 
-    Weights are looked for in `directories` and then among the packaged ones. Figures are rounded, to 0.001 dB and
+    Weights are looked for in `directories` and then in the package. Figures are rounded, to 0.001 dB and
     0.0001, as they are written. `report` is called after each picture with the number done and the number in all.
 
     Raises:

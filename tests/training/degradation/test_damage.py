@@ -63,7 +63,7 @@ def test_coding_and_noise() -> None:
 
 
 def test_a_window_is_measured_without_its_neighbours() -> None:
-    """A smooth window beside noise is as smooth as alone."""
+    """A smooth window next to noise is as smooth as alone."""
     rng = np.random.default_rng(1)
     smooth = np.tile(np.linspace(40, 200, 96), (96, 1)).astype(np.uint8)
     noise = rng.integers(0, 256, (96, 96), np.uint8)
