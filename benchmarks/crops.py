@@ -49,6 +49,7 @@ class Subject:
     """Top and left, in the window."""
 
     def clip(self) -> NDArray[np.uint8]:
+        """Return the luma of a moving window (FRAMES, WINDOW_PX, WINDOW_PX)."""
         velocity = (0.31, 0.77)
         start = [place - speed * SHOWN for place, speed in zip(self.window, velocity, strict=True)]
         return moving(self.picture(), Motion(velocity, 0.0, (start[0], start[1])), WINDOW_PX, FRAMES)

@@ -73,7 +73,7 @@ def _cells(line: str) -> list[str]:
     return [cell.strip() for cell in line.strip("|").split("|")]
 
 
-def test_eval_beside(tiles: Path, tmp_path: Path) -> None:
+def test_eval_published(tiles: Path, tmp_path: Path) -> None:
     published, report = tmp_path / "published.csv", tmp_path / "scores.json"
     published.write_text("model,psnr_TILES,ssim_tiles\nBicubic_s2 (theirs),30.0,0.9\n")
     command = ["eval", "bicubic_x2", "esr_tr_x2", "--data", str(tiles), "--json", str(report)]
@@ -90,7 +90,7 @@ def test_eval_beside(tiles: Path, tmp_path: Path) -> None:
     assert "published.csv has no figures of tiles; it has of: set5" in result.stderr
 
 
-def test_eval_beside_says_which_set_is_missing(tiles: Path, tmp_path: Path) -> None:
+def test_eval_published_names_the_missing_set(tiles: Path, tmp_path: Path) -> None:
     published, other = tmp_path / "published.csv", write_tiles(tmp_path / "other", 1)
     published.write_text("model,psnr_tiles\nbicubic_x2,30.0\n")
     command = ["eval", "bicubic_x2", "--data", str(tiles), "--data", str(other), "--published", str(published)]

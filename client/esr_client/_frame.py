@@ -63,6 +63,7 @@ class PixelFormat:
 
     @property
     def dtype(self) -> np.dtype[Any]:
+        """Return uint8, or little-endian uint16 for samples of two bytes."""
         return np.dtype(np.uint8) if self.sample_bytes == 1 else np.dtype("<u2")
 
     def plane_shape(self, index: int, width: int, height: int) -> tuple[int, int]:

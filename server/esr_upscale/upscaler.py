@@ -73,8 +73,8 @@ class Upscaler:
         """Upscale a progressive frame; the result has the same format, colour, time, SAR and rotation.
 
         `memory` is asked for that of the result's planes, one after the other, where kernels can write them in place.
-        It is one of `concurrency` frames that share the engine's threads. `quantizer`
-        says how much coding damaged it, as `WeightNodes` does; None: that is not known.
+        The frame is one of `concurrency` frames that share the engine's threads. `quantizer` is the CRF of x264 that
+        damages as much as its source was damaged, None if that is not known.
 
         Laying components out again (RGB, nv12) counts as chroma: it is what colour costs beyond luma.
         """
