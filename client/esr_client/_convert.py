@@ -292,6 +292,7 @@ def frame_from(
             stages=_stages_from(message.stages),
             model=message.model,
             source_quantizer=message.source_quantizer if message.HasField("source_quantizer") else None,
+            source_downscaler=message.source_downscaler,
         )
     except (FrameError, IndexError) as error:
         raise ContractError(f"the server sent a frame that does not fit its format: {error}") from error
@@ -321,6 +322,7 @@ def packet_from(message: pb.Packet) -> Packet:
         stages=_stages_from(message.stages),
         model=message.model,
         source_quantizer=message.source_quantizer if message.HasField("source_quantizer") else None,
+        source_downscaler=message.source_downscaler,
     )
 
 
@@ -386,4 +388,5 @@ def model_from(message: pb.ModelInfo) -> ModelInfo:
             recipe=message.card.recipe, data=message.card.data, licence=message.card.licence, date=message.card.date
         ),
         node_quantizers=tuple(message.node_quantizers),
+        node_downscalers=tuple(message.node_downscalers),
     )

@@ -161,6 +161,8 @@ class Frame:
     """Responses only: canonical id of the model that made this frame."""
     source_quantizer: float | None = None
     """Responses only: the quantiser whose weights made this frame; None: weights for all sources."""
+    source_downscaler: str = ""
+    """Responses only: the downscaler that those weights are for, such as area; empty: any."""
 
     def __post_init__(self) -> None:
         row = pixel_format(self.pixel_format)
@@ -193,6 +195,8 @@ class Packet:
     model: str = ""
     """Responses only: canonical id of the model that made that frame."""
     source_quantizer: float | None = None
+    """Responses only: as of `Frame`."""
+    source_downscaler: str = ""
     """Responses only: as of `Frame`."""
 
 

@@ -95,6 +95,8 @@ class ModelInfo:
     card: ModelCard = field(default_factory=ModelCard)
     node_quantizers: tuple[float, ...] = ()
     """The quantisers of sources that it has weights for, in addition to those for all sources."""
+    node_downscalers: tuple[str, ...] = ()
+    """The downscalers that some of these weights are for."""
 
     def seconds_for(self, width: int, height: int) -> float | None:
         """Seconds that a frame of this size takes, before it is upscaled; None if they were not measured."""

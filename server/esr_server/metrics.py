@@ -32,6 +32,7 @@ from esr_server.realtime import Paced, RealTime
 from esr_server.session import StageTimes
 from esr_server.status import RecentFrames, Totals
 from esr_upscale.engine import LoadedModel
+from esr_upscale.models import Source
 
 LATENCY_BUCKETS_S = (
     0.0005, 0.001, 0.002, 0.004, 0.008, 1 / 60, 1 / 30, 1 / 24, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 5.0,
@@ -88,6 +89,12 @@ class Metrics:
             "Quantiser whose weights made a frame, of models with weights for sources of known quality.",
             ["model"],
             buckets=QUANTIZER_BUCKETS,
+            registry=self.registry,
+        )
+        self._downscaler = Counter(
+            "esr_source_downscaler_frames",
+            "Frames made by weights for sources of known quality, by the downscaler that the weights are for.",
+            ["model", "downscaler"],
             registry=self.registry,
         )
 
@@ -186,11 +193,11 @@ class Metrics:
         self._rejections.labels(reason).inc()
 
     def frame_sent(
-        self, model: str, stages: StageTimes, send_s: float, latency_s: float, quantizer: float | None = None
+        self, model: str, stages: StageTimes, send_s: float, latency_s: float, source: Source | None = None
     ) -> None:
         """A frame was upscaled and sent. A stage that it did not pass, in no time, is not observed."""
         self._fps.count(model, latency_s)
-        self._uncounted.append(_SentFrame(model, stages, send_s, latency_s, quantizer))
+        self._uncounted.append(_SentFrame(model, stages, send_s, latency_s, source))
         if len(self._uncounted) >= _TOGETHER:
             self._count_sent()
 
@@ -205,8 +212,9 @@ class Metrics:
                 if seconds:
                     self._stage.labels(frame.model, stage).observe(seconds)
             self._latency.labels(frame.model).observe(frame.latency_s)
-            if frame.quantizer is not None:
-                self._quantizer.labels(frame.model).observe(frame.quantizer)
+            if frame.source is not None:
+                self._quantizer.labels(frame.model).observe(frame.source.quantizer)
+                self._downscaler.labels(frame.model, frame.source.downscaler or "any").inc()
 
     def recent(self) -> dict[str, RecentFrames]:
         """Return the rate and latency of each model's frames of the last second; of models that sent some."""
@@ -270,7 +278,7 @@ class _SentFrame:
     stages: StageTimes
     send_s: float
     latency_s: float
-    quantizer: float | None
+    source: Source | None
 
     def seconds(self) -> Iterator[tuple[str, float]]:
         stages = self.stages

@@ -14,7 +14,7 @@ from esr_server.catalog import AUTO, Catalog, ModelSource, is_file_name
 from esr_server.costs import Cost, MeasuredCost, measure
 from esr_server.errors import ConfigError
 from esr_upscale.engine import EngineSettings, LoadedModel, engine_name, serves_nodes
-from esr_upscale.models import SCALES, ModelCard, ModelSpec
+from esr_upscale.models import SCALES, ModelCard, ModelSpec, Source
 from esr_upscale.upscaler import Upscaler
 
 log = logging.getLogger(__name__)
@@ -72,8 +72,8 @@ class ModelEntry:
     engine: str
     cost: Cost | None
     """None where the model is not loaded."""
-    node_quantizers: tuple[float, ...]
-    """Quantisers of the weights for sources of known quality, if they are served."""
+    nodes: tuple[Source, ...]
+    """What its weights for sources of known quality are for, if they are served."""
 
     @property
     def name(self) -> str:
@@ -202,7 +202,7 @@ class ModelPool:
 
     def entry(self, source: ModelSource) -> ModelEntry:
         served = self._loaded.get(source.name)
-        nodes = source.nodes.quantizers if source.nodes and serves_nodes(self._settings) else ()
+        nodes = tuple(source.nodes.sets) if source.nodes and serves_nodes(self._settings) else ()
         return ModelEntry(source, self._engine(source), served.cost if served else None, nodes)
 
     def _auto(self, scale: int) -> tuple[ServedModel, ...]:

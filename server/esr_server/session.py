@@ -22,8 +22,9 @@ from esr_upscale.frame import Frame
 from esr_upscale.media.decode import Decoder, DecoderSettings
 from esr_upscale.media.deinterlace import deinterlacer
 from esr_upscale.media.encode import EncodedFrame, Encoder, EncoderSettings
+from esr_upscale.models import Source
 from esr_upscale.packet import Packet
-from esr_upscale.source_quality import QualityTracker
+from esr_upscale.source import SourceTracker
 from esr_upscale.upscaler import Upscaled, Upscaler
 
 _MAX_REORDERED = 64  # packets whose frames may be outstanding; H.264 and HEVC reorder at most 16
@@ -99,7 +100,7 @@ class Result:
     """Canonical id."""
     placement: Placement | None = None
     """Where in shared memory the frame's planes lie too; None where they do not."""
-    quantizer: float | None = None
+    source: Source | None = None
     """For which the weights are that made it; None: for all sources."""
 
 
@@ -132,7 +133,7 @@ class _Ticket:
     arrived_s: float
     stages: StageTimes
     due_s: float
-    quantizer: float | None = None
+    source: Source | None = None
     """How much coding damaged the frame, as far as is known when its turn comes."""
 
 
@@ -168,7 +169,7 @@ class Session:
         self.answers_each = config.decoder is None and config.encoder is None and not config.deinterlace
         """Whether each item that is pushed gives one result at once."""
         self._deinterlacer = deinterlacer(config.deinterlace)
-        self._quality = QualityTracker(config.source_quantizer)
+        self._source = SourceTracker(config.source_quantizer)
         self._encoder = Encoder(config.encoder) if config.encoder else None
         self._arrivals: dict[int | None, Arrival] = {}
         self._waiting: deque[_Ticket] = deque()
@@ -200,7 +201,7 @@ class Session:
         """
         ((given, ticket),) = self._frames(arrival, 0.0)
         (frame,) = self._deinterlacer.push(given)  # lets progressive frames pass
-        ticket.quantizer = self._quality.quantizer_of(frame)
+        ticket.source = self._source.source_of(frame)
 
         def work() -> Result:
             ticket.stages = StageTimes(queue=time.perf_counter() - ticket.arrived_s)
@@ -297,7 +298,7 @@ class Session:
             if self._deinterlaces:
                 decode_s = ticket.stages.decode + time.perf_counter() - started
                 ticket.stages = replace(ticket.stages, decode=decode_s)
-            ticket.quantizer = self._quality.quantizer_of(frame)
+            ticket.source = self._source.source_of(frame)
             result = self._made(frame, ticket, gate)
             self._note(result)
             yield from self._delivered(result)
@@ -311,7 +312,7 @@ class Session:
         if reason is not None:
             dropped = Dropped(frame.pts, reason)
             return Result(dropped, ticket.sequence, ticket.arrived_s, ticket.stages, ticket.due_s)
-        upscaled, placement, done = self._upscale(model, frame, concurrency, ticket.quantizer)
+        upscaled, placement, done = self._upscale(model, frame, concurrency, ticket.source)
         stages = replace(ticket.stages, luma=done.luma_s, chroma=done.chroma_s)
         return Result(
             upscaled,
@@ -321,15 +322,15 @@ class Session:
             ticket.due_s,
             model.name,
             placement,
-            done.quantizer,
+            done.source,
         )
 
     def _upscale(
-        self, model: Model, frame: Frame, concurrency: int, quantizer: float | None
+        self, model: Model, frame: Frame, concurrency: int, source: Source | None
     ) -> tuple[Frame, Placement | None, Upscaled]:
         output = self._output()
         try:
-            done = model.upscaler(frame, output.take, concurrency, quantizer)
+            done = model.upscaler(frame, output.take, concurrency, source)
         except BaseException:
             output.drop()
             raise

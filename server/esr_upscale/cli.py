@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from esr_upscale.commands.calibrate import calibrate_quality
+from esr_upscale.commands.calibrate import calibrate_source
 from esr_upscale.commands.common import SETS, Weights, clear_errors, print_table
 from esr_upscale.commands.compiling import compile_models
 from esr_upscale.commands.evaluate import evaluate_models
@@ -44,7 +44,7 @@ def read_options(
 
 app.command("tiles")(cut_tiles)
 app.command("train")(train_model)
-app.command("calibrate")(calibrate_quality)
+app.command("calibrate")(calibrate_source)
 app.command("eval")(evaluate_models)
 app.command("explain")(explain_model)
 app.command("import")(import_model)

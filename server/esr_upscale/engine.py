@@ -20,7 +20,7 @@ from esr_upscale.errors import EngineError
 from esr_upscale.filters import Siting
 from esr_upscale.frame import ColorModel, pixel_format
 from esr_upscale.kernels import PackedRgb, PlaneKernel, Weights
-from esr_upscale.models import ModelSpec, WeightNodes
+from esr_upscale.models import ModelSpec, Source, WeightNodes
 from esr_upscale.upscaler import Upscaler
 
 ENGINES = ("auto", "fused", "torch")
@@ -135,17 +135,17 @@ class LoadedModel:
         """Return whether it has weights for sources of known quality."""
         return self._nodes is not None
 
-    def node(self, quantizer: float | None) -> float | None:
-        """Return the quantiser whose weights a source of this one is upscaled with; None: those for all sources."""
-        return None if quantizer is None or self._nodes is None else self._nodes.node(quantizer)
+    def node(self, source: Source | None) -> Source | None:
+        """Return what the weights are for that a source is upscaled with; None: those for all sources."""
+        return None if source is None or self._nodes is None else self._nodes.node(source)
 
-    def luma(self, depth: int, quantizer: float | None = None) -> PlaneKernel:
-        """The model's kernel for planes of `depth` bits, for sources that were quantised so; None: that is not known.
+    def luma(self, depth: int, source: Source | None = None) -> PlaneKernel:
+        """The model's kernel for planes of `depth` bits, for such a source; None: nothing is known of it.
 
         Raises:
             EngineError: no engine that the settings allow can run the model.
         """
-        node = self.node(quantizer)
+        node = self.node(source)
         return _once(self._kernels, (depth, node), self._lock, lambda: self._plan(depth, node))
 
     def chroma(self, depth: int, siting_x: Siting, siting_y: Siting) -> PlaneKernel:
@@ -163,14 +163,14 @@ class LoadedModel:
             fmt = pixel_format(name)
             Upscaler(self.spec.scale, self).warm_up(fmt)
             if self._nodes is not None and fmt.model is not ColorModel.RGB:
-                self.luma(fmt.depth, self._nodes.quantizers[0])  # the others share its code
+                self.luma(fmt.depth, next(iter(self._nodes.sets)))  # the others share its code
             self._warm.add(name)
 
     def is_warm(self, name: str) -> bool:
         """Return whether `warm_up` was called for a pixel format."""
         return name in self._warm
 
-    def _plan(self, depth: int, node: float | None) -> PlaneKernel:
+    def _plan(self, depth: int, node: Source | None) -> PlaneKernel:
         settings = self._settings
         weights = self._weights if node is None or self._nodes is None else self._nodes.at(node)
         if not settings.fuses:

@@ -1,4 +1,4 @@
-"""How much coding has damaged a source: an estimate from its key frames, and how it is followed along a stream.
+"""How much coding has damaged a source: an estimate from its key frames.
 
 A decoder knows how many bits a key frame took, and what picture came of them. Fine detail costs bits, and coding takes
 it away: of two pictures with as much detail left, the one that took fewer bits is damaged more. A quadratic function of
@@ -20,19 +20,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from esr_upscale.frame import Frame
-
 LUMA_SHARE = 0.89
 """Of a key frame's bits; 0.80 to 0.97 on seven clips and five encoders."""
 BLOCKS, BLOCK_PX = 4, 96
 """The picture is measured on BLOCKS × BLOCKS blocks that lie evenly over it, of so many pixels on a side at most."""
 SMALLEST_PX = 32
 """Of smaller pictures nothing is said."""
-LEAST_APART = 8
-"""Frames between two measurements: where every frame is a key frame, not all are measured."""
-STEADY, FOLLOWED, JUMP = 1.5, 0.5, 10.0
-"""At a key frame the estimate stands for changes up to STEADY, or weights would alternate more often where a source
-lies between two nodes. It follows a part of larger ones, and all of those past JUMP: another source has come."""
 _EASE = 0.05
 FILE = "source_quality.json"
 
@@ -97,14 +90,15 @@ def measures_of(luma: NDArray[Any], depth: int, bits: float) -> NDArray[np.float
     two, and gradients; and the shares of 2×2 pixels without diagonal detail, and with hardly any. A side has
     SMALLEST_PX or more.
     """
-    blocks = [block.astype(np.float32) / (1 << depth >> 8) for block in _blocks(luma)]
+    blocks = [block.astype(np.float32) / (1 << depth >> 8) for block in sample_blocks(luma)]
     parts = np.array([_detail(block) for block in blocks])
     fine, coarse, gradient, none, hardly = parts.mean(0)
     bits_per_pixel = math.log2(bits / luma.size + 1e-3)
     return np.array([bits_per_pixel, *np.log(np.array([fine, coarse, gradient]) + _EASE), none, hardly])
 
 
-def _blocks(luma: NDArray[Any]) -> list[NDArray[Any]]:
+def sample_blocks(luma: NDArray[Any]) -> list[NDArray[Any]]:
+    """Return BLOCKS × BLOCKS parts of a picture that lie evenly over it, of BLOCK_PX pixels on a side at most."""
     size = [min(BLOCK_PX, length // BLOCKS // 4 * 4 or length) for length in luma.shape]
     firsts = [
         np.linspace(0, length - side, BLOCKS if length >= BLOCKS * 4 else 1).astype(int)
@@ -131,30 +125,3 @@ def _haar(x: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
     height, width = (length // 2 * 2 for length in x.shape)
     a, b, c, d = (x[y:height:2, first:width:2] for y in (0, 1) for first in (0, 1))
     return (a + b + c + d) / 4, a - b - c + d
-
-
-class QualityTracker:
-    """Follows the quality of one stream's source. Not thread-safe: frames come in order."""
-
-    def __init__(self, given: float | None = None) -> None:
-        """Follow a source whose quantiser is `given`; None: that is estimated where a decoder gives key frames."""
-        self._given = given
-        self._now: float | None = None
-        self._since = LEAST_APART
-
-    def quantizer_of(self, frame: Frame) -> float | None:
-        """Return the CRF of x264 that would have damaged the frame as much; None where nothing is known."""
-        if self._given is not None:
-            return self._given
-        self._since += 1
-        if frame.key is not None and self._since >= LEAST_APART:
-            self._since = 0
-            fmt, key = frame.format, frame.key
-            self._follow(estimate(frame.planes[0], fmt.depth + fmt.lsb, key.codec, LUMA_SHARE * key.bits))
-        return self._now
-
-    def _follow(self, found: float | None) -> None:
-        if found is None or self._now is None or abs(found - self._now) > JUMP:
-            self._now = found
-        elif abs(found - self._now) > STEADY:
-            self._now += FOLLOWED * (found - self._now)

@@ -15,6 +15,7 @@ from esr_upscale.components import Components, is_planar, pack, unpack
 from esr_upscale.filters import Siting
 from esr_upscale.frame import ColorModel, Frame, PixelFormat
 from esr_upscale.kernels import Memory, PackedRgb, PlaneKernel, own_memory
+from esr_upscale.models import Source
 
 PlaneData: TypeAlias = NDArray[Any]
 
@@ -27,12 +28,12 @@ class Kernels(Protocol):
         """Return whether there are weights for sources of known quality."""
         ...
 
-    def node(self, quantizer: float | None) -> float | None:
-        """Return the quantiser whose weights a source of this one gets; None: those for all sources."""
+    def node(self, source: Source | None) -> Source | None:
+        """Return what the weights are for that a source gets; None: those for all sources."""
         ...
 
-    def luma(self, depth: int, quantizer: float | None = None) -> PlaneKernel:
-        """The model's kernel for planes of `depth` bits, for sources that were quantised so."""
+    def luma(self, depth: int, source: Source | None = None) -> PlaneKernel:
+        """The model's kernel for planes of `depth` bits of such a source; None: nothing is known of it."""
         ...
 
     def chroma(self, depth: int, siting_x: Siting, siting_y: Siting) -> PlaneKernel:
@@ -46,12 +47,12 @@ class Kernels(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Upscaled:
-    """An upscaled frame, the seconds its luma and chroma took, and for which quantiser the weights were made."""
+    """An upscaled frame, the seconds its luma and chroma took, and for which source the weights were made."""
 
     frame: Frame
     luma_s: float
     chroma_s: float
-    quantizer: float | None = None
+    source: Source | None = None
     """None: weights for all sources."""
 
 
@@ -68,25 +69,25 @@ class Upscaler:
         return self._kernels.has_nodes
 
     def __call__(
-        self, frame: Frame, memory: Memory = own_memory, concurrency: int = 1, quantizer: float | None = None
+        self, frame: Frame, memory: Memory = own_memory, concurrency: int = 1, source: Source | None = None
     ) -> Upscaled:
         """Upscale a progressive frame; the result has the same format, colour, time, SAR and rotation.
 
         `memory` is asked for that of the result's planes, one after the other, where kernels can write them in place.
-        The frame is one of `concurrency` frames that share the engine's threads. `quantizer` is the CRF of x264 that
-        damages as much as its source was damaged, None if that is not known.
+        The frame is one of `concurrency` frames that share the engine's threads. `source` is what is known of where it
+        came from, None if nothing is.
 
         Laying components out again (RGB, nv12) counts as chroma: it is what colour costs beyond luma.
         """
         rgb = self._kernels.rgb(frame.format.depth) if frame.format.model is ColorModel.RGB else None
         if rgb:
-            return self._through_rgb(rgb, frame, memory, concurrency, quantizer)
+            return self._through_rgb(rgb, frame, memory, concurrency, source)
         started = time.perf_counter()
         parts = unpack(frame)
         # Planes of other layouts are not those that kernels write.
         plane_memory = memory if is_planar(frame.format) else own_memory
         unpacked = time.perf_counter()
-        luma = self._kernels.luma(parts.depth, quantizer)(parts.luma, plane_memory, concurrency)
+        luma = self._kernels.luma(parts.depth, source)(parts.luma, plane_memory, concurrency)
         after_luma = time.perf_counter()
         siting = frame.format.siting(frame.color.chroma_location)
         chroma = tuple(
@@ -94,14 +95,14 @@ class Upscaler:
         )
         planes = pack(frame.format, Components(parts.depth, luma, self._cropped(frame, chroma)), memory)
         done = time.perf_counter()
-        return self._upscaled(frame, planes, quantizer, after_luma - unpacked, done - after_luma + unpacked - started)
+        return self._upscaled(frame, planes, source, after_luma - unpacked, done - after_luma + unpacked - started)
 
     def _through_rgb(
-        self, rgb: PackedRgb, frame: Frame, memory: Memory, concurrency: int, quantizer: float | None
+        self, rgb: PackedRgb, frame: Frame, memory: Memory, concurrency: int, source: Source | None
     ) -> Upscaled:
         """Upscale packed RGB without planes of chroma."""
         pixels, weight = frame.planes[0], LUMA_WEIGHTS[frame.format.planes[0].components[0]]
-        kernel = self._kernels.luma(LUMA_DEPTH, quantizer)
+        kernel = self._kernels.luma(LUMA_DEPTH, source)
         started = time.perf_counter()
         luma = rgb.luma(pixels, weight, concurrency)
         unpacked = time.perf_counter()
@@ -109,14 +110,14 @@ class Upscaler:
         after_luma = time.perf_counter()
         planes = (rgb.color(pixels, upscaled, weight, memory, concurrency),)
         done = time.perf_counter()
-        return self._upscaled(frame, planes, quantizer, after_luma - unpacked, done - after_luma + unpacked - started)
+        return self._upscaled(frame, planes, source, after_luma - unpacked, done - after_luma + unpacked - started)
 
     def _upscaled(
-        self, frame: Frame, planes: tuple[PlaneData, ...], quantizer: float | None, luma_s: float, chroma_s: float
+        self, frame: Frame, planes: tuple[PlaneData, ...], source: Source | None, luma_s: float, chroma_s: float
     ) -> Upscaled:
         width, height = frame.width * self.scale, frame.height * self.scale
         enlarged = dataclasses.replace(frame, width=width, height=height, planes=planes)
-        return Upscaled(enlarged, luma_s, chroma_s, self._kernels.node(quantizer))
+        return Upscaled(enlarged, luma_s, chroma_s, self._kernels.node(source))
 
     def _cropped(self, frame: Frame, chroma: tuple[PlaneData, ...]) -> tuple[PlaneData, ...]:
         """Cut chroma to the ceiling shift of the output's luma size: s·⌈w/2⌉ can be one or more too many."""

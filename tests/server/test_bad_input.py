@@ -14,6 +14,7 @@ from esr_api.v1 import upscaler_pb2 as pb
 from esr_server.config import Limits, SchedulerSettings
 from esr_upscale.frame import Frame
 from esr_upscale.kernels import Memory, own_memory
+from esr_upscale.models import Source
 from esr_upscale.upscaler import Upscaled, Upscaler
 from tests.support.calls import Outcome, raw_config, raw_frame, stub_of, upscale
 from tests.support.server import running
@@ -214,11 +215,11 @@ class DyingUpscaler:
         self._real, self._dies_at_pts, self._error = real, dies_at_pts, error
 
     def __call__(
-        self, frame: Frame, memory: Memory = own_memory, concurrency: int = 1, quantizer: float | None = None
+        self, frame: Frame, memory: Memory = own_memory, concurrency: int = 1, source: Source | None = None
     ) -> Upscaled:
         if frame.pts == self._dies_at_pts:
             raise self._error
-        return self._real(frame, memory, concurrency, quantizer)
+        return self._real(frame, memory, concurrency, source)
 
 
 @pytest.mark.parametrize("error", [RuntimeError("secret"), SystemExit(1)], ids=repr)

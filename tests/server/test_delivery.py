@@ -17,6 +17,7 @@ from esr_server.delivery import Delivery, DropReason, Pacer, Policy, gate
 from esr_server.errors import ConfigError
 from esr_upscale.frame import Frame
 from esr_upscale.kernels import Memory, own_memory
+from esr_upscale.models import Source
 from esr_upscale.upscaler import Upscaled, Upscaler
 from tests.support.calls import Stub, raw_config, raw_frame, stub_of, upscale
 from tests.support.server import running
@@ -38,11 +39,11 @@ class HeldUpscaler:
         self.let_go = threading.Semaphore(0)
 
     def __call__(
-        self, frame: Frame, memory: Memory = own_memory, concurrency: int = 1, quantizer: float | None = None
+        self, frame: Frame, memory: Memory = own_memory, concurrency: int = 1, source: Source | None = None
     ) -> Upscaled:
         self.begun.release()
         assert self.let_go.acquire(timeout=20)
-        return self._real(frame, memory, concurrency, quantizer)
+        return self._real(frame, memory, concurrency, source)
 
 
 @asynccontextmanager

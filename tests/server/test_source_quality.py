@@ -15,12 +15,12 @@ import esr_client
 from esr_api.v1 import upscaler_pb2 as pb
 from esr_upscale import kernels, nets
 from esr_upscale.frame import pixel_format
-from esr_upscale.models import ModelCard, WeightNodes, resolve, save_weights
+from esr_upscale.models import ModelCard, Source, WeightNodes, resolve, save_weights
 from esr_upscale.source_quality import calibration
 from tests.support.calls import plane_values, raw_config, raw_frame, stub_of, upscale
 from tests.support.frames import noise_planes
 from tests.support.media import encode
-from tests.support.pictures import random_weights, synthetic_luma
+from tests.support.pictures import photograph, random_weights, synthetic_luma
 from tests.support.server import running, running_on_thread, target
 
 SPEC = resolve("esr_tr_x2_k3_c2")
@@ -31,7 +31,7 @@ def _weights(gain: float) -> dict[str, NDArray[np.float32]]:
     return {name: tensor * np.float32(gain) for name, tensor in random_weights(SPEC).items()}
 
 
-NODES = WeightNodes((0.0, 20.0, 30.0), (_weights(0.9), _weights(0.6), _weights(0.3)))
+NODES = WeightNodes({Source(q): _weights(gain) for q, gain in ((0.0, 0.9), (20.0, 0.6), (30.0, 0.3))})
 
 
 @pytest.fixture
@@ -54,15 +54,43 @@ async def test_raw_frames(own_models: dict[str, Path], quality: float | None, no
     (frame,) = outcome.frames
     assert (frame.source_quantizer if frame.HasField("source_quantizer") else None) == node
     (luma, *_) = noise_planes(pixel_format("yuv420p"), 32, 20, seed=0)
-    expected = nets.plan(SPEC, _weights(1.0) if node is None else NODES.at(node), 8)(luma)
+    expected = nets.plan(SPEC, _weights(1.0) if node is None else NODES.at(Source(node)), 8)(luma)
     assert np.abs(plane_values(frame.planes[0], 40).astype(int) - expected).max() <= 1
     samples = [s for family in text_string_to_metric_families(body) for s in family.samples]
     counted = [s.value for s in samples if s.name == "esr_source_quantizer_sum" and s.labels["model"] == "mine"]
     assert counted == ([] if node is None else [node])
 
 
+def test_what_made_a_source_small_is_recognised(tmp_path: Path) -> None:
+    nodes = WeightNodes({**NODES.sets, Source(0.0, "area"): _weights(0.8)})
+    path = save_weights(SPEC, _weights(1.0), CARD, tmp_path, nodes)
+    portrait = photograph("astronaut")[20:468, 20:468].astype(np.uint16)
+    small = portrait.reshape(224, 2, 224, 2).mean((1, 3)).round().astype(np.uint8)
+    frame = esr_client.Frame((small,), 224, 224, "gray")
+    with (
+        running_on_thread(models=("mine",), own_models={"mine": path}) as server,
+        esr_client.connect(target(server)) as client,
+    ):
+        (mine,) = [model for model in client.models() if model.model == "mine"]
+        assert (mine.node_quantizers, mine.node_downscalers) == ((0.0, 20.0, 30.0), ("area",))
+        (made,) = client.upscale([frame], model="mine", source_quality=0)
+        (poor,) = client.upscale([frame], model="mine", source_quality=30)
+        body = server._metrics("").body.decode()
+    assert (made.source_quantizer, made.source_downscaler) == (0.0, "area")
+    assert (poor.source_quantizer, poor.source_downscaler) == (30.0, "")
+    expected = nets.plan(SPEC, nodes.at(Source(0.0, "area")), 8)(small)
+    assert np.abs(made.planes[0].astype(int) - expected).max() <= 1
+    counted = {
+        (sample.labels["model"], sample.labels["downscaler"]): sample.value
+        for family in text_string_to_metric_families(body)
+        for sample in family.samples
+        if sample.name == "esr_source_downscaler_frames_total"
+    }
+    assert counted == {("mine", "area"): 1, ("mine", "any"): 1}
+
+
 async def test_packets_are_estimated(tmp_path: Path) -> None:
-    everywhere = WeightNodes(tuple(map(float, range(52))), tuple(_weights(0.5 + q / 100) for q in range(52)))
+    everywhere = WeightNodes({Source(float(q)): _weights(0.5 + q / 100) for q in range(52)})
     path = save_weights(SPEC, _weights(1.0), CARD, tmp_path, everywhere)
     async with running(models=("mine",), own_models={"mine": path}) as server, stub_of(server) as stub:
         nodes = []

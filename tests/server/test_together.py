@@ -15,6 +15,7 @@ from esr_api.v1 import upscaler_pb2 as pb
 from esr_server.rpc import call as rpc_call
 from esr_upscale.frame import Frame
 from esr_upscale.kernels import Memory, own_memory
+from esr_upscale.models import Source
 from esr_upscale.upscaler import Upscaled, Upscaler
 from tests.support.calls import raw_config, raw_frame, rest, stub_of
 from tests.support.server import running
@@ -30,11 +31,11 @@ class TurnedUpscaler:
         self.turns = [threading.Event() for _ in range(8)]
 
     def __call__(
-        self, frame: Frame, memory: Memory = own_memory, concurrency: int = 1, quantizer: float | None = None
+        self, frame: Frame, memory: Memory = own_memory, concurrency: int = 1, source: Source | None = None
     ) -> Upscaled:
         assert frame.pts is not None
         assert self.turns[frame.pts].wait(20)
-        return self._real(frame, memory, concurrency, quantizer)
+        return self._real(frame, memory, concurrency, source)
 
 
 @asynccontextmanager

@@ -18,6 +18,7 @@ from esr_upscale.models import (
     FAMILIES,
     SCALES,
     ModelSpec,
+    Source,
     file_sha256,
     list_models,
     load_nodes,
@@ -124,8 +125,15 @@ def test_export_command_takes_the_weights_of_a_node(tmp_path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     assert "at CRF 0; 0 is for those never coded" in text
     sha256 = file_sha256(weights_path(spec))
-    assert text == write_shader(spec, nodes.at(0), "Apache-2.0", sha256, 0)
-    assert text != write_shader(spec, load_weights(spec), "Apache-2.0", sha256, 0)
+    clean = Source(0.0)
+    assert text == write_shader(spec, nodes.at(clean), "Apache-2.0", sha256, clean)
+    assert text != write_shader(spec, load_weights(spec), "Apache-2.0", sha256, clean)
+    done = CliRunner().invoke(app, [*command, "--downscaler", "area", "--overwrite"])
+    assert done.exit_code == 0, done.output
+    text = path.read_text(encoding="utf-8")
+    area = Source(0.0, "area")
+    assert "For sources that were made small by area" in text
+    assert text == write_shader(spec, nodes.at(area), "Apache-2.0", sha256, area)
 
 
 @pytest.mark.parametrize(
@@ -138,6 +146,10 @@ def test_export_command_takes_the_weights_of_a_node(tmp_path: Path) -> None:
         (
             ["--format", "mpv", "-o", "a.glsl", "--source-quality", "16"],
             "esr_max_x2_k3_c1 has no weights for sources of known quality",
+        ),
+        (
+            ["--format", "mpv", "-o", "a.glsl", "--downscaler", "area"],
+            "--downscaler is for weights for sources of known quality; give --source-quality too",
         ),
     ],
 )

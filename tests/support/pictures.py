@@ -1,8 +1,9 @@
-"""Synthetic pictures: smooth shapes, edges and texture, and random weights, the same every time."""
+"""Pictures: smooth shapes, edges and texture that are the same every time, photographs; and random weights."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib.resources import as_file, files
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,14 @@ def synthetic_luma(height: int, width: int, seed: int = 0) -> NDArray[np.uint8]:
     picture += 15 * np.sign(np.sin((x + 2 * y) / 3)) * (x > width / 2) + rng.normal(0, 1.5, picture.shape)
     luma: NDArray[np.uint8] = np.clip(np.round(picture), 16, 235).astype(np.uint8)
     return luma
+
+
+def photograph(name: str) -> NDArray[np.uint8]:
+    """Return the luma (H, W) of a photograph in scikit-image: none that anything here was fitted to."""
+    data = files("skimage") / "data"
+    (path,) = [part for part in data.iterdir() if part.name.startswith(f"{name}.")]
+    with as_file(path) as file, Image.open(file) as picture:
+        return np.asarray(picture.convert("L"))
 
 
 def random_weights(spec: ModelSpec) -> dict[str, NDArray[np.float32]]:

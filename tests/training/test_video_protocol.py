@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from typer.testing import CliRunner
 
 from esr_upscale.cli import app
 from esr_upscale.errors import InvalidInputError
-from esr_upscale.models import ModelCard, WeightNodes, load_weights, resolve, save_weights
+from esr_upscale.models import ModelCard, Source, WeightNodes, load_weights, resolve, save_weights
 from esr_upscale.shaders import export_mpv
 from esr_upscale.training.degradation.degrade import Coding
 from esr_upscale.training.video_protocol import Clip, Condition, judge_clips, parse_conditions, read_clip, resampler
@@ -93,26 +94,27 @@ def test_what_lanczos_has_is_nought(pictures: Path) -> None:
 
 def test_what_is_known_of_the_source(tmp_path: Path) -> None:
     shutil.copy(str(files("skimage") / "data" / "astronaut.png"), tmp_path / "portrait.png")  # NASA, public domain
-    known: list[float | None] = []
+    known: list[Source | None] = []
 
-    def upscale(clip: Clip, quantizer: float | None) -> Clip:
-        known.append(quantizer)
-        return resampler("bicubic", 2)(clip, quantizer)
+    def upscale(clip: Clip, sources: Sequence[Source | None]) -> Clip:
+        (source,) = set(sources)
+        known.append(source)
+        return resampler("bicubic", 2)(clip, sources)
 
     conditions = parse_conditions(["area"], ["x264:15,37"])
     judge_clips({"it": upscale}, {"clip": read_clip(tmp_path, 2, 4)}, conditions, 2, lambda _, __: None)
     clean, good, poor = known
-    assert clean == 0
+    assert clean == Source(0.0, "area")
     assert good is not None
     assert poor is not None
-    assert 5 < good < poor < 45
+    assert 5 < good.quantizer < poor.quantizer < 45
 
 
 def test_a_model_with_nodes_is_judged_with_them_too(pictures: Path, tmp_path: Path) -> None:
     spec = resolve("esr_max_x2_k3_c1")
     blind = random_weights(spec)
     card = ModelCard(spec.canonical_id, "edge", "", "", (), "CC0-1.0", {}, "2026-11-27", {}, 1)
-    nodes = WeightNodes((0.0, 30.0), (load_weights(spec), blind))
+    nodes = WeightNodes({Source(0.0): load_weights(spec), Source(30.0): blind})
     save_weights(spec, blind, card, tmp_path / "w", nodes)
     command = ["eval", "esr_max_x2_k3_c1", "--weights", str(tmp_path / "w"), "--clips", str(pictures)]
     done = CliRunner().invoke(app, [*command, "--json", str(tmp_path / "out.json")])

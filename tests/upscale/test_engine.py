@@ -17,7 +17,7 @@ from esr_upscale.engine import EngineSettings, LoadedModel, engine_name
 from esr_upscale.errors import EngineError
 from esr_upscale.filters import Siting
 from esr_upscale.frame import Frame, pixel_format
-from esr_upscale.models import WeightNodes, load_weights, resolve
+from esr_upscale.models import Source, WeightNodes, load_weights, resolve
 from tests.support.pictures import synthetic_luma
 
 SPEC = resolve("esr_max_x2_k3_c1")
@@ -111,28 +111,34 @@ def test_engines_agree() -> None:
 @pytest.mark.parametrize("engine", ["fused", "torch"])
 def test_weights_for_a_source(engine: str) -> None:
     spec, plane = resolve("esr_max_x2_k3_c1"), synthetic_luma(40, 50)
-    sets = tuple(
-        {name: tensor * np.float32(gain) for name, tensor in load_weights(spec).items()} for gain in (0.9, 0.5)
+    gains = {Source(0.0): 0.9, Source(20.0): 0.5, Source(20.0, "area"): 0.4}
+    weights = load_weights(spec)
+    nodes = WeightNodes(
+        {of: {name: tensor * np.float32(gain) for name, tensor in weights.items()} for of, gain in gains.items()}
     )
-    nodes = WeightNodes((0.0, 20.0), sets)
     model = LoadedModel(spec, load_weights(spec), EngineSettings(engine=engine), nodes=nodes)
     assert model.has_nodes
     assert np.array_equal(model.luma(8)(plane), nets.reference(spec, load_weights(spec), 8)(plane))
-    for quantizer, node in ((0.4, 0.0), (19.5, 20.0), (40.0, 20.0)):
-        assert model.node(quantizer) == node
+    served = {
+        Source(0.4, "area"): Source(0.0),
+        Source(19.5): Source(20.0),
+        Source(40.0, "area"): Source(20.0, "area"),
+    }
+    for source, node in served.items():
+        assert model.node(source) == node
         expected = nets.reference(spec, nodes.at(node), 8)(plane)
-        assert np.abs(model.luma(8, quantizer)(plane).astype(int) - expected).max() <= 1
-    assert model.luma(8, 20.0) is model.luma(8, 33.0)  # one kernel for a node
-    assert model.luma(8, 9.0) is model.luma(8)
+        assert np.abs(model.luma(8, source)(plane).astype(int) - expected).max() <= 1
+    assert model.luma(8, Source(20.0)) is model.luma(8, Source(33.0))  # one kernel for a node
+    assert model.luma(8, Source(9.0)) is model.luma(8)
     frame = Frame(pixel_format("gray"), 50, 40, (plane,))
-    assert model.upscaler(frame, quantizer=19.5).quantizer == 20.0
-    assert model.upscaler(frame, quantizer=9.0).quantizer is None
-    assert model.upscaler(frame).quantizer is None
+    assert model.upscaler(frame, source=Source(19.5, "area")).source == Source(20.0, "area")
+    assert model.upscaler(frame, source=Source(9.0)).source is None
+    assert model.upscaler(frame).source is None
 
 
 def test_compiled_weights_do_not_change(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kernels, "available", lambda: False)
     weights = load_weights(SPEC)
-    model = LoadedModel(SPEC, weights, EngineSettings(), nodes=WeightNodes((0.0, 20.0), (weights, weights)))
+    model = LoadedModel(SPEC, weights, EngineSettings(), nodes=WeightNodes({Source(20.0): weights}))
     assert not model.has_nodes
-    assert model.node(20.0) is None
+    assert model.node(Source(20.0)) is None

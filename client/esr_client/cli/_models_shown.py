@@ -46,6 +46,7 @@ def model_details(model: ModelInfo) -> Table:
         **{name: f"{value:.2f}" for name, value in times.items() if model.loaded},
         **{f"dB on {name}": f"{value:.2f}" for name, value in sorted(model.psnr_db.items())},
         "weights for": ", ".join(f"{quantizer:g}" for quantizer in model.node_quantizers),
+        "and downscalers": ", ".join(model.node_downscalers),
         "SHA-256": model.weights_sha256,
         "recipe": model.card.recipe,
         "data": model.card.data,

@@ -121,7 +121,7 @@ class Slot(_message.Message):
     def __init__(self, index: _Optional[int] = ...) -> None: ...
 
 class Frame(_message.Message):
-    __slots__ = ("sequence", "pts", "duration", "planes", "format", "interlaced", "corrupt", "stages", "model", "slot", "source_quantizer")
+    __slots__ = ("sequence", "pts", "duration", "planes", "format", "interlaced", "corrupt", "stages", "model", "slot", "source_quantizer", "source_downscaler")
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     PTS_FIELD_NUMBER: _ClassVar[int]
     DURATION_FIELD_NUMBER: _ClassVar[int]
@@ -133,6 +133,7 @@ class Frame(_message.Message):
     MODEL_FIELD_NUMBER: _ClassVar[int]
     SLOT_FIELD_NUMBER: _ClassVar[int]
     SOURCE_QUANTIZER_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_DOWNSCALER_FIELD_NUMBER: _ClassVar[int]
     sequence: int
     pts: int
     duration: int
@@ -144,7 +145,8 @@ class Frame(_message.Message):
     model: str
     slot: Slot
     source_quantizer: float
-    def __init__(self, sequence: _Optional[int] = ..., pts: _Optional[int] = ..., duration: _Optional[int] = ..., planes: _Optional[_Iterable[_Union[Plane, _Mapping]]] = ..., format: _Optional[_Union[VideoFormat, _Mapping]] = ..., interlaced: bool = ..., corrupt: bool = ..., stages: _Optional[_Union[StageSeconds, _Mapping]] = ..., model: _Optional[str] = ..., slot: _Optional[_Union[Slot, _Mapping]] = ..., source_quantizer: _Optional[float] = ...) -> None: ...
+    source_downscaler: str
+    def __init__(self, sequence: _Optional[int] = ..., pts: _Optional[int] = ..., duration: _Optional[int] = ..., planes: _Optional[_Iterable[_Union[Plane, _Mapping]]] = ..., format: _Optional[_Union[VideoFormat, _Mapping]] = ..., interlaced: bool = ..., corrupt: bool = ..., stages: _Optional[_Union[StageSeconds, _Mapping]] = ..., model: _Optional[str] = ..., slot: _Optional[_Union[Slot, _Mapping]] = ..., source_quantizer: _Optional[float] = ..., source_downscaler: _Optional[str] = ...) -> None: ...
 
 class SourceQuality(_message.Message):
     __slots__ = ("quantizer",)
@@ -153,7 +155,7 @@ class SourceQuality(_message.Message):
     def __init__(self, quantizer: _Optional[float] = ...) -> None: ...
 
 class Packet(_message.Message):
-    __slots__ = ("sequence", "pts", "dts", "duration", "is_keyframe", "data", "new_extradata", "stages", "model", "source_quantizer")
+    __slots__ = ("sequence", "pts", "dts", "duration", "is_keyframe", "data", "new_extradata", "stages", "model", "source_quantizer", "source_downscaler")
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     PTS_FIELD_NUMBER: _ClassVar[int]
     DTS_FIELD_NUMBER: _ClassVar[int]
@@ -164,6 +166,7 @@ class Packet(_message.Message):
     STAGES_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
     SOURCE_QUANTIZER_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_DOWNSCALER_FIELD_NUMBER: _ClassVar[int]
     sequence: int
     pts: int
     dts: int
@@ -174,7 +177,8 @@ class Packet(_message.Message):
     stages: StageSeconds
     model: str
     source_quantizer: float
-    def __init__(self, sequence: _Optional[int] = ..., pts: _Optional[int] = ..., dts: _Optional[int] = ..., duration: _Optional[int] = ..., is_keyframe: bool = ..., data: _Optional[bytes] = ..., new_extradata: _Optional[bytes] = ..., stages: _Optional[_Union[StageSeconds, _Mapping]] = ..., model: _Optional[str] = ..., source_quantizer: _Optional[float] = ...) -> None: ...
+    source_downscaler: str
+    def __init__(self, sequence: _Optional[int] = ..., pts: _Optional[int] = ..., dts: _Optional[int] = ..., duration: _Optional[int] = ..., is_keyframe: bool = ..., data: _Optional[bytes] = ..., new_extradata: _Optional[bytes] = ..., stages: _Optional[_Union[StageSeconds, _Mapping]] = ..., model: _Optional[str] = ..., source_quantizer: _Optional[float] = ..., source_downscaler: _Optional[str] = ...) -> None: ...
 
 class Dropped(_message.Message):
     __slots__ = ("sequence", "pts", "reason")
@@ -398,7 +402,7 @@ class ListModelsRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class ModelInfo(_message.Message):
-    __slots__ = ("model", "alias", "paper_id", "family", "scale", "parameters", "macs_per_pixel", "psnr_db", "engine", "loaded", "seconds_per_frame", "seconds_per_pixel", "network", "weights_sha256", "card", "node_quantizers")
+    __slots__ = ("model", "alias", "paper_id", "family", "scale", "parameters", "macs_per_pixel", "psnr_db", "engine", "loaded", "seconds_per_frame", "seconds_per_pixel", "network", "weights_sha256", "card", "node_quantizers", "node_downscalers")
     class PsnrDbEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -422,6 +426,7 @@ class ModelInfo(_message.Message):
     WEIGHTS_SHA256_FIELD_NUMBER: _ClassVar[int]
     CARD_FIELD_NUMBER: _ClassVar[int]
     NODE_QUANTIZERS_FIELD_NUMBER: _ClassVar[int]
+    NODE_DOWNSCALERS_FIELD_NUMBER: _ClassVar[int]
     model: str
     alias: str
     paper_id: str
@@ -438,7 +443,8 @@ class ModelInfo(_message.Message):
     weights_sha256: str
     card: ModelCard
     node_quantizers: _containers.RepeatedScalarFieldContainer[float]
-    def __init__(self, model: _Optional[str] = ..., alias: _Optional[str] = ..., paper_id: _Optional[str] = ..., family: _Optional[str] = ..., scale: _Optional[int] = ..., parameters: _Optional[int] = ..., macs_per_pixel: _Optional[int] = ..., psnr_db: _Optional[_Mapping[str, float]] = ..., engine: _Optional[str] = ..., loaded: bool = ..., seconds_per_frame: _Optional[float] = ..., seconds_per_pixel: _Optional[float] = ..., network: _Optional[str] = ..., weights_sha256: _Optional[str] = ..., card: _Optional[_Union[ModelCard, _Mapping]] = ..., node_quantizers: _Optional[_Iterable[float]] = ...) -> None: ...
+    node_downscalers: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, model: _Optional[str] = ..., alias: _Optional[str] = ..., paper_id: _Optional[str] = ..., family: _Optional[str] = ..., scale: _Optional[int] = ..., parameters: _Optional[int] = ..., macs_per_pixel: _Optional[int] = ..., psnr_db: _Optional[_Mapping[str, float]] = ..., engine: _Optional[str] = ..., loaded: bool = ..., seconds_per_frame: _Optional[float] = ..., seconds_per_pixel: _Optional[float] = ..., network: _Optional[str] = ..., weights_sha256: _Optional[str] = ..., card: _Optional[_Union[ModelCard, _Mapping]] = ..., node_quantizers: _Optional[_Iterable[float]] = ..., node_downscalers: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class ModelCard(_message.Message):
     __slots__ = ("recipe", "data", "licence", "date")

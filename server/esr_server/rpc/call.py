@@ -238,7 +238,7 @@ class _Conversation:
         else:
             latency_s = after_s - result.arrived_s
             metrics = self._services.metrics
-            metrics.frame_sent(result.model, result.stages, after_s - before_s, latency_s, result.quantizer)
+            metrics.frame_sent(result.model, result.stages, after_s - before_s, latency_s, result.source)
             self._note_model(result.model)
         if self._terms.fps:
             self._note_time(result, after_s)

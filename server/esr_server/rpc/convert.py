@@ -278,8 +278,8 @@ def fill_frame(message: pb.Frame, frame: Frame, result: Result) -> int:
         message.duration = frame.duration
     message.interlaced, message.corrupt = frame.interlaced, frame.corrupt
     _fill_stages(message.stages, result.stages)
-    if result.quantizer is not None:
-        message.source_quantizer = result.quantizer
+    if result.source is not None:
+        message.source_quantizer, message.source_downscaler = result.source.quantizer, result.source.downscaler
     if result.placement is None:
         for plane in frame.planes:
             message.planes.add(data=plane.tobytes(), stride=plane.shape[1] * plane.itemsize)
@@ -302,7 +302,8 @@ def packet_message(packet: Packet, result: Result) -> tuple[pb.Packet, int]:
         new_extradata=packet.new_extradata,
         stages=stages_message(result.stages),
         model=result.model,
-        source_quantizer=result.quantizer,
+        source_quantizer=result.source.quantizer if result.source else None,
+        source_downscaler=result.source.downscaler if result.source else "",
     )
     return message, len(packet.data)
 
@@ -369,5 +370,6 @@ def model_message(entry: ModelEntry) -> pb.ModelInfo:
         card=pb.ModelCard(
             recipe=entry.card.recipe, data=entry.card.data, licence=entry.card.licence, date=entry.card.date
         ),
-        node_quantizers=entry.node_quantizers,
+        node_quantizers=sorted({node.quantizer for node in entry.nodes}),
+        node_downscalers=sorted({node.downscaler for node in entry.nodes if node.downscaler}),
     )

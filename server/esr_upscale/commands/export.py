@@ -14,6 +14,7 @@ from esr_upscale.errors import InvalidInputError
 from esr_upscale.kernels import Weights as Tensors
 from esr_upscale.models import (
     ModelSpec,
+    Source,
     file_sha256,
     list_models,
     load_card,
@@ -56,6 +57,14 @@ def export_model(
             show_default=False,
         ),
     ] = None,
+    downscaler: Annotated[
+        str | None,
+        typer.Option(
+            help="What made the sources small, with --source-quality: area, or sharp for bicubic, Spline36 and "
+            "Lanczos. Default: any.",
+            show_default=False,
+        ),
+    ] = None,
     weights: Weights = None,
     overwrite: Overwrite = False,
 ) -> None:
@@ -66,7 +75,10 @@ def export_model(
     check_outputs([path], overwrite=overwrite)
     directories = weights or ()
     spec = resolve(model, list_models(*directories))
-    (tensors, node), licence = _chosen(spec, source_quality, directories), load_card(spec, *directories).licence
+    (tensors, node), licence = (
+        _chosen(spec, source_quality, downscaler, directories),
+        load_card(spec, *directories).licence,
+    )
     if kind is Format.MPV:
         from esr_upscale.shaders import export_mpv
 
@@ -78,15 +90,27 @@ def export_model(
     typer.echo(export_onnx(spec, tensors, licence, path, OPSET if opset is None else opset, node))
 
 
-def _chosen(spec: ModelSpec, source_quality: float | None, directories: Sequence[Path]) -> tuple[Tensors, float | None]:
-    """Return the weights for a source of that quality, and the quantiser of the node that they are; None: for any."""
+def _chosen(
+    spec: ModelSpec, source_quality: float | None, downscaler: str | None, directories: Sequence[Path]
+) -> tuple[Tensors, Source | None]:
+    """Return the weights for a source of that quality that was made small so, and what they are for; None: for any."""
     blind = load_weights(spec, *directories)
     if source_quality is None:
+        if downscaler is not None:
+            raise InvalidInputError(
+                "--downscaler is for weights for sources of known quality; give --source-quality too"
+            )
         return blind, None
     nodes = load_nodes(spec, *directories)
     if nodes is None:
         raise InvalidInputError(f"{spec.canonical_id} has no weights for sources of known quality")
-    node = nodes.node(source_quality)
+    node = nodes.node(Source(source_quality, downscaler or ""))
+    if node is not None and downscaler is not None and node.downscaler != downscaler:
+        there = ", ".join(str(source) for source in sorted(nodes.sets) if source.downscaler) or "none"
+        raise InvalidInputError(
+            f"{spec.canonical_id} has no weights for {Source(node.quantizer, downscaler)}; with a downscaler it has "
+            f"{there}"
+        )
     if node is None:
         near = ", ".join(f"{quantizer:g}" for quantizer in nodes.quantizers)
         raise InvalidInputError(f"{spec.canonical_id} has weights for qualities near {near}, not {source_quality:g}")

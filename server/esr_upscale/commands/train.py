@@ -66,8 +66,8 @@ def train_model(
     nodes: Annotated[
         str | None,
         typer.Option(
-            help="Quantisers of sources to train weights for, from those of --start, as in 0,17,25,29; 0 is clean. "
-            "Needs --degradation video."
+            help="Sources to train weights for, from those of --start: quantisers, as in 0,17,25,29, where 0 is clean, "
+            "or quantisers with downscalers, as in 0/area. Needs --degradation video."
         ),
     ] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Number of threads. Default: 1.")] = None,
@@ -84,7 +84,7 @@ def train_model(
     """
     values: dict[str, Any] = {"seconds": seconds, "steps": steps, "seed": seed, "restarts": restarts, "batch": batch}
     values |= {"degradation": degradation, "mosaics": mosaics, "ways": ways}
-    values["nodes"] = None if nodes is None else _numbers(nodes)
+    values["nodes"] = None if nodes is None else tuple(nodes.split(","))
     values |= {"crop": crop, "rate": rate, "start": start, "threads": threads, "licence": licence}
     given = {name: value for name, value in values.items() if value is not None}
     if (model is None) == (pool is None):
@@ -102,13 +102,6 @@ def train_model(
         _judge(done, tuple(data), out, threads or 1)
     if None in done:
         raise typer.Exit(1)
-
-
-def _numbers(text: str) -> tuple[float, ...]:
-    try:
-        return tuple(float(part) for part in text.split(","))
-    except ValueError as error:
-        raise InvalidInputError(f"--nodes is quantisers with commas between, as in 0,17,25,29, not {text!r}") from error
 
 
 def _train_one(model: str, tiles: Path, out: Path, settings: dict[str, Any], overwrite: bool) -> list[str | None]:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from esr_upscale.commands.common import print_table
 from esr_upscale.commands.progress import show_progress
 from esr_upscale.errors import EngineError, InvalidInputError
-from esr_upscale.models import SCALES, ModelSpec, list_models, load_nodes, load_weights, resolve
+from esr_upscale.models import SCALES, ModelSpec, Source, list_models, load_nodes, load_weights, resolve
 from esr_upscale.replacement import write_text
 from esr_upscale.shaders import Shader, check_libplacebo, run_shader
 
@@ -69,7 +69,7 @@ def _upscalers(
 ) -> tuple[dict[str, Upscaler], int]:
     from esr_upscale.engine import EngineSettings, LoadedModel
     from esr_upscale.training.degradation.resampling import KERNELS
-    from esr_upscale.training.video_protocol import by_quality, frame_by_frame, resampler
+    from esr_upscale.training.video_protocol import by_source, frame_by_frame, resampler
 
     names = [*models, *(shader.name for shader in shaders)]
     if len(set(names)) < len(names):
@@ -86,7 +86,7 @@ def _upscalers(
             model = LoadedModel(spec, load_weights(spec, *weights), settings, nodes=nodes)
             upscalers[name] = frame_by_frame(model.luma(8))
             if model.has_nodes:
-                upscalers[f"{name} {BY_SOURCE}"] = by_quality(partial(model.luma, 8))
+                upscalers[f"{name} {BY_SOURCE}"] = by_source(partial(model.luma, 8))
         else:
             upscalers[name] = resampler(name, scale)
     for shader in shaders:
@@ -94,7 +94,9 @@ def _upscalers(
     return upscalers, scale
 
 
-def _run_shader(shader: Shader, scale: int, clip: NDArray[np.uint8], _quantizer: float | None) -> NDArray[np.uint8]:
+def _run_shader(
+    shader: Shader, scale: int, clip: NDArray[np.uint8], _sources: Sequence[Source | None]
+) -> NDArray[np.uint8]:
     return run_shader(shader, clip, scale=scale)
 
 

@@ -13,7 +13,7 @@ from types import MappingProxyType
 
 from esr_upscale.errors import UnknownModelError, WeightsError
 from esr_upscale.models.card import ModelCard
-from esr_upscale.models.nodes import WeightNodes
+from esr_upscale.models.nodes import Source, WeightNodes
 from esr_upscale.models.spec import SCALES, Family, ModelSpec, Padding, parse
 from esr_upscale.models.weights_file import (
     PACKAGED,
@@ -38,6 +38,7 @@ __all__ = [
     "ModelCard",
     "ModelSpec",
     "Padding",
+    "Source",
     "WeightNodes",
     "WeightsFile",
     "check_weights",

@@ -1,15 +1,17 @@
-"""Weights for sources of known quality: sets of one network for some quantisers.
+"""Weights for sources of known quality: sets of one network for some quantisers and downscalers.
 
 A stream's source is as clean as it is, from what a camera gives to what a slow connection leaves of it, and the best
 weights for one end are not those for the other. A weights file holds the blind set, which is for sources that nothing
-is known of, and may hold nodes too: sets for the CRF of x264 that damages as much, 0 for none. Weights on
-the straight line between two sets are worse than either, so a source gets those of one node, or the blind ones.
+is known of, and may hold nodes too: sets for the CRF of x264 that damages as much, 0 for none. A node may have sets
+for the downscalers that made video small, because what a network has to restore depends on what they left. Weights on
+the straight line between two sets are worse than either, so a source gets one set of one node, or the blind one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,26 +23,60 @@ CLEAN, WORST = 0.0, 51.0
 REACH = 8.5
 """How far from its quantiser a node serves at most, so that 0 and 17 meet. Weights for clean sources were better up to
 there on six real clips; on tiles made smaller only up to 5."""
-MARK = "@"
-"""Between a tensor's name and its node's quantiser, in a file."""
+MARK, SEPARATOR = "@", "/"
+"""Between a tensor's name and its node's quantiser, and between that and the set's downscaler, in a file."""
+DOWNSCALERS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {"area": ("area",), "sharp": ("bicubic", "lanczos3", "spline36")}
+)
+"""Those that sets are told apart by: the kernels, in KERNELS of `esr_upscale.training.degradation.resampling`, of each.
+Averages of areas alias; kernels with negative lobes are sharp, and too much alike for a picture to tell them apart."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Source:
+    """A kind of source: how much coding has damaged it, and what made it small."""
+
+    quantizer: float
+    """The CRF of x264 that damages as much, CLEAN … WORST."""
+    downscaler: str = ""
+    """One of DOWNSCALERS; empty: any."""
+
+    def __str__(self) -> str:
+        return f"{self.quantizer:g}{SEPARATOR}{self.downscaler}" if self.downscaler else f"{self.quantizer:g}"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class WeightNodes:
-    """Sets of weights by quantiser."""
+    """Sets of weights by the kind of source that they are for."""
 
-    quantizers: tuple[float, ...]
-    """Ascending, CLEAN … WORST."""
-    sets: tuple[Tensors, ...]
+    sets: Mapping[Source, Tensors]
+    """Each node has a set for any downscaler."""
 
-    def node(self, quantizer: float) -> float | None:
-        """Return the quantiser of the node for a source: within REACH of it, or beyond the last; None: none is."""
-        nearest = min(self.quantizers, key=lambda node: abs(node - quantizer))
-        return nearest if abs(nearest - min(quantizer, self.quantizers[-1])) <= REACH else None
+    @property
+    def quantizers(self) -> tuple[float, ...]:
+        """Return those of the nodes, ascending."""
+        return tuple(sorted({source.quantizer for source in self.sets}))
 
-    def at(self, node: float) -> Tensors:
-        """Return the weights of a node."""
-        return self.sets[self.quantizers.index(node)]
+    def node(self, source: Source) -> Source | None:
+        """Return what the best set for a source is for; None: no node is within REACH of it, but for the blind set.
+
+        The last node is for all sources beyond it too.
+        """
+        quantizers = self.quantizers
+        nearest = min(quantizers, key=lambda node: abs(node - source.quantizer))
+        if abs(nearest - min(source.quantizer, quantizers[-1])) > REACH:
+            return None
+        of_downscaler = Source(nearest, source.downscaler)
+        return of_downscaler if of_downscaler in self.sets else Source(nearest)
+
+    def tells_apart(self, source: Source) -> bool:
+        """Return whether the set for a source depends on its downscaler."""
+        node = self.node(Source(source.quantizer))
+        return node is not None and any(Source(node.quantizer, name) in self.sets for name in DOWNSCALERS)
+
+    def at(self, node: Source) -> Tensors:
+        """Return the set that is for `node`, which is one of `sets`."""
+        return self.sets[node]
 
 
 def served_by(node: float, quantizers: Sequence[float]) -> tuple[float, float]:
@@ -54,34 +90,48 @@ def served_by(node: float, quantizers: Sequence[float]) -> tuple[float, float]:
 
 def split_nodes(
     tensors: Tensors,
-) -> tuple[dict[str, NDArray[np.float32]], dict[float, dict[str, NDArray[np.float32]]]]:
-    """Take the tensors of a file apart: the blind set, and the nodes' sets by quantiser.
+) -> tuple[dict[str, NDArray[np.float32]], dict[Source, dict[str, NDArray[np.float32]]]]:
+    """Take the tensors of a file apart: the blind set, and the nodes' sets.
 
     Raises:
-        ValueError: what follows the mark is no quantiser.
+        ValueError: what follows the mark is no source, or a node has no set for any downscaler.
     """
     blind: dict[str, NDArray[np.float32]] = {}
-    nodes: dict[float, dict[str, NDArray[np.float32]]] = {}
+    nodes: dict[Source, dict[str, NDArray[np.float32]]] = {}
     for full_name, tensor in tensors.items():
-        name, mark, quantizer = full_name.partition(MARK)
-        of = nodes.setdefault(_quantizer(full_name, quantizer), {}) if mark else blind
+        name, mark, source = full_name.partition(MARK)
+        try:
+            of = nodes.setdefault(parse_source(source), {}) if mark else blind
+        except ValueError as error:
+            raise ValueError(f"tensor {full_name!r} is of no node: behind {MARK} {error}") from None
         of[name] = tensor
+    for node in nodes:
+        if Source(node.quantizer) not in nodes:
+            raise ValueError(f"node {node.quantizer:g} lacks a set for any downscaler")
     return blind, nodes
 
 
 def join_nodes(blind: Tensors, nodes: WeightNodes | None) -> dict[str, NDArray[np.float32]]:
     """Return the tensors of a file."""
     joined = dict(blind)
-    for quantizer, tensors in zip(nodes.quantizers, nodes.sets, strict=True) if nodes else ():
-        joined |= {f"{name}{MARK}{quantizer:g}": tensor for name, tensor in tensors.items()}
+    for source, tensors in sorted(nodes.sets.items(), key=lambda of: of[0]) if nodes else ():
+        joined |= {f"{name}{MARK}{source}": tensor for name, tensor in tensors.items()}
     return joined
 
 
-def _quantizer(name: str, value: str) -> float:
+def parse_source(text: str) -> Source:
+    """Return the source that is written as `17`, or with a downscaler as `17/area`.
+
+    Raises:
+        ValueError: it is not; the message says what stands there.
+    """
+    number, separator, downscaler = text.partition(SEPARATOR)
     try:
-        quantizer = float(value)
+        quantizer = float(number)
     except ValueError:
         quantizer = -1.0
     if not CLEAN <= quantizer <= WORST:
-        raise ValueError(f"tensor {name!r} is of no node: behind {MARK} stands a quantiser of 0 … {WORST:g}")
-    return quantizer
+        raise ValueError(f"stands a quantiser of 0 … {WORST:g}, not {number!r}")
+    if separator and downscaler not in DOWNSCALERS:
+        raise ValueError(f"stands a quantiser{SEPARATOR}downscaler of {', '.join(DOWNSCALERS)}, not {text!r}")
+    return Source(quantizer, downscaler)

@@ -61,10 +61,9 @@ def _checked(
     except ValueError as error:
         raise WeightsError(f"{origin}: {error}") from error
     check_weights(spec, blind, origin)
-    for quantizer, tensors_of_node in nodes.items():
-        check_weights(spec, tensors_of_node, f"node {quantizer:g} of {origin}")
-    ordered = sorted(nodes.items())
-    return blind, WeightNodes(tuple(q for q, _ in ordered), tuple(n for _, n in ordered)) if nodes else None
+    for source, tensors_of_node in nodes.items():
+        check_weights(spec, tensors_of_node, f"node {source} of {origin}")
+    return blind, WeightNodes(nodes) if nodes else None
 
 
 def check_weights(spec: ModelSpec, tensors: Mapping[str, NDArray[np.float32]], origin: str) -> None:

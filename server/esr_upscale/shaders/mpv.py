@@ -17,7 +17,8 @@ import numpy as np
 
 from esr_upscale.errors import InvalidInputError
 from esr_upscale.kernels import Weights
-from esr_upscale.models import ModelSpec
+from esr_upscale.models import ModelSpec, Source
+from esr_upscale.models.nodes import DOWNSCALERS
 from esr_upscale.replacement import write_text
 from esr_upscale.shaders.design import SUM, Layer, Network, designs
 from esr_upscale.shaders.glsl import CHANNELS, as_vec4, convolutions, number, positions, type_of, vector
@@ -45,12 +46,12 @@ class Pass:
 
 
 def export_mpv(
-    spec: ModelSpec, weights: Weights, licence: str, sha256: str | None, path: Path, node: float | None = None
+    spec: ModelSpec, weights: Weights, licence: str, sha256: str | None, path: Path, node: Source | None = None
 ) -> Path:
     """Write the network of `spec` with `weights` to the shader file `path` and return it.
 
     `licence` is the SPDX id of the weights, `sha256` that of their file, None for a fixed filter, and `node` the
-    quantiser of the sources that they are for, None for any; all are for the header.
+    sources that they are for, None for any; all are for the header.
 
     Raises:
         InvalidInputError: the network is too wide for mpv, no shader can be written for its family, or the path cannot
@@ -60,7 +61,9 @@ def export_mpv(
     return path
 
 
-def write_shader(spec: ModelSpec, weights: Weights, licence: str, sha256: str | None, node: float | None = None) -> str:
+def write_shader(
+    spec: ModelSpec, weights: Weights, licence: str, sha256: str | None, node: Source | None = None
+) -> str:
     """Return the text of the shader; arguments and errors as `export_mpv`."""
     if spec.family not in designs():
         raise InvalidInputError(f"{spec.canonical_id} cannot be written as a shader; {', '.join(designs())} can")
@@ -75,7 +78,7 @@ def write_shader(spec: ModelSpec, weights: Weights, licence: str, sha256: str | 
     return "\n\n".join(parts) + "\n"
 
 
-def _header(spec: ModelSpec, licence: str, sha256: str | None, node: float | None) -> Iterator[str]:
+def _header(spec: ModelSpec, licence: str, sha256: str | None, node: Source | None) -> Iterator[str]:
     least = number(spec.scale - LEAST_EXCESS)
     yield f"// {spec.paper_id}: luma upscaled by {spec.scale}. A user shader for mpv and libplacebo."
     yield "//"
@@ -87,8 +90,12 @@ def _header(spec: ModelSpec, licence: str, sha256: str | None, node: float | Non
     else:
         yield f"// Weights: {spec.canonical_id}.safetensors, SHA-256 {sha256}"
     if node is not None:
-        yield f"// For sources that are damaged about as x264 does it at CRF {node:g}; 0 is for those never coded."
-    quality = "" if node is None else f" --source-quality {node:g}"
+        crf = f"{node.quantizer:g}"
+        yield f"// For sources that are damaged about as x264 does it at CRF {crf}; 0 is for those never coded."
+    if node is not None and node.downscaler:
+        yield f"// For sources that were made small by {' or '.join(DOWNSCALERS[node.downscaler])}."
+    quality = "" if node is None else f" --source-quality {node.quantizer:g}"
+    quality += f" --downscaler {node.downscaler}" if node is not None and node.downscaler else ""
     yield f"// Made by edge-sr {version('edge-sr')}: esr export {spec.canonical_id} --format mpv{quality}"
     if spec.padding == "zeros":
         differ = f"they differ {spec.radius} pixels deep"

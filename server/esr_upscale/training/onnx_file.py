@@ -17,7 +17,7 @@ from torch import nn
 
 from esr_upscale.errors import EngineError, InvalidInputError
 from esr_upscale.kernels import Weights
-from esr_upscale.models import ModelSpec
+from esr_upscale.models import ModelSpec, Source
 from esr_upscale.nets import build_module
 from esr_upscale.replacement import replace_file
 
@@ -33,12 +33,12 @@ SAMPLE = (2, 1, 16, 20)
 
 
 def export_onnx(
-    spec: ModelSpec, weights: Weights, licence: str, path: Path, opset: int, node: float | None = None
+    spec: ModelSpec, weights: Weights, licence: str, path: Path, opset: int, node: Source | None = None
 ) -> Path:
     """Write the network of `spec` with `weights` to the ONNX file `path` and return it.
 
     Input `luma` (N, 1, H, W) and output `upscaled` (N, 1, s·H, s·W) are float32 in [0, 1], of any N, H and W; the
-    output is not clipped. `licence` is the SPDX id of the weights and `node` the quantiser of the
+    output is not clipped. `licence` is the SPDX id of the weights and `node` the
     sources that they are for, None for any; both are for the metadata. Raises EngineError when onnx or
     onnxscript is not installed, InvalidInputError for an opset that cannot be written and a path that cannot.
     """
@@ -100,7 +100,7 @@ def _quiet() -> Iterator[None]:
             logger.setLevel(level)
 
 
-def _describe(program: torch.onnx.ONNXProgram, spec: ModelSpec, licence: str, node: float | None) -> None:
+def _describe(program: torch.onnx.ONNXProgram, spec: ModelSpec, licence: str, node: Source | None) -> None:
     model, s = program.model, spec.scale
     outside = "the picture's edge, replicated" if spec.padding == "edge" else "zeros, at every layer"
     takes = "float32 (N, 1, H, W), any N, H and W: luma in [0, 1], which is code values / (2^depth - 1)"
@@ -115,7 +115,8 @@ def _describe(program: torch.onnx.ONNXProgram, spec: ModelSpec, licence: str, no
         input=f"{INPUT}: {takes}",
         output=f"{OUTPUT}: {gives}",
         licence=licence,
-        source_quality="any" if node is None else f"{node:g}",
+        source_quality="any" if node is None else f"{node.quantizer:g}",
+        downscaler="any" if node is None or not node.downscaler else node.downscaler,
     )
 
 

@@ -13,9 +13,18 @@ from typing import Any
 
 from esr_upscale.errors import InvalidInputError
 from esr_upscale.kernels import Weights
-from esr_upscale.models import ModelCard, ModelSpec, WeightNodes, load_card, load_weights, save_weights
+from esr_upscale.models import (
+    ModelCard,
+    ModelSpec,
+    Source,
+    WeightNodes,
+    load_card,
+    load_nodes,
+    load_weights,
+    save_weights,
+)
 from esr_upscale.models.card import check_licence
-from esr_upscale.models.nodes import CLEAN, WORST
+from esr_upscale.models.nodes import DOWNSCALERS, parse_source
 from esr_upscale.models.weights_file import PACKAGED
 from esr_upscale.nets.edge_sr import HEADS
 from esr_upscale.nets.engine import torch_threads
@@ -69,8 +78,8 @@ class TrainingSettings:
     """Clips of six tiles each to degrade."""
     ways: int = 3
     """In how many ways each of them is degraded."""
-    nodes: tuple[float, ...] = ()
-    """Quantisers of sources that weights are trained for, from `start`, with `VIDEO`; see `WeightNodes`."""
+    nodes: tuple[str, ...] = ()
+    """Sources that weights are trained for, from `start`, with `VIDEO`: `17`, or `17/area`; see `WeightNodes`."""
     licence: str = ""
     """SPDX id of the weights' licence, for the card. Empty: that of the weights to start from, or no claim."""
 
@@ -110,10 +119,17 @@ def _check_licence(value: object) -> None:
 
 
 def _check_nodes(value: object) -> None:
-    given = value if isinstance(value, tuple | list) else ()
-    numbers = [node for node in given if isinstance(node, int | float) and CLEAN <= node <= WORST]
-    if len(numbers) != len(given) or not given or sorted(set(numbers)) != numbers:
-        raise InvalidInputError(f"nodes = {value!r} is not possible: it is a list of quantisers, ascending, 0 to 51")
+    given = list(value) if isinstance(value, tuple | list) else []
+    try:
+        sources = [parse_source(text) for text in given if isinstance(text, str)]
+    except ValueError:
+        sources = []
+    alike = len({bool(source.downscaler) for source in sources}) == 1  # those with one go on from those without
+    if len(sources) != len(given) or not alike or len(set(sources)) != len(sources):
+        raise InvalidInputError(
+            f'nodes = {value!r} is not possible: it is a list of different quantisers, 0 to 51, as in "0", "17", or of '
+            f'quantisers with downscalers, as in "0/area"; downscalers are {", ".join(DOWNSCALERS)}'
+        )
 
 
 def _check_degradation(value: object) -> None:
@@ -159,11 +175,17 @@ def train(
     one = partial(_train_set, spec, loaded, settings, clips, card, report=report, stop=stop)
     if not settings.nodes:
         return one(out)
-    places = {node: out / DIRECTORY / f"{spec.canonical_id}_at_{node:g}" for node in settings.nodes}
-    journals = [one(place, node=Node(node, settings.nodes)) for node, place in places.items()]
-    sets = tuple(load_weights(spec, place) for place in places.values())
+    nodes = [parse_source(text) for text in settings.nodes]
+    before = load_nodes(*_start_of(spec, settings))
+    sets = dict(before.sets) if before else {}
+    quantizers = WeightNodes(sets | {source: {} for source in nodes}).quantizers
+    places = {
+        source: out / DIRECTORY / f"{spec.canonical_id}_at_{source.quantizer:g}{source.downscaler}" for source in nodes
+    }
+    journals = [one(place, node=Node(source, quantizers)) for source, place in places.items()]
+    sets |= {source: load_weights(spec, place) for source, place in places.items()}
     blind, card = load_weights(*_start_of(spec, settings)), load_card(spec, list(places.values())[-1])
-    save_weights(spec, blind, card, out, WeightNodes(settings.nodes, sets))
+    save_weights(spec, blind, card, out, WeightNodes(sets))
     for place in places.values():
         shutil.rmtree(place)  # or the next run would take its nodes for its own
     return journals[-1]
@@ -197,7 +219,7 @@ def _train_set(
         weights = trainer.weights()
     made = dataclasses.replace(card, recipe=trainer.recipe(journal.steps))
     if settings.start:
-        made = continued_card(made, load_card(*_start_of(spec, settings)), nodes=node is not None)
+        made = continued_card(made, load_card(*_start_of(spec, settings)), node.source if node else None)
     save_weights(spec, weights, made, out)
     checkpoint.finish(journal)
     return journal
@@ -235,15 +257,19 @@ def _trainer(
         return PatchTrainer(spec, tiles, settings.seed, settings.restarts)
     else:
         source = TileSource(tiles)
-    start = _start_weights(spec, settings) if settings.start else None
+    start = _start_weights(spec, settings, node) if settings.start else None
     return CropTrainer(
         spec, source, settings.seed, batch=settings.batch, crop=settings.crop, rate=settings.rate, start=start
     )
 
 
-def _start_weights(spec: ModelSpec, settings: TrainingSettings) -> Weights:
+def _start_weights(spec: ModelSpec, settings: TrainingSettings, node: Node | None) -> Weights:
     of, place = _start_of(spec, settings)
-    return grow_weights(load_weights(of, place), of, spec)
+    weights: Weights = load_weights(of, place)
+    before = load_nodes(of, place) if node is not None else None
+    if node is not None and before is not None and (alike := Source(node.source.quantizer)) in before.sets:
+        weights = before.at(alike)
+    return grow_weights(weights, of, spec)
 
 
 def _start_of(spec: ModelSpec, settings: TrainingSettings) -> tuple[ModelSpec, Path]:

@@ -19,9 +19,12 @@ from numpy.typing import NDArray
 
 from esr_upscale.components import unpack
 from esr_upscale.errors import InvalidInputError
+from esr_upscale.frame import Frame, pixel_format
 from esr_upscale.media.files import read_frames
 from esr_upscale.media.recoding import RECODERS, recode_measured
+from esr_upscale.models import Source
 from esr_upscale.models.nodes import CLEAN
+from esr_upscale.source import SourceTracker
 from esr_upscale.source_quality import estimate
 from esr_upscale.training.degradation.degrade import Coding, Degradation
 from esr_upscale.training.degradation.motion import Motion, moving
@@ -33,8 +36,8 @@ from esr_upscale.training.vmaf import vmaf
 
 Clip = NDArray[np.uint8]
 """Luma (frames, H, W)."""
-Upscaler = Callable[[Clip, float | None], Clip]
-"""A clip (frames, H, W) to (frames, s·H, s·W), given the quantiser that its source was damaged by, if that is known."""
+Upscaler = Callable[[Clip, Sequence[Source | None]], Clip]
+"""A clip (frames, H, W) to (frames, s·H, s·W), given what is known of the source of each."""
 BASE = "lanczos4"
 PICTURE_FRAMES = 8
 """Frames of a pan over one picture."""
@@ -176,11 +179,11 @@ def judge_clips(
     done, count = 0, len(clips) * len(conditions)
     for condition in conditions:
         for name, clip in clips.items():
-            small, quantizer = _source(clip, condition, scale)
-            base = _measure(resampler(BASE, scale)(small, quantizer), clip, scale, metrics)
+            small, sources = _source(clip, condition, scale)
+            base = _measure(resampler(BASE, scale)(small, sources), clip, scale, metrics)
             found.base.setdefault(condition.name, {})[name] = base
             for model, upscale in upscalers.items():
-                figures = _measure(upscale(small, quantizer), clip, scale, metrics)
+                figures = _measure(upscale(small, sources), clip, scale, metrics)
                 gains = {metric: round(figures[metric] - base[metric], 5) for metric in metrics}
                 found.gains[model].setdefault(condition.name, {})[name] = gains
             done += 1
@@ -188,14 +191,18 @@ def judge_clips(
     return found
 
 
-def _source(clip: Clip, condition: Condition, scale: int) -> tuple[Clip, float | None]:
-    """Return what a server has of a clip: small frames, and how much they were damaged as far as it knows."""
-    small = Degradation(kernel=condition.kernel).apply(clip, scale, np.random.default_rng(0))
-    if condition.coding is None:
-        return small, CLEAN
-    coding = condition.coding
-    coded, bits = recode_measured(small, coding.codec, coding.quality, coding.preset)
-    return coded, estimate(coded[0], 8, RECODERS[coding.codec].codec, bits)
+def _source(clip: Clip, condition: Condition, scale: int) -> tuple[Clip, list[Source | None]]:
+    """Return what a server has of a clip: small frames, and what it knows of the source of each."""
+    small, quantizer = Degradation(kernel=condition.kernel).apply(clip, scale, np.random.default_rng(0)), CLEAN
+    if (coding := condition.coding) is not None:
+        small, bits = recode_measured(small, coding.codec, coding.quality, coding.preset)
+        found = estimate(small[0], 8, RECODERS[coding.codec].codec, bits)
+        if found is None:
+            return small, [None] * len(small)
+        quantizer = found
+    tracker, gray = SourceTracker(given=quantizer), pixel_format("gray")
+    height, width = small.shape[1:]
+    return small, [tracker.source_of(Frame(gray, width, height, (luma,))) for luma in small]
 
 
 def _measure(made: Clip, truth: Clip, scale: int, metrics: Sequence[str]) -> dict[str, float]:
@@ -207,9 +214,9 @@ def frame_by_frame(upscale: Callable[[NDArray[np.uint8]], NDArray[Any]]) -> Upsc
     return lambda clip, _: np.stack([upscale(frame) for frame in clip])
 
 
-def by_quality(choose: Callable[[float | None], Callable[[NDArray[np.uint8]], NDArray[Any]]]) -> Upscaler:
-    """Return the upscaler of clips that applies what `choose` has for their quantiser to each frame."""
-    return lambda clip, quantizer: frame_by_frame(choose(quantizer))(clip, quantizer)
+def by_source(choose: Callable[[Source | None], Callable[[NDArray[np.uint8]], NDArray[Any]]]) -> Upscaler:
+    """Return the upscaler of clips that applies what `choose` has for its source to each frame."""
+    return lambda clip, sources: np.stack([choose(of)(frame) for frame, of in zip(clip, sources, strict=True)])
 
 
 def resampler(kernel: str, scale: int) -> Upscaler:

@@ -15,7 +15,7 @@ from torch.nn import functional
 from esr_upscale.errors import InvalidInputError
 from esr_upscale.kernels.edge_sr import filters_of
 from esr_upscale.kernels.mirrors import are_mirrored
-from esr_upscale.models import load_card, load_nodes, load_weights, resolve
+from esr_upscale.models import Source, load_card, load_nodes, load_weights, resolve
 from esr_upscale.training.degradation import pairs
 from esr_upscale.training.degradation.clips import (
     EASE,
@@ -143,7 +143,7 @@ def test_poor_clips_are_drawn_more_often(folder: Path) -> None:
 def test_nodes_are_trained_on_their_own_clips(tiles: list[Tile], folder: Path) -> None:
     cache = ClipSource(folder)
     for quantizer in (0.0, 20.0, 30.0):
-        source = ClipSource(folder, Node(quantizer, (0.0, 20.0, 30.0)))
+        source = ClipSource(folder, Node(Source(quantizer), (0.0, 20.0, 30.0)))
         lr, _, _ = source.crops(32, 3).draw(30, torch.Generator().manual_seed(1))
         assert len({crop.numpy().tobytes() for crop in lr}) > 20
         assert "damaged as by the node's quantiser (0, 20, 30), of 6 mosaics" in source.describe()
@@ -156,7 +156,7 @@ def test_training_of_nodes(tmp_path: Path) -> None:
     settings = TrainingSettings(degradation=VIDEO, mosaics=6, ways=3, steps=10, batch=4, crop=24)
     train(spec, tiles, tmp_path / "out", settings, lambda _: None)
     blind = load_weights(spec, tmp_path / "out")
-    further = replace(settings, start=str(tmp_path / "out"), nodes=(0.0, 20.0, 30.0))
+    further = replace(settings, start=str(tmp_path / "out"), nodes=("0", "20", "30"))
     with pytest.raises(TrainingStoppedError):
         train(spec, tiles, tmp_path / "out", further, lambda _: None, _after(14))
     assert load_nodes(spec, tmp_path / "out") is None
@@ -170,10 +170,21 @@ def test_training_of_nodes(tmp_path: Path) -> None:
     assert len(further_steps) == 30  # once more from the start
     assert len(steps) < 20  # the first node was trained already, and a part of the second
     assert all(np.array_equal(load_weights(spec, tmp_path / "out")[name], blind[name]) for name in blind)
-    assert len({nodes.at(q)["net.0.weight"].tobytes() for q in (0.0, 20.0, 30.0)}) == 3
+    assert len({nodes.at(Source(q))["net.0.weight"].tobytes() for q in (0.0, 20.0, 30.0)}) == 3
     recipe = load_card(spec, tmp_path / "out").recipe
     assert recipe.count("; its nodes from there 10 steps") == 1
     assert "node's quantiser (0, 20, 30)" in recipe
+    nodes = load_nodes(spec, tmp_path / "out")
+    assert nodes is not None
+    by_downscaler = replace(settings, start=str(tmp_path / "out"), nodes=("0/area",))
+    train(spec, tiles, tmp_path / "out", by_downscaler, lambda _: None)
+    more = load_nodes(spec, tmp_path / "out")
+    assert more is not None
+    assert more.sets.keys() == nodes.sets.keys() | {Source(0.0, "area")}
+    for node, tensors in nodes.sets.items():
+        assert all(np.array_equal(more.at(node)[name], tensor) for name, tensor in tensors.items())
+    continued = load_card(spec, tmp_path / "out").recipe
+    assert continued.startswith(f"{recipe}; its sets for downscalers from there 10 steps")
 
 
 def _after(calls: int) -> Callable[[], bool]:
@@ -184,12 +195,14 @@ def _after(calls: int) -> Callable[[], bool]:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"nodes": ()}, "a list of quantisers, ascending, 0 to 51"),
-        ({"nodes": (20.0, 5.0)}, "ascending"),
-        ({"nodes": (0.0, 60.0)}, "0 to 51"),
-        ({"nodes": "0,20"}, "ascending"),
+        ({"nodes": ()}, "a list of different quantisers, 0 to 51"),
+        ({"nodes": ("20", "20")}, "different"),
+        ({"nodes": ("0", "60")}, "0 to 51"),
+        ({"nodes": "0,20"}, "a list"),
+        ({"nodes": ("0", "17/area")}, 'or of quantisers with downscalers, as in "0/area"'),
+        ({"nodes": ("17/nearest",)}, "downscalers are area, sharp"),
     ],
-    ids=["none", "descending", "too large", "text"],
+    ids=["none", "twice", "too large", "text", "with and without", "no downscaler"],
 )
 def test_nodes_that_cannot_be(values: dict[str, object], message: str) -> None:
     with pytest.raises(InvalidInputError, match=message):
@@ -197,6 +210,6 @@ def test_nodes_that_cannot_be(values: dict[str, object], message: str) -> None:
 
 
 def test_nodes_need_weights_to_start_from(tmp_path: Path) -> None:
-    settings = TrainingSettings(degradation=VIDEO, nodes=(0.0, 20.0))
+    settings = TrainingSettings(degradation=VIDEO, nodes=("0", "20"))
     with pytest.raises(InvalidInputError, match="nodes are trained from weights that are there"):
         train(resolve("esr_stack_x2"), tmp_path, tmp_path, settings, lambda _: None)

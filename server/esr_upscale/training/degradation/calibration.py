@@ -56,20 +56,31 @@ def sample_key_frames(
 
 
 def _sample(tiles: Sequence[NDArray[np.uint8]], codec: str, rng: np.random.Generator) -> KeyFrameSample:
+    clip, recoder = draw_clip(tiles, rng), RECODERS[codec]
+    way: Degradation = replace(draw_degradation(rng), coding=None)
+    wider = WIDER * (recoder.worst - recoder.best)
+    quality = int(rng.integers(max(1, round(recoder.best - wider)), round(recoder.worst + wider) + 1))
+    preset = int(rng.integers(len(recoder.presets)))
+    coded, bits = recode_measured(way.apply(clip, SCALE, rng), codec, quality, preset)
+    return KeyFrameSample(recoder.codec, measures_of(coded[0], 8, bits), damage_of_clip(clip, coded, way, rng))
+
+
+def draw_clip(tiles: Sequence[NDArray[np.uint8]], rng: np.random.Generator) -> NDArray[np.uint8]:
+    """Return a clip of FRAMES frames that shows moving tiles, drawn of `tiles`, side by side."""
     clip = np.empty((FRAMES, WINDOWS * WINDOW_PX, WINDOWS * WINDOW_PX), np.uint8)
     for window in range(WINDOWS**2):
         row, column = divmod(window, WINDOWS)
         tile = tiles[int(rng.integers(len(tiles)))]
         rows, columns = (slice(part * WINDOW_PX, (part + 1) * WINDOW_PX) for part in (row, column))
         clip[:, rows, columns] = moving(tile, draw_motion(tile.shape, WINDOW_PX, FRAMES, rng), WINDOW_PX, FRAMES)
-    way: Degradation = replace(draw_degradation(rng), coding=None)
-    recoder = RECODERS[codec]
-    wider = WIDER * (recoder.worst - recoder.best)
-    quality = int(rng.integers(max(1, round(recoder.best - wider)), round(recoder.worst + wider) + 1))
-    preset = int(rng.integers(len(recoder.presets)))
-    coded, bits = recode_measured(way.apply(clip, SCALE, rng), codec, quality, preset)
-    damage = [_damage(clip[frame], coded[frame], way, rng) for frame in MEASURED]
-    return KeyFrameSample(recoder.codec, measures_of(coded[0], 8, bits), float(np.mean(damage)))
+    return clip
+
+
+def damage_of_clip(
+    clip: NDArray[np.uint8], coded: NDArray[np.uint8], way: Degradation, rng: np.random.Generator
+) -> float:
+    """Return the quantiser of the damage to a clip of `draw_clip` that went a `way`, the mean of some frames."""
+    return float(np.mean([_damage(clip[frame], coded[frame], way, rng) for frame in MEASURED]))
 
 
 def _damage(large: NDArray[np.uint8], small: NDArray[np.uint8], way: Degradation, rng: np.random.Generator) -> float:

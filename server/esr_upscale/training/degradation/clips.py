@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from esr_upscale.errors import InvalidInputError
+from esr_upscale.models import Source
+from esr_upscale.models.nodes import DOWNSCALERS
 from esr_upscale.replacement import replace_file
 from esr_upscale.training.degradation.damage import MEASURE, damage_maps, damage_of_window, shares_of
 from esr_upscale.training.degradation.degrade import CODECS, Degradation
@@ -40,15 +42,17 @@ JUDGED = 240
 POOR, POOR_DRAWN = 28.0, 5.0
 """Clips that are damaged more than that are drawn so many times as often for the blind weights. The loss says little
 about them, because networks can do little there; yet that is where weights for better sources fall below Lanczos."""
+COMMON = {"bicubic": 3.0}
+"""How many times as often clips are drawn, for sets for downscalers, that the scaler of most encoders made small."""
 BASE = "lanczos4"
 
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A quantiser that weights are trained for, and all those of the model, ascending."""
+    """A source that weights are trained for, and the quantisers of all nodes of the model, ascending."""
 
-    quantizer: float
-    nodes: tuple[float, ...]
+    source: Source
+    quantizers: tuple[float, ...]
 
 
 _TRAINED, _HELD = "trained", "held"
@@ -120,13 +124,23 @@ def chances_of(cache: PairCache, node: Node | None) -> NDArray[np.float64]:
     """
     if node is None:
         return np.where(cache.quantizers > POOR, POOR_DRAWN, 1.0).ravel()
-    # A server cannot tell noise from fine detail, which costs bits too: it is for the blind set.
-    noisy = np.array([[way.noise > 0 for way in row] for row in cache.ways])
-    shares = shares_of(node.quantizer, node.nodes, cache.quantizers)
-    chances = np.where(noisy[..., None], 0.0, shares).ravel()
+    drawn = np.array([[_drawn(node.source, way) for way in row] for row in cache.ways])
+    chances = (drawn[..., None] * shares_of(node.source.quantizer, node.quantizers, cache.quantizers)).ravel()
     if not (chances >= 0.5).any():
-        raise InvalidInputError(f"no clip is for the node {node.quantizer:g}; make more, or leave it out")
+        raise InvalidInputError(f"no clip is for the node {node.source}; make more, or leave it out")
     return chances
+
+
+def _drawn(source: Source, way: Degradation) -> float:
+    """Return how often clips that went a way are drawn for a source, in proportion; 0: they are not for it."""
+    # A server cannot tell noise from fine detail, which costs bits too: it is for the blind set.
+    if way.noise > 0:
+        return 0.0
+    if not source.downscaler:
+        return 1.0
+    # Blurred and aliased pictures look as if something else had made them small.
+    is_pure = (way.blur_px, way.sharpness) == (0.0, 1.0)
+    return COMMON.get(way.kernel, 1.0) if is_pure and way.kernel in DOWNSCALERS[source.downscaler] else 0.0
 
 
 def _index(share: float, count: int) -> int:
@@ -223,5 +237,6 @@ class ClipSource:
     def _part(self) -> str:
         if self._node is None:
             return f"the clips, {POOR_DRAWN:g} times as often those damaged by more than {POOR:g}, of "
-        quantizers = ", ".join(f"{quantizer:g}" for quantizer in self._node.nodes)
-        return f"the clips that are damaged as by the node's quantiser ({quantizers}), of "
+        quantizers = ", ".join(f"{quantizer:g}" for quantizer in self._node.quantizers)
+        by = ", and for a downscaler made small by it" if self._node.source.downscaler else ""
+        return f"the clips that are damaged as by the node's quantiser ({quantizers}){by}, of "

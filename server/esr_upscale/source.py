@@ -1,0 +1,71 @@
+"""What is known of a stream's source, followed along its frames, for weights that are for such sources.
+
+A decoder's key frames say how much coding has damaged it, if the client does not. Key frames do not depend on what
+moves, and where they come nothing flickers.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from numpy.typing import NDArray
+
+from esr_upscale.frame import ColorModel, Frame
+from esr_upscale.models import Source
+from esr_upscale.source_downscaler import DownscalerTracker
+from esr_upscale.source_quality import LUMA_SHARE, estimate
+
+LEAST_APART = 8
+"""Frames between two measurements: where every frame is a key frame, not all are measured."""
+UNMARKED_APART = 24
+"""Frames between two measurements where no decoder says which are key frames."""
+STEADY, FOLLOWED, JUMP = 1.5, 0.5, 10.0
+"""At a key frame the estimate stands for changes up to STEADY, or weights would alternate more often where a source
+lies between two nodes. It follows a part of larger ones, and all of those past JUMP: another source has come."""
+
+
+class SourceTracker:
+    """Follows one stream's source. Not thread-safe: frames come in order."""
+
+    def __init__(self, given: float | None = None) -> None:
+        """Follow a source whose quantiser is `given`; None: that is estimated where a decoder gives key frames."""
+        self._given = given
+        self._quantizer = given
+        self._downscaler = DownscalerTracker()
+        self._now: Source | None = None
+        self._since = UNMARKED_APART
+
+    def source_of(self, frame: Frame) -> Source | None:
+        """Return what is known of a frame's source; None where nothing is. Frames come in the order of a stream."""
+        self._since += 1
+        if self._is_due(frame):
+            self._since = 0
+            self._measure(frame)
+        return self._now
+
+    def _is_due(self, frame: Frame) -> bool:
+        if frame.key is not None:
+            return self._since >= LEAST_APART
+        return self._given is not None and self._since >= UNMARKED_APART
+
+    def _measure(self, frame: Frame) -> None:
+        luma, depth = _luma_of(frame), frame.format.depth + frame.format.lsb
+        if self._given is None and frame.key is not None:
+            self._follow(estimate(luma, depth, frame.key.codec, LUMA_SHARE * frame.key.bits))
+        if self._quantizer is None:
+            self._now = None
+            return
+        self._now = Source(self._quantizer, self._downscaler.take(luma, depth, self._quantizer))
+
+    def _follow(self, found: float | None) -> None:
+        before = self._quantizer
+        if found is None or before is None or abs(found - before) > JUMP:
+            self._quantizer = found
+        elif abs(found - before) > STEADY:
+            self._quantizer = before + FOLLOWED * (found - before)
+
+
+def _luma_of(frame: Frame) -> NDArray[Any]:
+    # Green is most of luma, and taking RGB apart would cost more than the estimate.
+    plane = frame.planes[0]
+    return plane[:, 1::3] if frame.format.model is ColorModel.RGB else plane
