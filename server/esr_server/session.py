@@ -134,7 +134,7 @@ class _Ticket:
     stages: StageTimes
     due_s: float
     source: Source | None = None
-    """How much coding damaged the frame, as far as is known when its turn comes."""
+    """Where the frame comes from, as far as is known when its turn comes."""
 
 
 class Session:

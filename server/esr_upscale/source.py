@@ -18,7 +18,7 @@ from esr_upscale.source_quality import LUMA_SHARE, estimate
 LEAST_APART = 8
 """Frames between two measurements: where every frame is a key frame, not all are measured."""
 UNMARKED_APART = 24
-"""Frames between two measurements where no decoder says which are key frames."""
+"""Frames between two measurements of a stream without key frames, which no decoder made."""
 STEADY, FOLLOWED, JUMP = 1.5, 0.5, 10.0
 """At a key frame the estimate stands for changes up to STEADY, or weights would alternate more often where a source
 lies between two nodes. It follows a part of larger ones, and all of those past JUMP: another source has come."""
@@ -34,6 +34,8 @@ class SourceTracker:
         self._downscaler = DownscalerTracker()
         self._now: Source | None = None
         self._since = UNMARKED_APART
+        self._is_marked = False
+        self._size = (0, 0)
 
     def source_of(self, frame: Frame) -> Source | None:
         """Return what is known of a frame's source; None where nothing is. Frames come in the order of a stream."""
@@ -45,11 +47,14 @@ class SourceTracker:
 
     def _is_due(self, frame: Frame) -> bool:
         if frame.key is not None:
+            self._is_marked = True
             return self._since >= LEAST_APART
-        return self._given is not None and self._since >= UNMARKED_APART
+        return self._given is not None and not self._is_marked and self._since >= UNMARKED_APART
 
     def _measure(self, frame: Frame) -> None:
         luma, depth = _luma_of(frame), frame.format.depth + frame.format.lsb
+        if (size := (frame.width, frame.height)) != self._size:
+            self._size, self._downscaler = size, DownscalerTracker()
         if self._given is None and frame.key is not None:
             self._follow(estimate(luma, depth, frame.key.codec, LUMA_SHARE * frame.key.bits))
         if self._quantizer is None:
@@ -59,8 +64,10 @@ class SourceTracker:
 
     def _follow(self, found: float | None) -> None:
         before = self._quantizer
-        if found is None or before is None or abs(found - before) > JUMP:
+        if found is None or before is None:
             self._quantizer = found
+        elif abs(found - before) > JUMP:
+            self._quantizer, self._downscaler = found, DownscalerTracker()
         elif abs(found - before) > STEADY:
             self._quantizer = before + FOLLOWED * (found - before)
 

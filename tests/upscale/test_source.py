@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from esr_upscale.frame import Frame, KeyFrame, pixel_format
 from esr_upscale.models import Source
 from esr_upscale.source import LEAST_APART, UNMARKED_APART, SourceTracker
+from esr_upscale.source_downscaler import features_of
 from esr_upscale.source_quality import measures_of
 from esr_upscale.training.degradation.degrade import Degradation
 from tests.support.pictures import photograph
@@ -89,9 +90,41 @@ def test_not_every_frame_is_measured(small: NDArray[np.uint8], monkeypatch: pyte
 
 
 @pytest.mark.parametrize("name", ["gray", "rgb24"])
-def test_the_downscaler_of_frames_without_a_decoder(small: NDArray[np.uint8], name: str) -> None:
+def test_the_downscaler_of_raw_frames(small: NDArray[np.uint8], name: str) -> None:
     tracker = SourceTracker(given=0.0)
     assert tracker.source_of(_frame(small, None, name)) == Source(0.0, "area")
-    flat = np.full_like(small, 90)
-    kept = [tracker.source_of(_frame(flat, None, name)) for _ in range(UNMARKED_APART - 1)]
-    assert kept == [Source(0.0, "area")] * len(kept)
+
+
+def _looks(tracker: SourceTracker, frames: list[Frame], monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Return the numbers of the frames that are looked at."""
+    looked: list[int] = []
+
+    def look(luma: NDArray[np.uint8], depth: int) -> NDArray[np.float64]:
+        looked.append(len(taken))
+        return features_of(luma, depth)
+
+    monkeypatch.setattr("esr_upscale.source_downscaler.features_of", look)
+    taken: list[Source | None] = []
+    for frame in frames:
+        taken.append(tracker.source_of(frame))
+    return looked
+
+
+def test_raw_frames_are_looked_at_now_and_then(small: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch) -> None:
+    frames = [_frame(small, None)] * (UNMARKED_APART + 2)
+    assert _looks(SourceTracker(given=0.0), frames, monkeypatch) == [0, UNMARKED_APART]
+
+
+def test_a_decoder_is_looked_at_at_key_frames_only(small: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch) -> None:
+    frames = [_frame(small, KEY if n in (0, 60) else None) for n in range(70)]
+    assert _looks(SourceTracker(given=0.0), frames, monkeypatch) == [0, 60]
+
+
+def test_another_size_is_another_source(small: NDArray[np.uint8]) -> None:
+    tracker = SourceTracker(given=0.0)
+    for _ in range(4 * UNMARKED_APART):
+        tracker.source_of(_frame(small, None))
+    luma = photograph("astronaut")[None, 20:308, 20:468]
+    sharp = Degradation(kernel="lanczos3").apply(luma, 2, np.random.default_rng(1))[0]
+    found = [tracker.source_of(_frame(sharp, None)) for _ in range(UNMARKED_APART)]
+    assert found[-1] == Source(0.0, "sharp")

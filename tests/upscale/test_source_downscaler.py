@@ -64,6 +64,14 @@ def test_one_picture_does_not_overturn_many() -> None:
     assert [tracker.take(sharp, 8, 0.0) for _ in range(60)][-1] == "sharp"
 
 
+def test_a_test_card_is_soon_forgotten() -> None:
+    card = (np.indices((224, 224)) // 8).sum(0).astype(np.uint8) % 2 * 219 + 16
+    sharp = _small("astronaut", Degradation(kernel="lanczos3"))
+    tracker = DownscalerTracker()
+    tracker.take(card, 8, 0.0)
+    assert [tracker.take(sharp, 8, 0.0) for _ in range(3)][-1] != "area"
+
+
 def test_depth_and_size() -> None:
     small = _small("astronaut", Degradation(kernel="area"))
     assert np.allclose(features_of(small, 8), features_of(small.astype(np.uint16) * 4, 10))
@@ -75,7 +83,7 @@ def test_expected_gains() -> None:
     gains = np.array([[0.2, -0.1], [-0.2, 0.1]])
     function = Recognition(("a", "b"), np.zeros(1), np.ones(1), np.array([[1.0], [-1.0]]), np.zeros(2), gains)
     assert np.allclose(function.expected_gains_db(np.zeros(2)), 0)
-    assert np.allclose(function.expected_gains_db(function.scores(np.array([40.0]))), [0.2, -0.1])
+    assert np.allclose(function.expected_gains_db(function.scores(np.array([40.0]))), [0.2, -0.1], atol=0.002)
 
 
 def test_what_is_shipped() -> None:

@@ -16,6 +16,7 @@ from esr_upscale.models import list_models, load_nodes, resolve
 from esr_upscale.replacement import write_text
 
 MODEL = "esr_stack_x2"
+LEAST_CLIPS = 64
 
 
 class Estimate(StrEnum):
@@ -48,6 +49,8 @@ def calibrate_source(
     from esr_upscale.training.degradation.calibration import SCALE
     from esr_upscale.training.tiles import load_tiles
 
+    if estimate is Estimate.QUALITY and clips < LEAST_CLIPS:
+        raise InvalidInputError(f"--clips is {LEAST_CLIPS} or more for --estimate quality, not {clips}")
     path = out or Path(f"source_{estimate}.json")
     check_outputs([path], overwrite=overwrite)
     pictures = [tile.picture_hr() for tile in load_tiles(tiles, SCALE, 3)]

@@ -10,7 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from esr_upscale.errors import InvalidInputError
-from esr_upscale.models import ModelCard, ModelSpec, Source, load_card
+from esr_upscale.models import ModelCard, ModelSpec, load_card
 from esr_upscale.models.card import UNKNOWN_LICENCE
 from esr_upscale.models.spec import CLEAN
 from esr_upscale.replacement import write_text
@@ -21,8 +21,6 @@ ASK_FOR_CREDIT = ("CC-BY", "MIT", "BSD-", "Apache-")
 LIBRARIES = ("edge-sr", "numpy", "safetensors", "torch")
 NODES = "; its nodes from there "
 """Between the recipe of the blind weights and that of the nodes."""
-DOWNSCALER_SETS = "; its sets for downscalers from there "
-"""Before the recipe of the nodes' sets for one downscaler, which stands last."""
 FIXED = "Keys' cubic, a = −0.5: a formula, not trained"
 FIXED_LICENCE = "Apache-2.0"
 """That of edge-sr, which the formula's taps are computed by."""
@@ -56,27 +54,18 @@ def new_card(
     )
 
 
-def continued_card(card: ModelCard, start: ModelCard, node: Source | None = None) -> ModelCard:
+def continued_card(card: ModelCard, start: ModelCard, joint: str = "") -> ModelCard:
     """The card of weights that went on from those of `start`: what it owes to others goes on too.
 
-    So does the licence, unless `card` names one. `node`: the new weights are for such sources, in a file with those of
-    `start`.
+    So does the licence, unless `card` names one. `joint` is for nodes, in a file with the weights of `start`: what
+    stands between both recipes. New nodes replace those of `start`.
     """
     is_grown = start.model.removesuffix(f"_{CLEAN}") != card.model.removesuffix(f"_{CLEAN}")
-    before, after = start.recipe, ""
-    if node is not None and node.downscaler:
-        before, joint = before.partition(DOWNSCALER_SETS)[0], DOWNSCALER_SETS
-    elif node is not None:
-        before, separator, sets = before.partition(DOWNSCALER_SETS)
-        before, joint, after = before.partition(NODES)[0], NODES, separator + sets
-    else:
-        before, joint = (
-            before.partition(NODES)[0],
-            f"; grown from that {start.model} and " if is_grown else "; from there ",
-        )
+    before = start.recipe if joint not in ("", NODES) else start.recipe.partition(NODES)[0]
+    joint = joint or (f"; grown from that {start.model} and " if is_grown else "; from there ")
     return dataclasses.replace(
         card,
-        recipe=f"{before}{joint}{card.recipe}{after}",
+        recipe=f"{before}{joint}{card.recipe}",
         data=card.data if card.data == start.data else f"{start.data}; from there {card.data}",
         credits=tuple(dict.fromkeys((*start.credits, *card.credits))),
         licence=start.licence if card.licence == UNKNOWN_LICENCE else card.licence,

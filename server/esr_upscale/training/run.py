@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from functools import partial
 from pathlib import Path
@@ -28,7 +28,7 @@ from esr_upscale.models.nodes import DOWNSCALERS, parse_source
 from esr_upscale.models.weights_file import PACKAGED
 from esr_upscale.nets.edge_sr import HEADS
 from esr_upscale.nets.engine import torch_threads
-from esr_upscale.training.cards import continued_card, new_card
+from esr_upscale.training.cards import NODES, continued_card, new_card
 from esr_upscale.training.checkpoint import DIRECTORY, Checkpoint, Journal
 from esr_upscale.training.crops import CropSource, TileSource
 from esr_upscale.training.degradation.clips import ClipSource, Node, make_clips
@@ -176,7 +176,7 @@ def train(
     if not settings.nodes:
         return one(out)
     nodes = [parse_source(text) for text in settings.nodes]
-    before = load_nodes(*_start_of(spec, settings))
+    before = load_nodes(*_start_of(spec, settings)) if nodes[0].downscaler else None  # new nodes replace all
     sets = dict(before.sets) if before else {}
     quantizers = WeightNodes(sets | {source: {} for source in nodes}).quantizers
     places = {
@@ -219,10 +219,17 @@ def _train_set(
         weights = trainer.weights()
     made = dataclasses.replace(card, recipe=trainer.recipe(journal.steps))
     if settings.start:
-        made = continued_card(made, load_card(*_start_of(spec, settings)), node.source if node else None)
+        made = continued_card(made, load_card(*_start_of(spec, settings)), _joint(node, settings.nodes))
     save_weights(spec, weights, made, out)
     checkpoint.finish(journal)
     return journal
+
+
+def _joint(node: Node | None, nodes: Sequence[str]) -> str:
+    """Return what stands between the recipe of the weights to start from and that of the new ones."""
+    if node is None:
+        return ""
+    return f"; its sets for {', '.join(nodes)} from there " if node.source.downscaler else NODES
 
 
 def _cache_of(
@@ -266,9 +273,10 @@ def _trainer(
 def _start_weights(spec: ModelSpec, settings: TrainingSettings, node: Node | None) -> Weights:
     of, place = _start_of(spec, settings)
     weights: Weights = load_weights(of, place)
-    before = load_nodes(of, place) if node is not None else None
-    if node is not None and before is not None and (alike := Source(node.source.quantizer)) in before.sets:
-        weights = before.at(alike)
+    before = load_nodes(of, place)
+    if node is not None and node.source.downscaler and before is not None:
+        alike = Source(node.source.quantizer)
+        weights = before.at(alike) if alike in before.sets else weights
     return grow_weights(weights, of, spec)
 
 

@@ -184,7 +184,7 @@ def test_training_of_nodes(tmp_path: Path) -> None:
     for node, tensors in nodes.sets.items():
         assert all(np.array_equal(more.at(node)[name], tensor) for name, tensor in tensors.items())
     continued = load_card(spec, tmp_path / "out").recipe
-    assert continued.startswith(f"{recipe}; its sets for downscalers from there 10 steps")
+    assert continued.startswith(f"{recipe}; its sets for 0/area from there 10 steps")
 
 
 def _after(calls: int) -> Callable[[], bool]:

@@ -14,6 +14,7 @@ from torch import nn
 from torch.nn import functional
 
 from esr_upscale import nets
+from esr_upscale.errors import InvalidInputError
 from esr_upscale.media.recoding import RECODERS, recode
 from esr_upscale.models import ModelSpec, Source, WeightNodes
 from esr_upscale.models.nodes import CLEAN, DOWNSCALERS
@@ -130,14 +131,18 @@ def _sample(
 
 
 def fit(samples: Sequence[PictureSample]) -> tuple[dict[float, Recognition], dict[str, Any]]:
-    """Return the functions by the quantiser of their node, and what they are worth on clips that were held out."""
+    """Return the functions by the quantiser of their node, and what they are worth on other clips of the same tiles.
+
+    Raises:
+        InvalidInputError: there are too few pictures for a node.
+    """
     functions, figures = {}, {}
     for node in sorted({sample.node for sample in samples}):
         of_node = [sample for sample in samples if sample.node == node]
         held = [sample for sample in of_node if sample.clip % HELD == 0]
         trained = [sample for sample in of_node if sample.clip % HELD]
-        if len(trained) < LEAST:
-            continue
+        if min(len(trained) - LEAST, *(sum(of.name == name for of in held) - 1 for name in SHARES)) < 0:
+            raise InvalidInputError(f"of sources near {node:g} there are {len(trained)} pictures; make more clips")
         functions[node] = _fit(trained)
         figures[f"{node:g}"] = _worth(functions[node], held)
     return functions, figures
@@ -175,8 +180,8 @@ def _worth(function: Recognition, held: Sequence[PictureSample]) -> dict[str, An
     for name in SHARES:
         of_name = [sample for sample in held if sample.name == name]
         gains = np.array([(0.0, *sample.gains_db) for sample in of_name])
-        expected = [(0.0, *function.expected_gains_db(function.scores(sample.features))) for sample in of_name]
-        chosen = gains[np.arange(len(gains)), np.argmax(expected, 1)]
+        best = [function.best(function.scores(sample.features)) for sample in of_name]
+        chosen = gains[np.arange(len(gains)), [("", *DOWNSCALERS).index(name) for name in best]]
         rows[name] = {
             "pictures": len(of_name),
             "gain_db": round(float(chosen.mean()), 3),
