@@ -40,7 +40,15 @@ from esr_client._errors import (
 )
 from esr_client._frame import ChromaLocation, Color, ColorRange, Frame, Packet, StageSeconds
 from esr_client._private_server import PrivateServer
-from esr_client._results import ModelCard, ModelInfo, Negotiated, ServerStatus, ServingState, StreamStatistics
+from esr_client._results import (
+    ModelCard,
+    ModelInfo,
+    Negotiated,
+    ServerStatus,
+    ServingState,
+    StreamStatistics,
+    WeightsNode,
+)
 from esr_client._stream import UpscaleStream
 
 
@@ -82,6 +90,7 @@ __all__ = [  # noqa: RUF022 -- in the order in which they are needed
     "DropReason",
     "ModelInfo",
     "ModelCard",
+    "WeightsNode",
     "Negotiated",
     "ServerStatus",
     "ServingState",

@@ -23,7 +23,7 @@ from esr_client._frame import (
     pixel_format,
     plane_from_buffer,
 )
-from esr_client._results import ModelCard, ModelInfo, Negotiated, StreamStatistics
+from esr_client._results import ModelCard, ModelInfo, Negotiated, StreamStatistics, WeightsNode
 from esr_client._shared_memory import Offer, Placed
 
 _INT32_MAX = 2**31 - 1
@@ -387,6 +387,5 @@ def model_from(message: pb.ModelInfo) -> ModelInfo:
         card=ModelCard(
             recipe=message.card.recipe, data=message.card.data, licence=message.card.licence, date=message.card.date
         ),
-        node_quantizers=tuple(message.node_quantizers),
-        node_downscalers=tuple(message.node_downscalers),
+        nodes=tuple(WeightsNode(node.quantizer, node.downscaler) for node in message.nodes),
     )

@@ -11,7 +11,7 @@ from esr_client._config import VideoFormat
 from esr_client._delivery import LOSSLESS, Delivery
 from esr_client._frame import StageSeconds
 
-__all__ = ["ModelCard", "ModelInfo", "Negotiated", "ServerStatus", "ServingState", "StreamStatistics"]
+__all__ = ["ModelCard", "ModelInfo", "Negotiated", "ServerStatus", "ServingState", "StreamStatistics", "WeightsNode"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +66,19 @@ class ModelCard:
     """Day they were made, ISO 8601."""
 
 
+@dataclass(frozen=True, slots=True)
+class WeightsNode:
+    """A kind of source that a model has weights for. As a string: `17`, or with a downscaler `17/area`."""
+
+    quantizer: float
+    """The CRF of x264 that damages as much, 0 … 51; 0: never coded."""
+    downscaler: str = ""
+    """What made the source small, `area` or `sharp`; empty: anything."""
+
+    def __str__(self) -> str:
+        return f"{self.quantizer:g}/{self.downscaler}" if self.downscaler else f"{self.quantizer:g}"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelInfo:
     """One model that a server can run."""
@@ -93,10 +106,8 @@ class ModelInfo:
     weights_sha256: str = ""
     """Of the weights file, in hexadecimal; empty for a model without weights."""
     card: ModelCard = field(default_factory=ModelCard)
-    node_quantizers: tuple[float, ...] = ()
-    """The quantisers of sources that it has weights for, in addition to those for all sources."""
-    node_downscalers: tuple[str, ...] = ()
-    """The downscalers that some of these weights are for."""
+    nodes: tuple[WeightsNode, ...] = ()
+    """The kinds of source that it has weights for, in addition to those for all sources."""
 
     def seconds_for(self, width: int, height: int) -> float | None:
         """Seconds that a frame of this size takes, before it is upscaled; None if they were not measured."""

@@ -35,21 +35,21 @@ class SourceTracker:
         self._now: Source | None = None
         self._since = UNMARKED_APART
         self._is_marked = False
+        """Whether a decoder gave key frames: then other frames are not looked at."""
         self._size = (0, 0)
 
     def source_of(self, frame: Frame) -> Source | None:
         """Return what is known of a frame's source; None where nothing is. Frames come in the order of a stream."""
         self._since += 1
-        if self._is_due(frame):
+        self._is_marked |= frame.key is not None
+        if frame.key is not None:
+            is_due = self._since >= LEAST_APART
+        else:
+            is_due = self._given is not None and not self._is_marked and self._since >= UNMARKED_APART
+        if is_due:
             self._since = 0
             self._measure(frame)
         return self._now
-
-    def _is_due(self, frame: Frame) -> bool:
-        if frame.key is not None:
-            self._is_marked = True
-            return self._since >= LEAST_APART
-        return self._given is not None and not self._is_marked and self._since >= UNMARKED_APART
 
     def _measure(self, frame: Frame) -> None:
         luma, depth = _luma_of(frame), frame.format.depth + frame.format.lsb

@@ -72,7 +72,7 @@ def test_what_made_a_source_small_is_recognised(tmp_path: Path) -> None:
         esr_client.connect(target(server)) as client,
     ):
         (mine,) = [model for model in client.models() if model.model == "mine"]
-        assert (mine.node_quantizers, mine.node_downscalers) == ((0.0, 20.0, 30.0), ("area",))
+        assert [str(node) for node in mine.nodes] == ["0", "0/area", "20", "30"]
         (made,) = client.upscale([frame], model="mine", source_quality=0)
         (poor,) = client.upscale([frame], model="mine", source_quality=30)
         body = server._metrics("").body.decode()
@@ -113,7 +113,7 @@ async def test_nodes_that_are_not_served_are_not_listed(
             stub,
             [raw_config(32, 20, model="mine", source_quality=pb.SourceQuality(quantizer=0)), raw_frame(0, 32, 20)],
         )
-    assert [list(model.node_quantizers) for model in listed.models if model.model == "mine"] == [[]]
+    assert [list(model.nodes) for model in listed.models if model.model == "mine"] == [[]]
     assert not any(frame.HasField("source_quantizer") for frame in outcome.frames)
 
 
@@ -141,7 +141,7 @@ def test_the_sdk(own_models: dict[str, Path]) -> None:
         esr_client.connect(target(server)) as client,
     ):
         (mine,) = [model for model in client.models() if model.model == "mine"]
-        assert mine.node_quantizers == (0.0, 20.0, 30.0)
+        assert mine.nodes == tuple(esr_client.WeightsNode(quantizer) for quantizer in (0.0, 20.0, 30.0))
         (blind,) = client.upscale([frame], model="mine")
         (clean,) = client.upscale([frame], model="mine", source_quality=0)
         still = client.upscale_image(frame, model="mine", source_quality=0)

@@ -402,7 +402,7 @@ class ListModelsRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class ModelInfo(_message.Message):
-    __slots__ = ("model", "alias", "paper_id", "family", "scale", "parameters", "macs_per_pixel", "psnr_db", "engine", "loaded", "seconds_per_frame", "seconds_per_pixel", "network", "weights_sha256", "card", "node_quantizers", "node_downscalers")
+    __slots__ = ("model", "alias", "paper_id", "family", "scale", "parameters", "macs_per_pixel", "psnr_db", "engine", "loaded", "seconds_per_frame", "seconds_per_pixel", "network", "weights_sha256", "card", "nodes")
     class PsnrDbEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -425,8 +425,7 @@ class ModelInfo(_message.Message):
     NETWORK_FIELD_NUMBER: _ClassVar[int]
     WEIGHTS_SHA256_FIELD_NUMBER: _ClassVar[int]
     CARD_FIELD_NUMBER: _ClassVar[int]
-    NODE_QUANTIZERS_FIELD_NUMBER: _ClassVar[int]
-    NODE_DOWNSCALERS_FIELD_NUMBER: _ClassVar[int]
+    NODES_FIELD_NUMBER: _ClassVar[int]
     model: str
     alias: str
     paper_id: str
@@ -442,9 +441,16 @@ class ModelInfo(_message.Message):
     network: str
     weights_sha256: str
     card: ModelCard
-    node_quantizers: _containers.RepeatedScalarFieldContainer[float]
-    node_downscalers: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, model: _Optional[str] = ..., alias: _Optional[str] = ..., paper_id: _Optional[str] = ..., family: _Optional[str] = ..., scale: _Optional[int] = ..., parameters: _Optional[int] = ..., macs_per_pixel: _Optional[int] = ..., psnr_db: _Optional[_Mapping[str, float]] = ..., engine: _Optional[str] = ..., loaded: bool = ..., seconds_per_frame: _Optional[float] = ..., seconds_per_pixel: _Optional[float] = ..., network: _Optional[str] = ..., weights_sha256: _Optional[str] = ..., card: _Optional[_Union[ModelCard, _Mapping]] = ..., node_quantizers: _Optional[_Iterable[float]] = ..., node_downscalers: _Optional[_Iterable[str]] = ...) -> None: ...
+    nodes: _containers.RepeatedCompositeFieldContainer[WeightsNode]
+    def __init__(self, model: _Optional[str] = ..., alias: _Optional[str] = ..., paper_id: _Optional[str] = ..., family: _Optional[str] = ..., scale: _Optional[int] = ..., parameters: _Optional[int] = ..., macs_per_pixel: _Optional[int] = ..., psnr_db: _Optional[_Mapping[str, float]] = ..., engine: _Optional[str] = ..., loaded: bool = ..., seconds_per_frame: _Optional[float] = ..., seconds_per_pixel: _Optional[float] = ..., network: _Optional[str] = ..., weights_sha256: _Optional[str] = ..., card: _Optional[_Union[ModelCard, _Mapping]] = ..., nodes: _Optional[_Iterable[_Union[WeightsNode, _Mapping]]] = ...) -> None: ...
+
+class WeightsNode(_message.Message):
+    __slots__ = ("quantizer", "downscaler")
+    QUANTIZER_FIELD_NUMBER: _ClassVar[int]
+    DOWNSCALER_FIELD_NUMBER: _ClassVar[int]
+    quantizer: float
+    downscaler: str
+    def __init__(self, quantizer: _Optional[float] = ..., downscaler: _Optional[str] = ...) -> None: ...
 
 class ModelCard(_message.Message):
     __slots__ = ("recipe", "data", "licence", "date")

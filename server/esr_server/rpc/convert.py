@@ -370,6 +370,5 @@ def model_message(entry: ModelEntry) -> pb.ModelInfo:
         card=pb.ModelCard(
             recipe=entry.card.recipe, data=entry.card.data, licence=entry.card.licence, date=entry.card.date
         ),
-        node_quantizers=sorted({node.quantizer for node in entry.nodes}),
-        node_downscalers=sorted({node.downscaler for node in entry.nodes if node.downscaler}),
+        nodes=[pb.WeightsNode(quantizer=node.quantizer, downscaler=node.downscaler) for node in sorted(entry.nodes)],
     )
