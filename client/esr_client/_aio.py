@@ -21,7 +21,7 @@ from esr_client._config import Options, StreamConfig, configs_for
 from esr_client._delivery import LOSSLESS, Delivery, Dropped
 from esr_client._errors import ClosedError, NotFoundError, from_rpc
 from esr_client._frame import Frame, Packet
-from esr_client._kinds import ChannelOrder, FrameKinds, FrameT, check_iterable
+from esr_client._kinds import ChannelOrder, FrameAdapters, FrameT, check_iterable
 from esr_client._results import ModelInfo, ServerStatus, ServingState
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ class AsyncClient:
     ) -> AsyncUpscaleStream[FrameT]:
         """Upscale frames as `Client.upscale` does. An iterable that is not asynchronous must not block."""
         check_iterable(frames, "upscale")
-        kinds = FrameKinds(channel_order, copy=copy)
+        kinds = FrameAdapters(channel_order, copy=copy)
         config = configs_for(
             model=model,
             deinterlace=deinterlace,
@@ -114,7 +114,7 @@ class AsyncClient:
         timeout_s: float | None = None,
     ) -> FrameT:
         """Upscale one picture as `Client.upscale_image` does."""
-        request, answer = _calls.image_request(frame, model, source_quality, FrameKinds(channel_order, copy=copy))
+        request, answer = _calls.image_request(frame, model, source_quality, FrameAdapters(channel_order, copy=copy))
         return answer(await self._unary(self._stub.UpscaleImage, request, timeout_s))
 
     async def models(self) -> tuple[ModelInfo, ...]:

@@ -69,14 +69,14 @@ class _Sender(Generic[ItemT]):
             self._switches.end()
 
     async def _wait_for_room(self) -> None:
-        patience_s = _PATIENCE_S if self._body.may_need_more else None
-        while not self._body.has_room:
+        patience_s = _PATIENCE_S if self._body.decoder_may_delay else None
+        while not self._body.can_send:
             self._room.clear()
             try:
                 await asyncio.wait_for(self._room.wait(), patience_s)
             except TimeoutError:
                 if self.reader_waits:
-                    self._body.widen()
+                    self._body.grow_window()
 
     def attach(self, call: Call) -> None:
         """Tell the sender its call, which it ends if the source raises. Its task has not run yet."""
@@ -203,7 +203,7 @@ class AsyncUpscaleStream(Generic[ItemT]):
             self._ready += await self._step()
         if not self._ready or self._body is None or self._sender is None:
             raise StopAsyncIteration
-        self._body.took()
+        self._body.mark_taken()
         self._sender.answered()
         return self._ready.popleft()
 

@@ -19,7 +19,7 @@ from esr_client._config import Options, RawInput, RawOutput, StreamConfig
 from esr_client._delivery import DropCount, OnDrop
 from esr_client._errors import ContractError, ErrorCode, FrameError
 from esr_client._frame import Frame, Packet
-from esr_client._kinds import AS_IT_IS, FrameKinds, Kind
+from esr_client._kinds import IDENTITY, FrameAdapter, FrameAdapters
 from esr_client._results import Negotiated, StreamStatistics
 from esr_client._shared_memory import memory_for
 
@@ -29,9 +29,9 @@ ItemT = TypeVar("ItemT")
 _DEINTERLACE_DELAY = 2
 
 
-def _frame_kind(item: object) -> Kind:
+def _frame_kind(item: object) -> FrameAdapter:
     if isinstance(item, (Frame, Packet)):
-        return AS_IT_IS
+        return IDENTITY
     raise FrameError(f"a stream takes esr_client.Frame or esr_client.Packet, not {type(item).__name__}")
 
 
@@ -45,7 +45,7 @@ class Plan:
     def __init__(
         self,
         config: Callable[[object], StreamConfig],
-        kind: Callable[[object], Kind],
+        kind: Callable[[object], FrameAdapter],
         *,
         peeks: bool,
         on_drop: OnDrop | None,
@@ -59,7 +59,9 @@ class Plan:
         """Of the stream, from before it begins."""
 
     @classmethod
-    def for_frames(cls, config: Callable[[RawInput], StreamConfig], kinds: FrameKinds, on_drop: OnDrop | None) -> Plan:
+    def for_frames(
+        cls, config: Callable[[RawInput], StreamConfig], kinds: FrameAdapters, on_drop: OnDrop | None
+    ) -> Plan:
         """Frames of any kind: the first one says what the input is."""
 
         def config_for(first: object) -> StreamConfig:
@@ -87,7 +89,7 @@ class Body(Generic[ItemT]):
     def __init__(
         self,
         config: StreamConfig,
-        kind: Callable[[object], Kind],
+        kind: Callable[[object], FrameAdapter],
         options: Options,
         dropped: DropCount,
         on_drop: OnDrop | None,
@@ -100,7 +102,7 @@ class Body(Generic[ItemT]):
         raw_in, raw_out = isinstance(config.input, RawInput), isinstance(config.output, RawOutput)
         self._answers_each = raw_in and raw_out
         self._waits = raw_out and not config.delivery.drops
-        self.may_need_more = self._waits and not raw_in
+        self.decoder_may_delay = self._waits and not raw_in
         """Whether the server may have to see more items than the window has before it can answer: packets of pictures
         that come in another order, or that cannot be decoded.
         """
@@ -108,7 +110,7 @@ class Body(Generic[ItemT]):
         self._dropped = dropped
         self._on_drop = on_drop
         # Of frames that are not answered yet; what the server drops is answered too, so that they do not pile up.
-        self._kinds: deque[Kind] = deque()
+        self._kinds: deque[FrameAdapter] = deque()
         self._memory = memory_for(config, options, self._window)
         self._said_in = config.input.format
         self._said_out = config.input.format
@@ -117,7 +119,7 @@ class Body(Generic[ItemT]):
     # -- towards the server
 
     @property
-    def has_room(self) -> bool:
+    def can_send(self) -> bool:
         """Return whether one more item may be sent before an answer has been taken."""
         return self._memory.open_to_frames and not (self._waits and self._under_way >= self._window)
 
@@ -125,7 +127,7 @@ class Body(Generic[ItemT]):
     def _under_way(self) -> int:
         return self._sent - self._taken - self._dropped.total
 
-    def took(self) -> None:
+    def mark_taken(self) -> None:
         """The caller has taken one item of those that `pull` gave."""
         self._taken += 1
 
@@ -133,7 +135,7 @@ class Body(Generic[ItemT]):
     def _answered(self) -> int:
         return self._received + self._dropped.total
 
-    def widen(self) -> None:
+    def grow_window(self) -> None:
         """Let one more item be sent ahead of the answers."""
         self._window += 1
 
@@ -217,12 +219,12 @@ class Body(Generic[ItemT]):
         made: ItemT = kind.from_frame(frame)
         return made
 
-    def _asker(self, did: str, sequence: int) -> Kind:
+    def _asker(self, did: str, sequence: int) -> FrameAdapter:
         """The kind of the frame that is answered now, if this is the answer that comes next."""
         if sequence != self._answered:
             raise ContractError(f"the server {did} frame {sequence} where frame {self._answered} comes")
         if not self._answers_each:
-            return AS_IT_IS
+            return IDENTITY
         if not self._kinds:
             raise ContractError(f"the server {did} frame {sequence}, which nobody asked for")
         return self._kinds.popleft()

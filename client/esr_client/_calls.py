@@ -11,7 +11,7 @@ from esr_api.address import Address, parse_address
 from esr_api.v1 import upscaler_pb2 as pb
 from esr_client import _convert
 from esr_client._config import Options, check_source_quality
-from esr_client._kinds import FrameKinds, FrameT
+from esr_client._kinds import FrameAdapters, FrameT
 from esr_client._results import ModelInfo, ServerStatus, ServingState
 
 SERVICES = ("esr_api.v1.UpscalerService",)
@@ -39,7 +39,7 @@ def options_for(address: Address, options: Options) -> Options:
 
 
 def image_request(
-    frame: FrameT, model: str, source_quality: float | None, kinds: FrameKinds
+    frame: FrameT, model: str, source_quality: float | None, kinds: FrameAdapters
 ) -> tuple[pb.UpscaleImageRequest, Callable[[pb.UpscaleImageResponse], FrameT]]:
     """The request for one picture, and what makes the same kind of frame of its response."""
     check_source_quality(source_quality)

@@ -19,7 +19,7 @@ from esr_client._config import Options, StreamConfig, configs_for
 from esr_client._delivery import LOSSLESS, Delivery, Dropped
 from esr_client._errors import ClosedError, NotFoundError, from_rpc
 from esr_client._frame import Frame, Packet
-from esr_client._kinds import ChannelOrder, FrameKinds, FrameT, check_iterable
+from esr_client._kinds import ChannelOrder, FrameAdapters, FrameT, check_iterable
 from esr_client._results import ModelInfo, ServerStatus, ServingState
 from esr_client._stream import Call, StartCall, UpscaleStream
 
@@ -93,7 +93,7 @@ class Client:
             EsrError: the server refused or ended the stream, or a frame cannot be sent.
         """
         check_iterable(frames, "upscale")
-        kinds = FrameKinds(channel_order, copy=copy)
+        kinds = FrameAdapters(channel_order, copy=copy)
         config = configs_for(
             model=model,
             deinterlace=deinterlace,
@@ -149,7 +149,7 @@ class Client:
             ValueError: source_quality is no quantiser.
             EsrError: the server refused, or the frame cannot be sent.
         """
-        request, answer = _calls.image_request(frame, model, source_quality, FrameKinds(channel_order, copy=copy))
+        request, answer = _calls.image_request(frame, model, source_quality, FrameAdapters(channel_order, copy=copy))
         return answer(self._unary(self._stub.UpscaleImage, request, timeout_s))
 
     def models(self) -> tuple[ModelInfo, ...]:

@@ -24,7 +24,7 @@ from esr_client._frame import (
     plane_from_buffer,
 )
 from esr_client._results import ModelCard, ModelInfo, Negotiated, StreamStatistics, WeightsNode
-from esr_client._shared_memory import Offer, Placed
+from esr_client._shared_memory import Offer, SlotPlanes
 
 _INT32_MAX = 2**31 - 1
 _FRAMES_PER_RESPONSE = 4
@@ -228,7 +228,7 @@ def fill_frame(
     frame: Frame,
     sequence: int = 0,
     said: VideoFormat | None = None,
-    placed: Placed | None = None,
+    placed: SlotPlanes | None = None,
 ) -> None:
     """Write a frame into an empty message. Its format goes along unless it is the one `said` before.
 
@@ -341,7 +341,7 @@ def negotiated_from(message: pb.Negotiated) -> Negotiated:
     return Negotiated(
         stream_id=message.stream_id,
         model=message.model,
-        engine=message.engine,
+        backend=message.backend,
         scale=message.scale,
         output_format=format_from(message.output_format),
         time_base=time_base,
@@ -378,7 +378,7 @@ def model_from(message: pb.ModelInfo) -> ModelInfo:
         parameters=message.parameters,
         macs_per_pixel=message.macs_per_pixel,
         psnr_db=dict(message.psnr_db),
-        engine=message.engine,
+        backend=message.backend,
         loaded=message.loaded,
         seconds_per_frame=message.seconds_per_frame,
         seconds_per_pixel=message.seconds_per_pixel,

@@ -33,7 +33,7 @@ _ARRAY_FORMATS: dict[tuple[int, np.dtype[Any]], dict[str, str]] = {
 """Pixel formats of arrays, by dimensions, dtype and order of channels."""
 
 
-class Kind(NamedTuple):
+class FrameAdapter(NamedTuple):
     """How frames of one kind become a `Frame`, and a `Frame` one of them."""
 
     to_frame: Callable[[Any], Frame]
@@ -55,10 +55,10 @@ def _to_array(frame: Frame) -> NDArray[Any]:
     return frame.planes[0].reshape(shape)
 
 
-AS_IT_IS = Kind(_same, _same)
+IDENTITY = FrameAdapter(_same, _same)
 
 
-class FrameKinds:
+class FrameAdapters:
     """The kinds of frames that one call takes, with what was said of arrays and of results."""
 
     def __init__(self, channel_order: ChannelOrder = "rgb", *, copy: bool = False) -> None:
@@ -72,22 +72,22 @@ class FrameKinds:
         self._order = channel_order
         self._finish = _copied if copy else _same
 
-    def kind_of(self, item: object) -> Kind:
+    def kind_of(self, item: object) -> FrameAdapter:
         """Return the kind of a frame.
 
         Raises:
             FrameError: it is none of those that can be sent.
         """
         if isinstance(item, Frame):
-            return Kind(_same, self._finish)
+            return FrameAdapter(_same, self._finish)
         if isinstance(item, np.ndarray):
-            return Kind(self._from_array, lambda frame: _to_array(self._finish(frame)))
+            return FrameAdapter(self._from_array, lambda frame: _to_array(self._finish(frame)))
         # Whoever has an av frame has imported av: nobody else needs to pay for it.
         if "av" in sys.modules:
             from esr_client import _av_frame
 
             if _av_frame.is_frame(item):
-                return Kind(_av_frame.to_frame, _av_frame.from_frame)
+                return FrameAdapter(_av_frame.to_frame, _av_frame.from_frame)
         text = f"frames are av.VideoFrame, numpy.ndarray or esr_client.Frame, not {type(item).__name__}"
         if isinstance(item, (str, bytes, os.PathLike)):
             text += "; for a picture file use esr_client.files.pictures.upscale_picture(client, source, out)"

@@ -21,7 +21,7 @@ class Negotiated:
     stream_id: str
     model: str
     """Canonical id."""
-    engine: str
+    backend: str
     scale: int
     output_format: VideoFormat
     """As known so far; with encoded input the first frame has the last word."""
@@ -95,7 +95,7 @@ class ModelInfo:
     """Multiply-accumulates for each input pixel."""
     psnr_db: Mapping[str, float] = field(default_factory=dict)
     """PSNR on luma by data set, as the model's card says."""
-    engine: str
+    backend: str
     """What it would run on there."""
     loaded: bool
     seconds_per_frame: float = 0.0

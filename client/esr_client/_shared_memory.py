@@ -59,7 +59,7 @@ class Offer:
 
 
 @dataclass(frozen=True, slots=True)
-class Placed:
+class SlotPlanes:
     """Where a frame's planes lie: an input slot, and for each plane its offset in bytes. Rows have no padding."""
 
     slot: int
@@ -86,7 +86,7 @@ class InlineMemory:
         if accepted:
             raise ContractError("the server shares memory that it was not offered")
 
-    def put(self, sequence: int, planes: Sequence[NDArray[Any]]) -> Placed | None:
+    def put(self, sequence: int, planes: Sequence[NDArray[Any]]) -> SlotPlanes | None:
         """Copy the planes of frame `sequence` into a free input slot. None: they have to go inline."""
         return None
 
@@ -141,7 +141,7 @@ class SharedMemory(InlineMemory):
         if not accepted:
             self.close()
 
-    def put(self, sequence: int, planes: Sequence[NDArray[Any]]) -> Placed | None:
+    def put(self, sequence: int, planes: Sequence[NDArray[Any]]) -> SlotPlanes | None:
         size, mapping = self._layout.input_slot_bytes, self._mapping
         offsets, needed = _arrange([plane.nbytes for plane in planes])
         if not self._accepted or mapping is None or needed > size or not self._idle_inputs:
@@ -151,7 +151,7 @@ class SharedMemory(InlineMemory):
         for plane, offset in zip(planes, offsets, strict=True):
             np.copyto(np.ndarray(plane.shape, plane.dtype, mapping, slot * size + offset), plane)
         self._inputs[sequence] = slot
-        return Placed(slot, offsets)
+        return SlotPlanes(slot, offsets)
 
     def answered(self, sequence: int) -> None:
         slot = self._inputs.pop(sequence, None)

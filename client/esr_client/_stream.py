@@ -71,11 +71,11 @@ class _Sender(Generic[ItemT]):
             yield item
 
     def _wait_for_room(self) -> bool:
-        patience_s = _PATIENCE_S if self._body.may_need_more else None
+        patience_s = _PATIENCE_S if self._body.decoder_may_delay else None
         with self._changed:
-            while not (self._closed or self._body.has_room):
+            while not (self._closed or self._body.can_send):
                 if not self._changed.wait(patience_s) and self.reader_waits:
-                    self._body.widen()
+                    self._body.grow_window()
             return not self._closed
 
     def _fail(self, error: BaseException) -> None:
@@ -170,7 +170,7 @@ class UpscaleStream(Generic[ItemT]):
             self._ready += self._step()
         if not self._ready or self._body is None or self._sender is None:
             raise StopIteration
-        self._body.took()
+        self._body.mark_taken()
         self._sender.answered()
         return self._ready.popleft()
 

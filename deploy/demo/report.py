@@ -30,7 +30,7 @@ def _gain_cells(psnr_db: tuple[float, float]) -> tuple[str, str, str]:
 
 def time_table(report: FileReport, file: Scrape, realtime: Scrape, fps: float) -> Table:
     """Return FPS and the time of each stage for the file, and the latency of the stream that has a rate."""
-    title = f"{report.negotiated.model}, {report.negotiated.engine}\n"
+    title = f"{report.negotiated.model}, {report.negotiated.backend}\n"
     title += f"file: {report.frames} frames, {report.frames / report.elapsed_s:.1f} FPS"
     table = Table("per frame", "p50 ms", "p99 ms", title=title)
     for stage in STAGES:

@@ -31,7 +31,7 @@ from esr_server.models import ModelPool, ServedModel
 from esr_server.rpc.call import Services
 from esr_server.rpc.server import GrpcServer
 from esr_server.scheduler import Scheduler
-from esr_upscale.engine import DEVICES, ENGINES, EngineSettings, check_installed
+from esr_upscale.engine import BACKENDS, DEVICES, EngineSettings, check_installed
 from esr_upscale.errors import UpscaleError
 from esr_upscale.models import DEFAULT_MODEL
 
@@ -248,7 +248,7 @@ def esr_serve(
         str, typer.Option(help="Address of HTTP for /metrics, /healthz, /readyz and the status page, HOST[:PORT].")
     ] = "127.0.0.1:9109",
     no_http: Annotated[bool, typer.Option("--no-http", help="Do not serve HTTP.")] = False,
-    engine: Annotated[str, typer.Option(help=f"Engine that runs the models: {', '.join(ENGINES)}.")] = "auto",
+    backend: Annotated[str, typer.Option(help=f"Backend that runs the models: {', '.join(BACKENDS)}.")] = "auto",
     device: Annotated[str, typer.Option(help=f"Device that runs the models: {', '.join(DEVICES)}.")] = "cpu",
     threads: Annotated[
         int, typer.Option(min=0, max=_MOST_THREADS, help="Threads for one frame; 0 is one for each processor.")
@@ -304,7 +304,7 @@ def esr_serve(
             models=names,
             own_models=own_models,
             weights=weights,
-            engine=EngineSettings(engine=engine, device=device, threads=threads, kernels=kernels),
+            engine=EngineSettings(backend=backend, device=device, threads=threads, kernels=kernels),
             limits=Limits(max_pixels=max_pixels, max_output_pixels=max_output_pixels),
             scheduler=SchedulerSettings(workers=workers, max_streams=max_streams),
             capacity=CapacitySettings(max_load=max_load),

@@ -76,7 +76,7 @@ class CapacitySettings:
             raise ConfigError(f"max_load is a share of the machine above 0, such as 0.9, not {self.max_load}")
 
 
-class Share(Generic[RungT]):
+class Reservation(Generic[RungT]):
     """What one stream was given. `rung` may change between any two frames."""
 
     def __init__(self, demand: Demand[RungT]) -> None:
@@ -97,7 +97,7 @@ class Share(Generic[RungT]):
         return demand.load(min(self.index, demand.lowest))
 
 
-class Pressure:
+class SlowdownFactor:
     """How much slower the machine is than it was measured to be, as frames that are late tell.
 
     It rises by steps while frames are late, and falls by steps when none has been for a while. Where it had to rise
@@ -145,7 +145,7 @@ class Pressure:
 
 class Capacity(Generic[RungT]):
     """The machine's time, and who has been promised how much of it. For one event loop; `load`, `fits` and
-    `Share.rung` may be read from any thread.
+    `Reservation.rung` may be read from any thread.
     """
 
     def __init__(
@@ -157,20 +157,20 @@ class Capacity(Generic[RungT]):
         self._settings = settings
         self._frames_at_once = frames_at_once
         self._clock = clock
-        self._shares: list[Share[RungT]] = []
-        self._pressure = Pressure(settings, clock())
+        self._reservations: list[Reservation[RungT]] = []
+        self._pressure = SlowdownFactor(settings, clock())
 
     @property
     def load(self) -> float:
         """Return the share of the machine that running streams need with their models; 1 is all of it."""
-        asked = sum(share.load for share in tuple(self._shares))
+        asked = sum(reservation.load for reservation in tuple(self._reservations))
         return asked * self._pressure.factor / self._frames_at_once
 
     def fits(self, demand: Demand[RungT]) -> bool:
         """Return whether a stream would be taken in that may run any of these models."""
         return self._part(demand, demand.lowest) <= self._free
 
-    def admit(self, demand: Demand[RungT]) -> Share[RungT]:
+    def admit(self, demand: Demand[RungT]) -> Reservation[RungT]:
         """Give a stream its share, which makes others go down where it has to.
 
         Raises:
@@ -184,46 +184,50 @@ class Capacity(Generic[RungT]):
                 f"{max(0.0, self._free):.0%} is free; try again later, with a cheaper model, a smaller picture or a "
                 f"lower target_fps"
             )
-        share = Share(demand)
-        self._shares.append(share)
+        reservation = Reservation(demand)
+        self._reservations.append(reservation)
         self._plan()
-        share.index = share.target  # it has shown nothing yet that going up should wait for
-        return share
+        reservation.index = reservation.target  # it has shown nothing yet that going up should wait for
+        return reservation
 
-    def change(self, share: Share[RungT], demand: Demand[RungT]) -> None:
+    def change(self, reservation: Reservation[RungT], demand: Demand[RungT]) -> None:
         """Ask for something else for a running stream.
 
         Raises:
             TooDemandingError, OverloadedError: as `admit`; the stream then keeps the share that it has.
         """
         self._check_ever_fits(demand)
-        place, before = self._shares.index(share), share.demand
-        self._shares.remove(share)
+        place, before = self._reservations.index(reservation), reservation.demand
+        self._reservations.remove(reservation)
         fits = not demand.fps or self.fits(demand)
-        share.demand, share.index = (demand, demand.lowest) if fits else (before, share.index)
-        self._shares.insert(place, share)
+        reservation.demand, reservation.index = (demand, demand.lowest) if fits else (before, reservation.index)
+        self._reservations.insert(place, reservation)
         self._plan()
         if not fits:
             raise OverloadedError(
                 f"what this stream asks for now takes {self._part(demand, demand.lowest):.0%} of the machine, and so "
                 f"much is not free; try again later, or with a cheaper model"
             )
-        share.index = share.target
+        reservation.index = reservation.target
 
-    def release(self, share: Share[RungT]) -> None:
-        self._shares.remove(share)
+    def release(self, reservation: Reservation[RungT]) -> None:
+        self._reservations.remove(reservation)
         self._pressure.ease()
         self._plan()
 
     def withdraw(self, name: str) -> None:
         """A model is no longer served: ladders that have other rungs lose this one."""
-        changed = [share for share in self._shares if len(share.demand.without(name).rungs) < len(share.demand.rungs)]
-        for share in changed:
-            share.demand = share.demand.without(name)
-            share.index = share.demand.lowest
+        changed = [
+            reservation
+            for reservation in self._reservations
+            if len(reservation.demand.without(name).rungs) < len(reservation.demand.rungs)
+        ]
+        for reservation in changed:
+            reservation.demand = reservation.demand.without(name)
+            reservation.index = reservation.demand.lowest
         self._plan()
-        for share in changed:
-            share.index = share.target
+        for reservation in changed:
+            reservation.index = reservation.target
 
     def delivered(self, *, late: bool) -> None:
         """A frame of a stream with a declared rate was delivered, in time or late, or dropped, which counts as late."""
@@ -246,38 +250,42 @@ class Capacity(Generic[RungT]):
     @property
     def _free(self) -> float:
         """Return the share that is left if every stream goes down to its cheapest model."""
-        lowest = sum(self._part(share.demand, share.demand.lowest) for share in tuple(self._shares))
+        lowest = sum(
+            self._part(reservation.demand, reservation.demand.lowest) for reservation in tuple(self._reservations)
+        )
         return self._settings.max_load - lowest
 
     def _plan(self) -> None:
         """Choose each stream's rung: all at their lowest, then up step by step, the lowest first, while it fits."""
         free = self._free
-        for share in self._shares:
-            share.target = share.demand.lowest
+        for reservation in self._reservations:
+            reservation.target = reservation.demand.lowest
         while (up := self._next_up(free)) is not None:
-            share, price = up
-            share.target -= 1
+            reservation, price = up
+            reservation.target -= 1
             free -= price
         self._move()
 
-    def _next_up(self, free: float) -> tuple[Share[RungT], float] | None:
-        for share in sorted(self._shares, key=lambda each: -each.target):
-            if share.target:
-                price = self._part(share.demand, share.target - 1) - self._part(share.demand, share.target)
+    def _next_up(self, free: float) -> tuple[Reservation[RungT], float] | None:
+        for reservation in sorted(self._reservations, key=lambda each: -each.target):
+            if reservation.target:
+                price = self._part(reservation.demand, reservation.target - 1) - self._part(
+                    reservation.demand, reservation.target
+                )
                 if price <= free:
-                    return share, price
+                    return reservation, price
         return None
 
     def _move(self) -> None:
         """Send streams down at once where they have to, and up where that has been affordable for a while."""
         now_s = self._clock()
-        for share in self._shares:
-            if share.target >= share.index:
-                share.index, share.affordable_since_s = share.target, None
-            elif share.affordable_since_s is None:
-                share.affordable_since_s = now_s
-            elif now_s - share.affordable_since_s >= self._settings.hold_s:
-                share.index, share.affordable_since_s = share.target, None
+        for reservation in self._reservations:
+            if reservation.target >= reservation.index:
+                reservation.index, reservation.affordable_since_s = reservation.target, None
+            elif reservation.affordable_since_s is None:
+                reservation.affordable_since_s = now_s
+            elif now_s - reservation.affordable_since_s >= self._settings.hold_s:
+                reservation.index, reservation.affordable_since_s = reservation.target, None
 
     def _part(self, demand: Demand[RungT], index: int) -> float:
         return demand.load(index) * self._pressure.factor / self._frames_at_once

@@ -51,7 +51,7 @@ class MeasuredCost:
 
     What others take of the processors makes a frame look dearer and never cheaper. So a cheaper measurement holds at
     once, and a dearer one when the next one confirms it. Frames of streams can only make it cheaper: on a machine that
-    has become slower they are late, and `capacity.Pressure` follows that.
+    has become slower they are late, and `capacity.SlowdownFactor` follows that.
     """
 
     def __init__(self, cost: Cost) -> None:

@@ -12,7 +12,7 @@ from typing import TypeAlias
 from esr_server.errors import ConfigError
 
 
-class Policy(IntEnum):
+class DeliveryPolicy(IntEnum):
     """Numbers are the contract's."""
 
     LOSSLESS = 1
@@ -42,12 +42,12 @@ class Dropped:
 class Delivery:
     """What a stream asked for."""
 
-    policy: Policy = Policy.LOSSLESS
+    policy: DeliveryPolicy = DeliveryPolicy.LOSSLESS
     deadline_s: float = math.inf
     """Seconds from a frame's arrival until it has to be ready."""
 
     def __post_init__(self) -> None:
-        if self.policy is Policy.DEADLINE and not 0 < self.deadline_s < math.inf:
+        if self.policy is DeliveryPolicy.DEADLINE and not 0 < self.deadline_s < math.inf:
             raise ConfigError(
                 f"delivery by deadline needs deadline_s, a number of seconds over 0, not {self.deadline_s}"
             )
@@ -71,10 +71,12 @@ def gate(delivery: Delivery, newer_waits: Callable[[], bool]) -> Gate:
     def late(arrived_s: float, cost_s: float) -> DropReason | None:
         return DropReason.LATE if time.perf_counter() + cost_s > arrived_s + delivery.deadline_s else None
 
-    return {Policy.LOSSLESS: open_gate, Policy.LATEST: superseded, Policy.DEADLINE: late}[delivery.policy]
+    return {DeliveryPolicy.LOSSLESS: open_gate, DeliveryPolicy.LATEST: superseded, DeliveryPolicy.DEADLINE: late}[
+        delivery.policy
+    ]
 
 
-class Pacer:
+class FrameClock:
     """When the frames of a stream are due, from the rate that it declared.
 
     A stream that sends faster than it declared has its frames due as if they had come in time, so that in the order of

@@ -28,8 +28,8 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from esr_server.delivery import DropReason
-from esr_server.realtime import Paced, RealTime
-from esr_server.session import StageTimes
+from esr_server.realtime import RateTracker, RateTrackers
+from esr_server.session import StageSeconds
 from esr_server.status import RecentFrames, Totals
 from esr_upscale.engine import LoadedModel
 from esr_upscale.models import Source
@@ -41,7 +41,7 @@ LATENCY_BUCKETS_S = (
 
 QUANTIZER_BUCKETS = (0, 5, 10, 15, 20, 25, 30, 35, 40, 45)
 _FPS_WINDOW_S = 1.0
-_TOGETHER = 64  # frames that are counted at once: one by one, between others' work, each takes three times as long
+_BATCH = 64  # frames that are counted at once: one by one, between others' work, each takes three times as long
 
 
 class Metrics:
@@ -52,7 +52,7 @@ class Metrics:
         self._uncounted: deque[_SentFrame] = deque()
         self.registry.register(_First(self._count_sent))
         self._fps = _FrameRates(clock)
-        self._real_time = RealTime(clock)
+        self._real_time = RateTrackers(clock)
         self._make_process_collectors()
         self._make_frame_series()
         self._make_stream_series()
@@ -108,7 +108,7 @@ class Metrics:
         self._info = Gauge(
             "esr_model_info",
             "1 for each loaded model.",
-            ["model", "alias", "family", "scale", "engine"],
+            ["model", "alias", "family", "scale", "backend"],
             registry=self.registry,
         )
         self._load = Gauge(
@@ -154,12 +154,12 @@ class Metrics:
         self.registry.register(_Acceptance(accepts))
 
     @contextmanager
-    def paced(self, fps: float | None) -> Iterator[Paced]:
+    def track_rate(self, fps: float | None) -> Iterator[RateTracker]:
         """Count a stream that declared a rate, as long as it runs."""
-        with self._real_time.stream(fps, self._count_paced) as paced:
-            yield paced
+        with self._real_time.stream(fps, self._count_delivered) as tracker:
+            yield tracker
 
-    def _count_paced(self, model: str, late: bool) -> None:
+    def _count_delivered(self, model: str, late: bool) -> None:
         self._paced.labels(model).inc()
         self._late.labels(model).inc(late)
 
@@ -193,12 +193,12 @@ class Metrics:
         self._rejections.labels(reason).inc()
 
     def frame_sent(
-        self, model: str, stages: StageTimes, send_s: float, latency_s: float, source: Source | None = None
+        self, model: str, stages: StageSeconds, send_s: float, latency_s: float, source: Source | None = None
     ) -> None:
         """A frame was upscaled and sent. A stage that it did not pass, in no time, is not observed."""
         self._fps.count(model, latency_s)
         self._uncounted.append(_SentFrame(model, stages, send_s, latency_s, source))
-        if len(self._uncounted) >= _TOGETHER:
+        if len(self._uncounted) >= _BATCH:
             self._count_sent()
 
     def _count_sent(self) -> None:
@@ -269,13 +269,13 @@ def _info_labels(model: LoadedModel) -> tuple[str, ...]:
     """Values of the labels of `esr_model_info`."""
     spec = model.spec
     alias = spec.alias if model.name == spec.canonical_id else None  # own weights have one name
-    return model.name, alias or "", spec.family, str(spec.scale), model.engine
+    return model.name, alias or "", spec.family, str(spec.scale), model.backend
 
 
 @dataclass(frozen=True, slots=True)
 class _SentFrame:
     model: str
-    stages: StageTimes
+    stages: StageSeconds
     send_s: float
     latency_s: float
     source: Source | None

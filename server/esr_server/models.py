@@ -13,7 +13,7 @@ from typing import Protocol
 from esr_server.catalog import AUTO, Catalog, ModelSource, is_file_name
 from esr_server.costs import Cost, MeasuredCost, measure
 from esr_server.errors import ConfigError
-from esr_upscale.engine import EngineSettings, LoadedModel, engine_name, serves_nodes
+from esr_upscale.engine import EngineSettings, LoadedModel, backend_name, serves_nodes
 from esr_upscale.models import SCALES, ModelCard, ModelSpec, Source
 from esr_upscale.upscaler import Upscaler
 
@@ -46,8 +46,8 @@ class ServedModel:
         return self.model.spec.scale
 
     @property
-    def engine(self) -> str:
-        return self.model.engine
+    def backend(self) -> str:
+        return self.model.backend
 
     @property
     def upscaler(self) -> Upscaler:
@@ -69,7 +69,7 @@ class ModelEntry:
     """A line of ListModels."""
 
     source: ModelSource
-    engine: str
+    backend: str
     cost: Cost | None
     """None where the model is not loaded."""
     nodes: tuple[Source, ...]
@@ -107,7 +107,7 @@ class ModelPool:
         self._default = default
         self._observer = observer
         self._loaded: dict[str, ServedModel] = {}
-        self._engines: dict[ModelSource, str] = {}
+        self._backends: dict[ModelSource, str] = {}
         self._loading = threading.Lock()
 
     def get(self, name: str) -> ServedModel:
@@ -203,7 +203,7 @@ class ModelPool:
     def entry(self, source: ModelSource) -> ModelEntry:
         served = self._loaded.get(source.name)
         nodes = tuple(source.nodes.sets) if source.nodes and serves_nodes(self._settings) else ()
-        return ModelEntry(source, self._engine(source), served.cost if served else None, nodes)
+        return ModelEntry(source, self._backend(source), served.cost if served else None, nodes)
 
     def _auto(self, scale: int) -> tuple[ServedModel, ...]:
         rungs = [served for served in self.loaded if served.scale == scale]
@@ -212,11 +212,11 @@ class ModelPool:
             raise ConfigError(f"no model of ×{scale} is loaded here; there are some of {known}")
         return ordered(rungs)
 
-    def _engine(self, source: ModelSource) -> str:
-        """Return the name of the engine that would run a model here, found out once."""
-        if source not in self._engines:
-            self._engines[source] = engine_name(source.spec, source.weights, self._settings)
-        return self._engines[source]
+    def _backend(self, source: ModelSource) -> str:
+        """Return the name of the backend that would run a model here, found out once."""
+        if source not in self._backends:
+            self._backends[source] = backend_name(source.spec, source.weights, self._settings)
+        return self._backends[source]
 
     def _get(self, source: ModelSource) -> ServedModel:
         """Return a model as `get` does, for a caller that holds the lock."""
@@ -228,7 +228,7 @@ class ModelPool:
         started = time.perf_counter()
         model = LoadedModel(source.spec, source.weights, self._settings, source.name, source.nodes)
         if model.fallback:
-            log.warning("%s runs on %s: %s", source.name, model.engine, model.fallback)
+            log.warning("%s runs on %s: %s", source.name, model.backend, model.fallback)
         model.warm_up()
         served = ServedModel(model, source.card, MeasuredCost(measure(model.upscaler)))
         self._observer.model_loaded(model, time.perf_counter() - started)

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 WINDOW_S = 5.0
 
 
-class Paced:
+class RateTracker:
     """One running stream. One without a rate is never asked, and told nothing."""
 
     def __init__(self, fps: float | None, clock: Callable[[], float], sent: Callable[[str, bool], None]) -> None:
@@ -39,30 +39,30 @@ class Paced:
                 self._delivered_s.popleft()
 
 
-class RealTime:
+class RateTrackers:
     """All running streams with a rate. Safe to use from any thread."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._streams: set[Paced] = set()
+        self._streams: set[RateTracker] = set()
         self._lock = threading.Lock()
 
     @contextmanager
-    def stream(self, fps: float | None, sent: Callable[[str, bool], None]) -> Iterator[Paced]:
+    def stream(self, fps: float | None, sent: Callable[[str, bool], None]) -> Iterator[RateTracker]:
         """Count a stream for as long as it runs; `sent` is called with each frame's model and whether it was late."""
-        paced = Paced(fps, self._clock, sent)
+        tracker = RateTracker(fps, self._clock, sent)
         with self._lock:
-            self._streams |= {paced} if fps else set()
+            self._streams |= {tracker} if fps else set()
         try:
-            yield paced
+            yield tracker
         finally:
             with self._lock:
-                self._streams -= {paced}
+                self._streams -= {tracker}
 
     def ratio(self) -> float:
         """Media time delivered over time passed, of all streams together; 1 where none runs: none falls behind."""
         now_s = self._clock()
         with self._lock:
-            parts = [paced.seconds(now_s) for paced in self._streams]
+            parts = [tracker.seconds(now_s) for tracker in self._streams]
         passed_s = sum(passed for _, passed in parts)
         return sum(media for media, _ in parts) / passed_s if passed_s else 1.0

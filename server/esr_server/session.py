@@ -16,8 +16,8 @@ from typing import Protocol
 from esr_server.config import Limits
 from esr_server.costs import MeasuredCost
 from esr_server.delivery import Dropped, Gate
-from esr_server.errors import AccountError, ProtocolError
-from esr_server.shared_memory import Output, Placement
+from esr_server.errors import LostFrameError, ProtocolError
+from esr_server.shared_memory import OutputBuffer, SlotPlanes
 from esr_upscale.frame import Frame
 from esr_upscale.media.decode import Decoder, DecoderSettings
 from esr_upscale.media.deinterlace import deinterlacer
@@ -42,7 +42,7 @@ class SessionConfig:
 
 
 @dataclass(frozen=True, slots=True)
-class StageTimes:
+class StageSeconds:
     """Seconds that one frame, or the sum of many, spent in each stage."""
 
     decode: float = 0.0
@@ -51,8 +51,8 @@ class StageTimes:
     chroma: float = 0.0
     encode: float = 0.0
 
-    def __add__(self, other: StageTimes) -> StageTimes:
-        return StageTimes(
+    def __add__(self, other: StageSeconds) -> StageSeconds:
+        return StageSeconds(
             self.decode + other.decode,
             self.queue + other.queue,
             self.luma + other.luma,
@@ -94,11 +94,11 @@ class Result:
     item: Frame | Packet | Dropped
     sequence: int
     arrived_s: float
-    stages: StageTimes
+    stages: StageSeconds
     due_s: float = math.inf
     model: str = ""
     """Canonical id."""
-    placement: Placement | None = None
+    placement: SlotPlanes | None = None
     """Where in shared memory the frame's planes lie too; None where they do not."""
     source: Source | None = None
     """For which the weights are that made it; None: for all sources."""
@@ -112,7 +112,7 @@ class Encoding:
 
 
 @dataclass(slots=True)
-class Account:
+class StreamStatistics:
     """What a stream has done so far."""
 
     frames_in: int = 0
@@ -122,7 +122,7 @@ class Account:
     packets_in: int = 0
     packets_out: int = 0
     packets_skipped: int = 0
-    stages: StageTimes = field(default_factory=StageTimes)
+    stages: StageSeconds = field(default_factory=StageSeconds)
 
 
 @dataclass(slots=True)
@@ -131,7 +131,7 @@ class _Ticket:
 
     sequence: int
     arrived_s: float
-    stages: StageTimes
+    stages: StageSeconds
     due_s: float
     source: Source | None = None
     """Where the frame comes from, as far as is known when its turn comes."""
@@ -148,7 +148,7 @@ class Session:
         config: SessionConfig,
         model: Callable[[], Model],
         limits: Limits,
-        output: Callable[[], Output] = Output,
+        output: Callable[[], OutputBuffer] = OutputBuffer,
         concurrency: Callable[[], int] = lambda: 1,
     ) -> None:
         """Open the stages. `model` is asked before each frame; all that it gives have one scale. `output` says of
@@ -158,15 +158,15 @@ class Session:
         Raises:
             CodecOptionError: a codec, an option or a deinterlacer is not on the allow-list.
         """
-        self.account = Account()
+        self.statistics = StreamStatistics()
         self._model = model
         self._ran = ""
         self._limits = limits
-        self._output = Output if config.encoder else output
+        self._output = OutputBuffer if config.encoder else output
         self._concurrency = concurrency
         self._decoder = Decoder(config.decoder) if config.decoder else None
         self._deinterlaces = bool(config.deinterlace)
-        self.answers_each = config.decoder is None and config.encoder is None and not config.deinterlace
+        self.is_frame_to_frame = config.decoder is None and config.encoder is None and not config.deinterlace
         """Whether each item that is pushed gives one result at once."""
         self._deinterlacer = deinterlacer(config.deinterlace)
         self._source = SourceTracker(config.source_quantizer)
@@ -193,7 +193,7 @@ class Session:
             yield from self._upscaled(self._deinterlacer.push(frame), gate)
 
     def begin(self, arrival: Arrival, gate: Gate) -> Callable[[], Result]:
-        """Take one item of a stream that `answers_each`; give the work that makes its result, for any thread, also
+        """Take one item of a stream that `is_frame_to_frame`; give the work that makes its result, for any thread, also
         beside that of other items. `settle` takes the results, in order.
 
         Raises:
@@ -204,7 +204,7 @@ class Session:
         ticket.source = self._source.source_of(frame)
 
         def work() -> Result:
-            ticket.stages = StageTimes(queue=time.perf_counter() - ticket.arrived_s)
+            ticket.stages = StageSeconds(queue=time.perf_counter() - ticket.arrived_s)
             return self._made(frame, ticket, gate)
 
         return work
@@ -218,21 +218,20 @@ class Session:
 
         Raises:
             UpscaleError: whatever a stage raises.
-            AccountError: a stage kept a frame; a stream that ends well answers every one.
+            LostFrameError: a stage kept a frame; a stream that ends well answers every one.
         """
         if self._decoder:
-            last = Arrival(Packet(b""), self.account.packets_in, time.perf_counter())
+            last = Arrival(Packet(b""), self.statistics.packets_in, time.perf_counter())
             for frame, ticket in self._decoded(self._decoder.flush(), last, 0.0):
                 self._waiting.append(ticket)
                 yield from self._upscaled(self._deinterlacer.push(frame), gate)
         yield from self._upscaled(self._deinterlacer.flush(), gate)
         if encoder := self._encoder:
             yield Encoding(lambda: self._encoded(encoder.flush))
-        account = self.account
-        if account.frames_in != account.frames_out + account.frames_dropped:
-            raise AccountError(
-                f"{account.frames_in} frames went in, {account.frames_out} came out and {account.frames_dropped} were "
-                f"dropped"
+        done = self.statistics
+        if done.frames_in != done.frames_out + done.frames_dropped:
+            raise LostFrameError(
+                f"{done.frames_in} frames went in, {done.frames_out} came out and {done.frames_dropped} were dropped"
             )
 
     def close(self) -> None:
@@ -246,23 +245,23 @@ class Session:
         if isinstance(item, Packet):
             if self._decoder is None:
                 raise ProtocolError("the config announced raw frames, and a packet came")
-            self._check_number(arrival, self.account.packets_in)
-            self.account.packets_in += 1
+            self._check_number(arrival, self.statistics.packets_in)
+            self.statistics.packets_in += 1
             self._remember(item.pts, arrival)
             yield from self._decoded(self._decoder.push(item), arrival, queued_s)
             return
         if self._decoder is not None:
             raise ProtocolError("the config announced packets, and a raw frame came")
         assert isinstance(item, Frame)
-        self._check_number(arrival, self.account.frames_in)
-        self.account.frames_in += 1
-        yield item, _Ticket(arrival.sequence, arrival.at_s, StageTimes(queue=queued_s), arrival.due_s)
+        self._check_number(arrival, self.statistics.frames_in)
+        self.statistics.frames_in += 1
+        yield item, _Ticket(arrival.sequence, arrival.at_s, StageSeconds(queue=queued_s), arrival.due_s)
 
     def _dropped_before(self, arrival: Arrival, dropped: Dropped) -> Result:
         """Count a frame that was dropped while it waited for its turn."""
-        self._check_number(arrival, self.account.frames_in)
-        self.account.frames_in += 1
-        result = Result(dropped, arrival.sequence, arrival.at_s, StageTimes(), arrival.due_s)
+        self._check_number(arrival, self.statistics.frames_in)
+        self.statistics.frames_in += 1
+        result = Result(dropped, arrival.sequence, arrival.at_s, StageSeconds(), arrival.due_s)
         self._count(result)
         return result
 
@@ -283,12 +282,12 @@ class Session:
         for frame in frames:
             decode_s = time.perf_counter() - started
             came = self._arrivals.pop(frame.pts, last)
-            stages = StageTimes(decode=decode_s, queue=queued_s)
-            ticket = _Ticket(self.account.frames_in, came.at_s, stages, came.due_s)
-            self.account.frames_in += 1
+            stages = StageSeconds(decode=decode_s, queue=queued_s)
+            ticket = _Ticket(self.statistics.frames_in, came.at_s, stages, came.due_s)
+            self.statistics.frames_in += 1
             yield frame, ticket
             started = time.perf_counter()
-        self.account.packets_skipped = self._decoder.packets_skipped
+        self.statistics.packets_skipped = self._decoder.packets_skipped
 
     def _upscaled(self, frames: Iterable[Frame], gate: Gate) -> Iterator[Result | Encoding]:
         """Upscale what comes out of the deinterlacer, whose time counts as decoding: both make frames of fields."""
@@ -327,21 +326,21 @@ class Session:
 
     def _upscale(
         self, model: Model, frame: Frame, concurrency: int, source: Source | None
-    ) -> tuple[Frame, Placement | None, Upscaled]:
+    ) -> tuple[Frame, SlotPlanes | None, Upscaled]:
         output = self._output()
         try:
-            done = model.upscaler(frame, output.take, concurrency, source)
+            done = model.upscaler(frame, output.allocate, concurrency, source)
         except BaseException:
-            output.drop()
+            output.discard()
             raise
         if concurrency == 1:
             model.costs.upscaled(frame, done.luma_s + done.chroma_s)
-        return *output.finish(done.frame), done
+        return *output.publish(done.frame), done
 
     def _note(self, result: Result) -> None:
         """Write down by which model a frame was upscaled, if it was."""
         if result.model:
-            self.account.model_switches += self._ran not in ("", result.model)
+            self.statistics.model_switches += self._ran not in ("", result.model)
             self._ran = result.model
 
     def _delivered(self, result: Result) -> Iterator[Result | Encoding]:
@@ -365,16 +364,16 @@ class Session:
         for encoded in done:
             of = self._encoding.pop(encoded.index)
             result = replace(of, item=encoded.packet, stages=replace(of.stages, encode=self._encode_s / len(done)))
-            self.account.packets_out += 1
+            self.statistics.packets_out += 1
             self._count(result)
             results.append(result)
         self._encode_s = 0.0 if done else self._encode_s
         return results
 
     def _count(self, result: Result) -> None:
-        """Enter a result into the account."""
+        """Enter a result into the statistics."""
         if isinstance(result.item, Dropped):
-            self.account.frames_dropped += 1
+            self.statistics.frames_dropped += 1
         else:
-            self.account.frames_out += 1
-            self.account.stages += result.stages
+            self.statistics.frames_out += 1
+            self.statistics.stages += result.stages

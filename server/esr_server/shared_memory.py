@@ -56,28 +56,28 @@ class Offer:
 
 
 @dataclass(frozen=True, slots=True)
-class Placement:
+class SlotPlanes:
     """Where a frame's planes lie in shared memory: an output slot, and for each plane (offset, stride) in bytes."""
 
     slot: int
     planes: tuple[tuple[int, int], ...]
 
 
-class Output:
-    """Where a frame that goes out may lie: here, in no slot; it goes inline. Ended by `finish` or by `drop`."""
+class OutputBuffer:
+    """Where a frame that goes out may lie: here, in no slot; it goes inline. End it with `publish` or `discard`."""
 
-    def take(self, shape: tuple[int, int], dtype: np.dtype[Any]) -> NDArray[Any] | None:
+    def allocate(self, shape: tuple[int, int], dtype: np.dtype[Any]) -> NDArray[Any] | None:
         """Memory for a plane, `Memory` of the kernels; None if there is none."""
         return None
 
-    def finish(self, frame: Frame) -> tuple[Frame, Placement | None]:
+    def publish(self, frame: Frame) -> tuple[Frame, SlotPlanes | None]:
         """The frame, and where its planes lie; None where it has to go inline."""
         return frame, None
 
-    def drop(self) -> None: ...
+    def discard(self) -> None: ...
 
 
-class SlotOutput(Output):
+class SlotBuffer(OutputBuffer):
     """A slot of output. Planes that were not made in it are copied into it."""
 
     def __init__(self, slot: int, memory: memoryview, free: Callable[[], None]) -> None:
@@ -87,7 +87,7 @@ class SlotOutput(Output):
         self._free = free
         self._end = 0
 
-    def take(self, shape: tuple[int, int], dtype: np.dtype[Any]) -> NDArray[Any] | None:
+    def allocate(self, shape: tuple[int, int], dtype: np.dtype[Any]) -> NDArray[Any] | None:
         offset = -(-self._end // _PLANE_ALIGNMENT) * _PLANE_ALIGNMENT
         size = shape[0] * shape[1] * dtype.itemsize
         if offset + size > self._memory.size:
@@ -95,23 +95,23 @@ class SlotOutput(Output):
         self._end = offset + size
         return self._memory[offset : self._end].view(dtype).reshape(shape)
 
-    def finish(self, frame: Frame) -> tuple[Frame, Placement | None]:
+    def publish(self, frame: Frame) -> tuple[Frame, SlotPlanes | None]:
         places = [self._place(plane) for plane in frame.planes]
         found = tuple(place for place in places if place is not None)
         if len(found) == len(places):
-            return frame, Placement(self._slot, found)
+            return frame, SlotPlanes(self._slot, found)
         frame = replace(frame, planes=tuple(plane.copy() for plane in frame.planes))
         self._free()
         return frame, None
 
-    def drop(self) -> None:
+    def discard(self) -> None:
         self._free()
 
     def _place(self, plane: NDArray[Any]) -> tuple[int, int] | None:
         offset = _address(plane) - self._begin
         if 0 <= offset < self._memory.size:
             return offset, plane.strides[0]
-        copy = self.take(plane.shape, plane.dtype)
+        copy = self.allocate(plane.shape, plane.dtype)
         if copy is None:
             return None
         np.copyto(copy, plane)
@@ -122,7 +122,7 @@ def _address(array: NDArray[Any]) -> int:
     return int(array.__array_interface__["data"][0])
 
 
-class StreamMemory:
+class InlineMemory:
     """The shared memory of a stream that has none. `refusal` says why, or nothing if none was offered."""
 
     shared = False
@@ -138,9 +138,9 @@ class StreamMemory:
         """
         raise ProtocolError(f"a frame in slot {index} of shared memory, and this stream has none: send planes inline")
 
-    def output(self) -> Output:
+    def output(self) -> OutputBuffer:
         """Return memory for the next output frame: a slot, if one is free. Any thread may call it."""
-        return Output()
+        return OutputBuffer()
 
     def free(self, slots: Iterable[int]) -> None:
         """Take output slots back that the client has done with.
@@ -162,7 +162,7 @@ class StreamMemory:
         self.close()
 
 
-class MappedMemory(StreamMemory):
+class SharedMemory(InlineMemory):
     """A client's memory, mapped until `close`, or until the last frame that lies in it is gone."""
 
     shared = True
@@ -186,16 +186,16 @@ class MappedMemory(StreamMemory):
             raise ProtocolError(f"{_slots('input', count)}; a frame is said to lie in slot {index}")
         return self._view()[index * size : (index + 1) * size].toreadonly()
 
-    def output(self) -> Output:
+    def output(self) -> OutputBuffer:
         with self._lock:
             if not self._free:
-                return Output()
+                return OutputBuffer()
             slot = heapq.heappop(self._free)
             self._is_free.remove(slot)
             size = self._offer.output_slot_bytes
             start = self._offer.input_slots * self._offer.input_slot_bytes + slot * size
             # Under the lock: from here on `close` cannot unmap it.
-            return SlotOutput(slot, self._view()[start : start + size], lambda: self.free([slot]))
+            return SlotBuffer(slot, self._view()[start : start + size], lambda: self.free([slot]))
 
     def _view(self) -> memoryview:
         assert self._mapping is not None, "the stream has ended"
@@ -240,7 +240,7 @@ def _slots(direction: str, count: int) -> str:
 # ---- taking an offer ----------------------------------------------------------------------------------------------
 
 
-def map_offer(offer: Offer, max_bytes: int) -> MappedMemory:
+def map_offer(offer: Offer, max_bytes: int) -> SharedMemory:
     """Open and map what a client offers; `max_bytes` is the most that may be mapped.
 
     Raises:
@@ -251,7 +251,7 @@ def map_offer(offer: Offer, max_bytes: int) -> MappedMemory:
         fd = _open(offer)
         try:
             _check_file(fd, offer)
-            return MappedMemory(offer, mmap.mmap(fd, offer.size))
+            return SharedMemory(offer, mmap.mmap(fd, offer.size))
         finally:
             os.close(fd)
     except (OSError, ValueError) as error:

@@ -34,13 +34,13 @@ th {{ font-size: .8rem; font-weight: normal; color: var(--soft); }} td:first-chi
 <dl>{figures}</dl>
 <h2>Loaded models</h2>
 <table><tr><th>model</th><th class="n">fps</th><th class="n">latency,<br>ms</th><th class="n">worst,<br>ms</th>
-<th class="n">ms for<br>{timed}</th><th class="wide">engine</th><th class="n wide">PSNR, dB</th></tr>
+<th class="n">ms for<br>{timed}</th><th class="wide">backend</th><th class="n wide">PSNR, dB</th></tr>
 {loaded}
 </table>
 <p class="soft">fps and latency are of the last second. A frame of {timed} takes so long if it is alone.</p>
 <h2>Other models</h2>
 <table><tr><th>model</th><th class="n">scale</th><th class="n wide">parameters</th><th class="n">MACs<br>per pixel</th>
-<th class="n">PSNR, dB</th><th class="wide">engine</th></tr>
+<th class="n">PSNR, dB</th><th class="wide">backend</th></tr>
 {others}
 </table>
 <p class="soft">They are loaded when a stream first asks for them. PSNR is a mean over the sets of its card.</p>
@@ -125,7 +125,7 @@ def _loaded_row(entry: ModelEntry, recent: Mapping[str, RecentFrames]) -> str:
     return _row(
         _cell(entry.name),
         *(_cell(value, "n") for value in (*times, cost)),
-        _cell(entry.engine, "wide"),
+        _cell(entry.backend, "wide"),
         _cell(_psnr(entry), "n wide"),
     )
 
@@ -138,7 +138,7 @@ def _other_row(entry: ModelEntry) -> str:
         _cell(f"{spec.parameters:,}", "n wide"),
         _cell(f"{spec.macs:,}", "n"),
         _cell(_psnr(entry), "n"),
-        _cell(entry.engine, "wide"),
+        _cell(entry.backend, "wide"),
     )
 
 

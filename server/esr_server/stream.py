@@ -17,11 +17,11 @@ from typing import Any, Protocol, TypeVar
 
 from esr_server.ahead import Ahead, clear
 from esr_server.config import SchedulerSettings
-from esr_server.delivery import Delivery, Dropped, DropReason, Gate, Policy, gate
+from esr_server.delivery import Delivery, DeliveryPolicy, Dropped, DropReason, Gate, gate
 from esr_server.errors import StageDiedError
 from esr_server.executor import Lane
 from esr_server.queues import BoundedQueue
-from esr_server.session import Account, Arrival, Encoding, Result
+from esr_server.session import Arrival, Encoding, Result, StreamStatistics
 from esr_upscale.frame import Frame
 from esr_upscale.kernels import FRAMES_AT_ONCE
 
@@ -31,9 +31,9 @@ _T = TypeVar("_T")
 class Stages(Protocol):
     """What a stream drives: a session, seen from here."""
 
-    account: Account
+    statistics: StreamStatistics
     """What the stream has done so far."""
-    answers_each: bool
+    is_frame_to_frame: bool
     """Whether each item that is pushed gives one result at once."""
 
     def push(self, arrival: Arrival, gate: Gate) -> Iterator[Result | Encoding]:
@@ -42,7 +42,7 @@ class Stages(Protocol):
         ...
 
     def begin(self, arrival: Arrival, gate: Gate) -> Callable[[], Result]:
-        """Take one item in, for streams that `answers_each`; return the work that makes its result, for any thread."""
+        """Take one item of a frame-to-frame stream in; return the work that makes its result, for any thread."""
         ...
 
     def settle(self, result: Result) -> None:
@@ -78,18 +78,20 @@ class Queues:
     """The two queues of a stream, and the gate before its upscaling, as its delivery wants them."""
 
     def __init__(self, settings: SchedulerSettings, delivery: Delivery, *, evicts: bool) -> None:
-        self._reason = DropReason.SUPERSEDED if delivery.policy is Policy.LATEST else DropReason.LATE
-        depth = {Policy.LATEST: 1, Policy.DEADLINE: settings.deadline_items}.get(delivery.policy, settings.queue_items)
-        drops_waiting = evicts and delivery.policy is not Policy.LOSSLESS
+        self._reason = DropReason.SUPERSEDED if delivery.policy is DeliveryPolicy.LATEST else DropReason.LATE
+        depth = {DeliveryPolicy.LATEST: 1, DeliveryPolicy.DEADLINE: settings.deadline_items}.get(
+            delivery.policy, settings.queue_items
+        )
+        drops_waiting = evicts and delivery.policy is not DeliveryPolicy.LOSSLESS
         self.inbox: BoundedQueue[Arrival | _Order | _Failure | None] = BoundedQueue(
             depth if drops_waiting else settings.queue_items, self._dropped_arrival if drops_waiting else _never
         )
-        drops_ready = delivery.policy is Policy.LATEST
+        drops_ready = delivery.policy is DeliveryPolicy.LATEST
         self.outbox: BoundedQueue[Result | _Failure | None] = BoundedQueue(
             1 if drops_ready else settings.queue_items, self._dropped_result if drops_ready else _never
         )
         self.gate = gate(delivery, lambda: len(self.inbox) > 0)
-        self.drops = delivery.policy is not Policy.LOSSLESS
+        self.drops = delivery.policy is not DeliveryPolicy.LOSSLESS
         self.overtaken = 0
         """Frames that were ready, and dropped for a newer one before they could be sent."""
 
@@ -121,7 +123,7 @@ class Stream:
         self._encoders = encoders
         self._step: Future[Any] | None = None
         # Frames that may be dropped are handed out one at a time: those that wait can still be.
-        self._ahead = Ahead(self._lane, _AHEAD, self._ready) if session.answers_each and not queues.drops else None
+        self._ahead = Ahead(self._lane, _AHEAD, self._ready) if session.is_frame_to_frame and not queues.drops else None
         self._tasks: list[asyncio.Task[None]] = []
 
     async def put(self, arrival: Arrival) -> None:
@@ -259,7 +261,7 @@ class Stream:
 
     async def _push(self, arrival: Arrival) -> None:
         session, gate = self._session, self._queues.gate
-        if not session.answers_each:
+        if not session.is_frame_to_frame:
             await self._drive(session.push(arrival, gate), arrival.due_s)
         elif self._ahead is not None:
             await self._ahead.room()
@@ -305,5 +307,5 @@ class Stream:
         await self._queues.outbox.put(result)
         if gone := self._queues.overtaken - overtaken:
             # The session runs on no thread now: it is driven by this task only.
-            self._session.account.frames_out -= gone
-            self._session.account.frames_dropped += gone
+            self._session.statistics.frames_out -= gone
+            self._session.statistics.frames_dropped += gone

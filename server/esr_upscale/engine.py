@@ -23,10 +23,10 @@ from esr_upscale.kernels import PackedRgb, PlaneKernel, Weights
 from esr_upscale.models import ModelSpec, Source, WeightNodes
 from esr_upscale.upscaler import Upscaler
 
-ENGINES = ("auto", "fused", "torch")
+BACKENDS = ("auto", "fused", "torch")
 DEVICES = ("cpu", "cuda")
 
-NO_TORCH = 'The torch engine needs torch, which is not installed: pip install "edge-sr[torch]"'
+NO_TORCH = 'The torch backend needs torch, which is not installed: pip install "edge-sr[torch]"'
 
 T = TypeVar("T")
 Key = TypeVar("Key", bound=Hashable)
@@ -36,7 +36,7 @@ Key = TypeVar("Key", bound=Hashable)
 class EngineSettings:
     """What runs the models."""
 
-    engine: str = "auto"
+    backend: str = "auto"
     """`fused`: only fused CPU kernels; `torch`: only the reference; `auto`: fused on the CPU where there is one."""
     device: str = "cpu"
     """`cpu` or `cuda`."""
@@ -46,9 +46,9 @@ class EngineSettings:
     """Directory of kernels that `esr compile` made; what is not in it is compiled here, if Halide is installed."""
 
     def __post_init__(self) -> None:
-        for value, allowed in ((self.engine, ENGINES), (self.device, DEVICES)):
+        for value, allowed in ((self.backend, BACKENDS), (self.device, DEVICES)):
             if value not in allowed:
-                raise EngineError(f"no engine or device is named {value!r}; there are {', '.join(allowed)}")
+                raise EngineError(f"no backend or device is named {value!r}; there are {', '.join(allowed)}")
         if self.threads < 0:
             raise EngineError(f"threads is 0 (all processors) or more, not {self.threads}")
 
@@ -60,7 +60,7 @@ class EngineSettings:
     @property
     def fuses(self) -> bool:
         """Return whether fused kernels may be used."""
-        return self.engine != "torch" and self.device == "cpu"
+        return self.backend != "torch" and self.device == "cpu"
 
 
 def check_installed(settings: EngineSettings) -> None:
@@ -75,8 +75,8 @@ def check_installed(settings: EngineSettings) -> None:
         _check_torch()
 
 
-def engine_name(spec: ModelSpec, weights: Weights, settings: EngineSettings) -> str:
-    """Return what `LoadedModel.engine` would be, without loading the model; nothing is compiled to find out."""
+def backend_name(spec: ModelSpec, weights: Weights, settings: EngineSettings) -> str:
+    """Return what `LoadedModel.backend` would be, without loading the model; nothing is compiled to find out."""
     return "fused" if settings.fuses and _obstacle(spec, weights, settings) is None else f"torch-{settings.device}"
 
 
@@ -91,7 +91,7 @@ def _obstacle(spec: ModelSpec, weights: Weights, settings: EngineSettings) -> st
     if kernels.serves(spec) or (compiled and compiled.plan(spec, weights, 8)):
         return None
     if kernels.available():
-        return f"{spec.design.paper_name} has no fused kernel"
+        return f"{spec.family_spec.paper_name} has no fused kernel"
     if compiled:
         # Without paths: a client may read this.
         has = "has this network with other weights" if compiled.has_model(spec) else "does not have it"
@@ -128,7 +128,7 @@ class LoadedModel:
         self._warm: set[str] = set()
         self._lock = threading.Lock()
         self.upscaler = Upscaler(spec.scale, self)
-        self.engine = self.luma(8).engine
+        self.backend = self.luma(8).backend
 
     @property
     def has_nodes(self) -> bool:
@@ -143,7 +143,7 @@ class LoadedModel:
         """The model's kernel for planes of `depth` bits, for such a source; None: nothing is known of it.
 
         Raises:
-            EngineError: no engine that the settings allow can run the model.
+            EngineError: no backend that the settings allow can run the model.
         """
         node = self.node(source)
         return _once(self._kernels, (depth, node), self._lock, lambda: self._plan(depth, node))
@@ -154,7 +154,7 @@ class LoadedModel:
         return _once(self._kernels, key, self._lock, lambda: self._plan_chroma(depth, siting_x, siting_y))
 
     def rgb(self, depth: int) -> PackedRgb | None:
-        """Fused kernels for packed RGB of `depth` bits; None where this engine has none."""
+        """Fused kernels for packed RGB of `depth` bits; None where this backend has none."""
         return _once(self._rgb, depth, self._lock, lambda: self._plan_rgb(depth))
 
     def warm_up(self, *names: str) -> None:
@@ -177,7 +177,7 @@ class LoadedModel:
             return self._torch(weights, depth)
         if self.fallback is None:
             return self._fused(weights, depth)
-        if settings.engine == "fused":
+        if settings.backend == "fused":
             raise EngineError(f"{self.name} has no fused kernel here: {self.fallback}")
         if importlib.util.find_spec("torch") is None:
             raise EngineError(f"{self.name} has no fused kernel here: {self.fallback}. {NO_TORCH}")
@@ -192,7 +192,7 @@ class LoadedModel:
 
     def _plan_chroma(self, depth: int, siting_x: Siting, siting_y: Siting) -> PlaneKernel:
         settings, scale = self._settings, self.spec.scale
-        if self.engine != "fused":
+        if self.backend != "fused":
             torch_kernel: PlaneKernel = _import_nets().chroma_kernel(
                 scale, siting_x, siting_y, depth, device=settings.device
             )
@@ -203,7 +203,7 @@ class LoadedModel:
         return _there(kernel, f"chroma at ×{scale}, {depth} bits")
 
     def _plan_rgb(self, depth: int) -> PackedRgb | None:
-        if self.engine != "fused":
+        if self.backend != "fused":
             return None
         compiled, scale = self._compiled(), self.spec.scale
         ahead = compiled.plan_rgb(scale, depth) if compiled else None

@@ -58,7 +58,7 @@ _SITINGS = {
 
 
 @dataclass(frozen=True, slots=True)
-class ColorInfo:
+class Color:
     """Colour tags, carried through and never applied. Code points of ITU-T H.273; 2 is "unspecified"."""
 
     range: ColorRange = ColorRange.UNSPECIFIED
@@ -185,7 +185,7 @@ class Frame:
     pts: int | None = None
     duration: int | None = None
     time_base: Fraction = Fraction(1, 90000)
-    color: ColorInfo = ColorInfo()
+    color: Color = Color()
     sample_aspect_ratio: Fraction | None = None
     rotation: int = 0
     interlaced: bool = False

@@ -21,7 +21,7 @@ PlaneData: TypeAlias = NDArray[Any]
 
 
 class Kernels(Protocol):
-    """The kernels of one model on one engine, for every depth and siting that a stream may need."""
+    """The kernels of one model on one backend, for every depth and siting that a stream may need."""
 
     @property
     def has_nodes(self) -> bool:

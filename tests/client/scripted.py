@@ -92,7 +92,7 @@ class Script:
             raise EndedError(wrong, "this is for an administrator")
         if name == "nonesuch":
             raise EndedError(grpc.StatusCode.NOT_FOUND, "no model is named 'nonesuch'")
-        return pb.ModelInfo(model=name, engine="scripted", loaded=method == "LoadModel", seconds_per_frame=0.5)
+        return pb.ModelInfo(model=name, backend="scripted", loaded=method == "LoadModel", seconds_per_frame=0.5)
 
 
 def in_pairs() -> Tamper:
@@ -151,7 +151,7 @@ class Call:
         echo = pb.Negotiated(
             stream_id="s1",
             model=self._model,
-            engine="scripted",
+            backend="scripted",
             scale=2,
             output_format=doubled(given.format),
             delivery=config.delivery,
@@ -228,7 +228,7 @@ def upscaled(frame: pb.Frame, fmt: pb.VideoFormat) -> pb.Frame:
 def image(request: pb.UpscaleImageRequest) -> pb.UpscaleImageResponse:
     """UpscaleImage."""
     frame = upscaled(request.frame, request.format)
-    return pb.UpscaleImageResponse(model=request.model, engine="scripted", format=doubled(request.format), frame=frame)
+    return pb.UpscaleImageResponse(model=request.model, backend="scripted", format=doubled(request.format), frame=frame)
 
 
 TOKEN = "open sesame"

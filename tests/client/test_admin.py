@@ -127,7 +127,7 @@ def test_the_token_is_no_option() -> None:
 
 
 def _info(**values: float) -> esr_client.ModelInfo:
-    fields = {"alias": "", "paper_id": "", "family": "f", "parameters": 1, "macs_per_pixel": 2, "engine": "e"}
+    fields = {"alias": "", "paper_id": "", "family": "f", "parameters": 1, "macs_per_pixel": 2, "backend": "e"}
     return esr_client.ModelInfo(model="m", scale=2, loaded=bool(values), **fields, **values)  # type: ignore[arg-type]
 
 

@@ -18,7 +18,7 @@ import esr_client
 from esr_api.address import parse_address
 from esr_client import Frame, Options, _calls
 from esr_client._frame import PIXEL_FORMATS
-from esr_client._shared_memory import Placed, SharedMemory
+from esr_client._shared_memory import SharedMemory, SlotPlanes
 from esr_server.__main__ import Server
 from tests.client.pictures import array, eventually, frame
 from tests.client.scripted import Script
@@ -79,12 +79,12 @@ def test_the_pixels_are_those_of_messages(server: Server, client: esr_client.Cli
 
 
 @pytest.fixture
-def placed(monkeypatch: pytest.MonkeyPatch) -> list[Placed | None]:
+def placed(monkeypatch: pytest.MonkeyPatch) -> list[SlotPlanes | None]:
     """Where each frame that is sent was put; None where it goes inline."""
-    places: list[Placed | None] = []
+    places: list[SlotPlanes | None] = []
     put = SharedMemory.put
 
-    def spied(self: SharedMemory, sequence: int, planes: Any) -> Placed | None:
+    def spied(self: SharedMemory, sequence: int, planes: Any) -> SlotPlanes | None:
         places.append(put(self, sequence, planes))
         return places[-1]
 
@@ -92,7 +92,7 @@ def placed(monkeypatch: pytest.MonkeyPatch) -> list[Placed | None]:
     return places
 
 
-def test_input_goes_through_slots_too(client: esr_client.Client, placed: list[Placed | None]) -> None:
+def test_input_goes_through_slots_too(client: esr_client.Client, placed: list[SlotPlanes | None]) -> None:
     """From the first frame on: none is sent before the echo has come."""
     for _ in client.upscale([frame(i) for i in range(40)], model="bicubic_x2"):
         pass
@@ -186,7 +186,7 @@ async def test_a_window_smaller_than_what_a_decoder_holds_back(server: Server, c
         assert [item.pts async for item in stream] == list(range(count))
 
 
-def test_frames_in_and_packets_out(client: esr_client.Client, placed: list[Placed | None]) -> None:
+def test_frames_in_and_packets_out(client: esr_client.Client, placed: list[SlotPlanes | None]) -> None:
     fmt = esr_client.VideoFormat(width=32, height=24, pixel_format="yuv420p")
     config = esr_client.StreamConfig(
         model="bicubic_x2",
@@ -209,7 +209,7 @@ def test_a_frame_larger_than_its_slot_goes_inline(server: Server, client: esr_cl
 
 
 @pytest.mark.parametrize("offers", [True, False])
-async def test_asyncio(offers: bool, placed: list[Placed | None]) -> None:
+async def test_asyncio(offers: bool, placed: list[SlotPlanes | None]) -> None:
     async with running() as server:
         async with esr_client.connect_async(target(server), options=Options(shared_memory=offers)) as client:
             stream = client.upscale([array(i) for i in range(50)], model="bicubic_x2")

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from esr_server.delivery import DropReason
-from esr_server.session import StageTimes
+from esr_server.session import StageSeconds
 from tests.support.calls import raw_config, raw_frame, stub_of, upscale
 from tests.support.server import running
 
@@ -112,13 +112,13 @@ def _dashboard() -> dict[str, str]:
 async def test_dashboard_and_alerts_name_only_series_that_exist() -> None:
     async with running() as server:
         metrics = server.metrics
-        metrics.frame_sent("m", StageTimes(luma=0.001), 0, 0)
+        metrics.frame_sent("m", StageSeconds(luma=0.001), 0, 0)
         metrics.frames_lost("m", 1)
         metrics.frame_dropped("m", DropReason.LATE)
         metrics.model_switched("m", "n")
         metrics.stream_ended("finished")
         metrics.stream_refused("busy")
-        with metrics.paced(25) as paced:
+        with metrics.track_rate(25) as paced:
             paced.delivered("m", late=True)
         samples = [sample for family in metrics.registry.collect() for sample in family.samples]
     known = {sample.name for sample in samples}

@@ -13,7 +13,7 @@ import pytest
 from numpy.typing import NDArray
 
 from esr_upscale import kernels
-from esr_upscale.engine import EngineSettings, LoadedModel, engine_name
+from esr_upscale.engine import EngineSettings, LoadedModel, backend_name
 from esr_upscale.errors import EngineError
 from esr_upscale.filters import Siting
 from esr_upscale.frame import Frame, pixel_format
@@ -59,7 +59,7 @@ def test_compiled_ahead_or_just_in_time_gives_the_same_picture(
     in_time = kernels.plan(SPEC, weights, depth, 2)
     assert ahead is not None
     assert in_time is not None
-    assert ahead.engine == "fused"
+    assert ahead.backend == "fused"
     plane = np.random.default_rng(3).integers(0, 2**depth, shape).astype(np.uint8 if depth == 8 else np.uint16)
     plane.flags.writeable = False
     # Not always the same bytes: on processors with AVX-512 the two have different tiles, and other products are fused.
@@ -91,7 +91,7 @@ def test_rgb_is_compiled_with_16_bits(native: Path, tmp_path: Path, monkeypatch:
     frames = [_rgb_frame(name) for name in ("rgb24", "bgr24", "rgb48le", "bgr48le")]
     expected = [in_time.upscaler(frame).frame.planes[0] for frame in frames]
     monkeypatch.setattr(kernels, "available", lambda: False)
-    ahead = LoadedModel(spec, load_weights(spec), EngineSettings(threads=2, kernels=tmp_path, engine="fused"))
+    ahead = LoadedModel(spec, load_weights(spec), EngineSettings(threads=2, kernels=tmp_path, backend="fused"))
     for frame, plane in zip(frames, expected, strict=True):
         assert ahead.rgb(frame.format.depth) is not None
         _nearly_equal(ahead.upscaler(frame).frame.planes[0], plane)
@@ -122,7 +122,7 @@ def test_a_model_runs_without_halide(native: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(kernels, "available", lambda: False)
     model = LoadedModel(SPEC, load_weights(SPEC), settings)
     model.warm_up()
-    assert model.engine == engine_name(SPEC, load_weights(SPEC), settings) == "fused"
+    assert model.backend == backend_name(SPEC, load_weights(SPEC), settings) == "fused"
     assert isinstance(model.luma(8), CompiledKernel)
     assert np.array_equal(model.luma(8)(synthetic_luma(20, 30)), expected)
 
@@ -132,17 +132,17 @@ def test_what_a_library_does_not_have(native: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(kernels, "available", lambda: False)
     settings, other = EngineSettings(kernels=native), resolve("esr_max_x2")
     model = LoadedModel(other, load_weights(other), settings)
-    assert model.engine == "torch-cpu"
+    assert model.backend == "torch-cpu"
     assert "does not have it" in str(model.fallback)
     with pytest.raises(EngineError, match=r"`esr compile --model NAME` .* adds it"):
-        LoadedModel(other, load_weights(other), EngineSettings(kernels=native, engine="fused"))
+        LoadedModel(other, load_weights(other), EngineSettings(kernels=native, backend="fused"))
     with pytest.raises(EngineError, match="no compiled kernel for esr_tr_x2_k5_c2 at 16 bits"):
         LoadedModel(SPEC, load_weights(SPEC), settings).luma(16)
     library, weights = CompiledKernels(native, 1), random_weights(SPEC)
     assert library.plan(SPEC, weights, 8) is None
     assert (library.has_model(SPEC), library.has_model(other)) == (True, False)
     with pytest.raises(EngineError, match=r"other weights and Halide is not installed; .*--model NAME=FILE"):
-        LoadedModel(SPEC, weights, EngineSettings(kernels=native, engine="fused"))
+        LoadedModel(SPEC, weights, EngineSettings(kernels=native, backend="fused"))
 
 
 @on_x86

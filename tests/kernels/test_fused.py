@@ -19,8 +19,8 @@ from esr_upscale.errors import WeightsError
 from esr_upscale.filters import Siting
 from esr_upscale.kernels import PlaneKernel, bicubic, fused
 from esr_upscale.kernels.fused import FusedKernel, Pool
-from esr_upscale.kernels.manifest import EACH_STRIP
-from esr_upscale.kernels.pipeline import Format, Job, Pipeline, Vectors
+from esr_upscale.kernels.manifest import UNBOUNDED_TASKS
+from esr_upscale.kernels.pipeline import Job, Pipeline, SampleFormat, Vectors
 from esr_upscale.models import ModelSpec, list_models, load_weights, resolve
 from tests.support.pictures import mirrored, random_weights, synthetic_luma
 
@@ -63,7 +63,7 @@ def _at_depth(luma: NDArray[np.uint8], depth: int) -> NDArray[np.generic]:
 def _fused(spec: ModelSpec, weights: kernels.Weights, depth: int, threads: int = 2) -> PlaneKernel:
     kernel = kernels.plan(spec, weights, depth, threads)
     assert isinstance(kernel, FusedKernel)
-    assert kernel.engine == "fused"
+    assert kernel.backend == "fused"
     return kernel
 
 
@@ -184,13 +184,13 @@ class Tasks:
 def test_frames_at_the_same_time_share_the_threads() -> None:
     assert [kernels.threads_per_frame(threads, 2) for threads in (1, 2, 3, 8)] == [1, 1, 2, 4]
     processors = os.cpu_count() or 1
-    pipeline = bicubic.build(2, Siting.CENTRED, Siting.CENTRED, Job(Format(8), Vectors(8, 16)))
+    pipeline = bicubic.build(2, Siting.CENTRED, Siting.CENTRED, Job(SampleFormat(8), Vectors(8, 16)))
     tasks = Tasks(pipeline.tasks)
     kernel = FusedKernel(Pool([replace(pipeline, tasks=tasks)], (), processors), ())
     for concurrency in (1, 2, 99):
         kernel(synthetic_luma(90, 160), concurrency=concurrency)
     half = -(-processors // 2)
-    assert tasks.set_to == ([EACH_STRIP, half, 1] if processors > 1 else [EACH_STRIP] * 3)
+    assert tasks.set_to == ([UNBOUNDED_TASKS, half, 1] if processors > 1 else [UNBOUNDED_TASKS] * 3)
 
 
 @pytest.mark.parametrize("depth", [8, 10])

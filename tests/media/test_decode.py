@@ -13,7 +13,7 @@ import pytest
 from av.codec.context import Flags
 
 from esr_upscale.errors import CodecOptionError, LimitError, MediaDataError, UnsupportedFormatError
-from esr_upscale.frame import ChromaLocation, ColorInfo, ColorRange, Frame
+from esr_upscale.frame import ChromaLocation, Color, ColorRange, Frame
 from esr_upscale.media.decode import DECODERS, Decoder, DecoderSettings
 from esr_upscale.packet import Packet
 
@@ -118,12 +118,12 @@ def test_colour_aspect_and_rotation(samples: SimpleNamespace) -> None:
         attributes={**tagged, "sample_aspect_ratio": Fraction(4, 3)},
     )
     (frame, *_) = run(Decoder(settings_for(clip)), clip.packets)
-    assert frame.color == ColorInfo(ColorRange.LIMITED, 9, 16, 9)
+    assert frame.color == Color(ColorRange.LIMITED, 9, 16, 9)
     assert frame.sample_aspect_ratio == Fraction(4, 3)
-    outside = ColorInfo(ColorRange.UNSPECIFIED, 1, 2, 1, ChromaLocation.TOPLEFT)
+    outside = Color(ColorRange.UNSPECIFIED, 1, 2, 1, ChromaLocation.TOPLEFT)
     settings = settings_for(clip, color=outside, sample_aspect_ratio=Fraction(2), rotation=-90)
     (frame, *_) = run(Decoder(settings), clip.packets)
-    assert frame.color == ColorInfo(ColorRange.LIMITED, 1, 16, 1, ChromaLocation.TOPLEFT)
+    assert frame.color == Color(ColorRange.LIMITED, 1, 16, 1, ChromaLocation.TOPLEFT)
     assert (frame.sample_aspect_ratio, frame.rotation) == (Fraction(2), -90)
 
 

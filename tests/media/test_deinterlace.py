@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from esr_upscale.errors import CodecOptionError, InterlacedError, UnsupportedFormatError
-from esr_upscale.frame import PIXEL_FORMATS, ColorInfo, ColorModel, ColorRange, Frame
+from esr_upscale.frame import PIXEL_FORMATS, Color, ColorModel, ColorRange, Frame
 from esr_upscale.media.decode import Decoder, DecoderSettings
 from esr_upscale.media.deinterlace import DEINTERLACERS, Deinterlacer, FrameStage, RefuseInterlaced, deinterlacer
 
@@ -45,7 +45,7 @@ def combing(plane: NDArray[Any]) -> float:
 
 @pytest.mark.parametrize("fmt", YCBCR)
 def test_one_frame_for_each_with_its_own_time_tags_and_format(samples: SimpleNamespace, fmt: str) -> None:
-    color = ColorInfo(ColorRange.LIMITED, 9, 16, 9)
+    color = Color(ColorRange.LIMITED, 9, 16, 9)
     frames = [
         replace(frame, pts=pts, duration=7 + n, time_base=Fraction(1, 12345), color=color, rotation=90, corrupt=n == 2)
         for n, (frame, pts) in enumerate(zip(woven(samples, 8, (33, 18), fmt), VARIABLE, strict=True))

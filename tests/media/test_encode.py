@@ -13,7 +13,7 @@ import pytest
 from av.bitstream import BitStreamFilterContext
 
 from esr_upscale.errors import CodecOptionError, FormatChangeError, FrameError
-from esr_upscale.frame import ChromaLocation, ColorInfo, ColorRange, Frame
+from esr_upscale.frame import ChromaLocation, Color, ColorRange, Frame
 from esr_upscale.media.decode import Decoder, DecoderSettings
 from esr_upscale.media.encode import EncodedFrame, Encoder, EncoderSettings
 from esr_upscale.media.encoders import ENCODERS
@@ -203,7 +203,7 @@ def test_time_bases_of_every_kind(samples: SimpleNamespace, codec: str) -> None:
 
 @pytest.mark.parametrize("codec", ["libx264", "libx265", "libsvtav1"])
 def test_colour_tags_are_in_the_stream(samples: SimpleNamespace, codec: str) -> None:
-    color = ColorInfo(ColorRange.LIMITED, 9, 16, 9)
+    color = Color(ColorRange.LIMITED, 9, 16, 9)
     frames = [replace(frame, color=color, sample_aspect_ratio=Fraction(4, 3)) for frame in pictures(samples, [0, 1])]
     (back, _) = decoded(codec, [item.packet for item in run(Encoder(settings_for(codec)), frames)])
     assert back.color == color
@@ -263,7 +263,7 @@ def logged() -> Iterator[list[tuple[int, str, str]]]:
 def test_chroma_siting_is_in_the_stream(
     samples: SimpleNamespace, logged: list[tuple[int, str, str]], codec: str, location: ChromaLocation
 ) -> None:
-    frame = replace(samples.picture(0, 64, 80, "yuv420p"), color=ColorInfo(chroma_location=location))
+    frame = replace(samples.picture(0, 64, 80, "yuv420p"), color=Color(chroma_location=location))
     (made,) = run(Encoder(settings_for(codec)), [frame])
     logged.clear()
     BitStreamFilterContext("trace_headers", DECODERS[codec]).filter(av.Packet(made.packet.data))

@@ -10,7 +10,7 @@ import pytest
 from av.video.frame import VideoFrame
 
 from esr_upscale.errors import UnsupportedFormatError
-from esr_upscale.frame import PIXEL_FORMATS, ChromaLocation, ColorInfo, ColorRange
+from esr_upscale.frame import PIXEL_FORMATS, ChromaLocation, Color, ColorRange
 from esr_upscale.media.frames import FrameTags, from_av, overlay, source_of, to_av
 
 TAGS = FrameTags(Fraction(1, 90000))
@@ -54,7 +54,7 @@ def test_views_share_memory_are_read_only_and_keep_the_frame_alive(samples: Simp
 
 
 def test_time_and_colour_tags_pass_both_ways(samples: SimpleNamespace) -> None:
-    color = ColorInfo(ColorRange.LIMITED, 9, 16, 9, ChromaLocation.TOPLEFT)
+    color = Color(ColorRange.LIMITED, 9, 16, 9, ChromaLocation.TOPLEFT)
     frame = replace(samples.picture(0, 32, 16, "yuv420p10le"), color=color, pts=-7, duration=11)
     made = to_av(frame)
     assert (made.pts, made.duration, made.time_base) == (-7, 11, frame.time_base)
@@ -71,24 +71,24 @@ def test_missing_pts_and_duration_stay_missing(samples: SimpleNamespace) -> None
 
 
 def test_tags_from_outside_win_where_they_are_set(samples: SimpleNamespace) -> None:
-    source = to_av(replace(samples.picture(0, 16, 16, "yuv420p"), color=ColorInfo(ColorRange.LIMITED, 1, 1, 1)))
+    source = to_av(replace(samples.picture(0, 16, 16, "yuv420p"), color=Color(ColorRange.LIMITED, 1, 1, 1)))
     tags = FrameTags(
         TAGS.time_base,
-        color=ColorInfo(ColorRange.UNSPECIFIED, 9, 2, 9, ChromaLocation.UNSPECIFIED),
+        color=Color(ColorRange.UNSPECIFIED, 9, 2, 9, ChromaLocation.UNSPECIFIED),
         default_chroma_location=ChromaLocation.CENTER,
         sample_aspect_ratio=Fraction(4, 3),
         rotation=90,
     )
     frame = from_av(source, tags)
-    assert frame.color == ColorInfo(ColorRange.LIMITED, 9, 1, 9, ChromaLocation.CENTER)
+    assert frame.color == Color(ColorRange.LIMITED, 9, 1, 9, ChromaLocation.CENTER)
     assert frame.sample_aspect_ratio == Fraction(4, 3)
     assert frame.rotation == 90
 
 
 def test_overlay_of_nothing_changes_nothing() -> None:
-    color = ColorInfo(ColorRange.FULL, 1, 13, 6, ChromaLocation.BOTTOM)
-    assert overlay(color, ColorInfo()) == color
-    assert overlay(ColorInfo(), color) == color
+    color = Color(ColorRange.FULL, 1, 13, 6, ChromaLocation.BOTTOM)
+    assert overlay(color, Color()) == color
+    assert overlay(Color(), color) == color
 
 
 @pytest.mark.parametrize(("name", "twin"), [("yuvj420p", "yuvj420p"), ("yuvj422p", "yuv422p"), ("yuvj444p", "yuv444p")])

@@ -154,5 +154,5 @@ def test_wrong_weights_and_missing_devices() -> None:
 def test_cuda_agrees(spec: ModelSpec, depth: int) -> None:
     weights, plane = load_weights(spec), _plane((60, 80), depth)
     cuda = nets.plan(spec, weights, depth, device="cuda")
-    assert cuda.engine == "torch-cuda"
+    assert cuda.backend == "torch-cuda"
     assert _differences(cuda(plane), nets.reference(spec, weights, depth)(plane)).max() <= 1

@@ -56,7 +56,7 @@ def test_without_a_meter_there_are_no_joules() -> None:
 def test_a_real_model(name: str) -> None:
     made = job(resolve(name), SIZE, SETTINGS)
     (found,) = measure([made], 1, 0)
-    assert (found.engine, found.size) == ("fused", SIZE)
+    assert (found.backend, found.size) == ("fused", SIZE)
     assert 0 < found.luma_seconds < found.seconds
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from esr_api.v1 import upscaler_pb2 as pb
 from esr_server.__main__ import Server
-from esr_server.delivery import Delivery, DropReason, Pacer, Policy, gate
+from esr_server.delivery import Delivery, DeliveryPolicy, DropReason, FrameClock, gate
 from esr_server.errors import ConfigError
 from esr_upscale.frame import Frame
 from esr_upscale.kernels import Memory, own_memory
@@ -69,9 +69,9 @@ async def _answers(call: Any) -> list[tuple[str, int, int]]:
             value = getattr(response, kind)
             answers.append((kind, value.sequence, value.pts))
         elif kind == "statistics":
-            account = response.statistics
-            assert account.frames_in == account.frames_out + account.frames_dropped + account.frames_failed
-            assert account.frames_dropped == sum(kind == "dropped" for kind, *_ in answers)
+            statistics = response.statistics
+            assert statistics.frames_in == statistics.frames_out + statistics.frames_dropped + statistics.frames_failed
+            assert statistics.frames_dropped == sum(kind == "dropped" for kind, *_ in answers)
     return answers
 
 
@@ -180,12 +180,12 @@ async def test_a_delivery_that_cannot_be(bad: pb.Delivery, says: str) -> None:
 
 def test_a_deadline_has_to_be_a_time() -> None:
     with pytest.raises(ConfigError, match="seconds over 0"):
-        Delivery(Policy.DEADLINE)
+        Delivery(DeliveryPolicy.DEADLINE)
 
 
 def test_gates() -> None:
     waits = False
-    latest = gate(Delivery(Policy.LATEST), lambda: waits)
+    latest = gate(Delivery(DeliveryPolicy.LATEST), lambda: waits)
     assert latest(0.0, 1.0) is None
     waits = True
     assert latest(0.0, 1.0) is DropReason.SUPERSEDED
@@ -193,20 +193,20 @@ def test_gates() -> None:
 
 
 def test_frames_in_excess_of_the_declared_rate_are_due_later() -> None:
-    pacer = Pacer(10.0)
+    pacer = FrameClock(10.0)
     assert [pacer.due_s(5.0), pacer.due_s(5.0), pacer.due_s(5.0)] == pytest.approx([5.1, 5.2, 5.3])
     assert pacer.due_s(9.0) == pytest.approx(9.1)
-    assert Pacer(None).due_s(5.0) == float("inf")
-    assert Pacer(10.0, 0.02).due_s(5.0) == pytest.approx(5.02)
+    assert FrameClock(None).due_s(5.0) == float("inf")
+    assert FrameClock(10.0, 0.02).due_s(5.0) == pytest.approx(5.02)
 
 
 def test_which_frames_exceed_the_declared_rate() -> None:
-    for pacer in (Pacer(10.0), Pacer(10.0, 0.02)):
+    for pacer in (FrameClock(10.0), FrameClock(10.0, 0.02)):
         punctual = [number * 0.1 + jitter for number, jitter in enumerate((0.0, 0.03, -0.04, 0.05, -0.05))]
         assert not any(pacer.exceeds(at, pacer.due_s(at)) for at in punctual)
         burst = [pacer.exceeds(9.0, pacer.due_s(9.0)) for _ in range(5)]
         assert (burst[:2], burst[3:]) == ([False, False], [True, True])
-    assert not Pacer(None).exceeds(5.0, float("inf"))
+    assert not FrameClock(None).exceeds(5.0, float("inf"))
 
 
 async def test_frames_in_excess_that_are_dropped_tell_nothing_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:

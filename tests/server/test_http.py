@@ -97,7 +97,7 @@ async def test_the_service_shows_itself() -> None:
     assert {status for status, _, _ in pages.values()} == {200}
     assert 'esr_frames_total{model="bicubic_x2",outcome="sent"} 2.0' in pages["/metrics"][2]
     assert (
-        'esr_model_info{alias="",engine="fused",family="bicubic",model="bicubic_x2",scale="2"} 1.0'
+        'esr_model_info{alias="",backend="fused",family="bicubic",model="bicubic_x2",scale="2"} 1.0'
         in pages["/metrics"][2]
     )
     assert "bicubic_x2" in pages["/"][2]

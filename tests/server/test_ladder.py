@@ -98,11 +98,11 @@ async def test_a_stream_goes_down_at_a_frame_boundary_when_another_comes() -> No
         await second.read()
         assert (await _frame(first, 1)).model == CHEAP
         await first.done_writing()
-        account = (await rest(first)).statistics
+        statistics = (await rest(first)).statistics
         second.cancel()
         value = server.metrics.registry.get_sample_value("esr_model_switches_total", {"from": BEST, "to": CHEAP})
-    assert account is not None
-    assert (account.model_switches, account.frames_out, value) == (1, 2, 1)
+    assert statistics is not None
+    assert (statistics.model_switches, statistics.frames_out, value) == (1, 2, 1)
 
 
 async def test_what_does_not_fit_is_refused_with_the_time_to_try_again() -> None:
@@ -245,7 +245,7 @@ async def test_an_administrator_loads_and_unloads_while_a_stream_runs() -> None:
         assert (await _frame(call, 0)).model == BEST
         gone = await stub.UnloadModel(pb.UnloadModelRequest(model=BEST), **_as(TOKEN))
         assert (await _frame(call, 1)).model == CHEAP
-        info = {"model": BEST, "alias": "", "family": "esr_max", "scale": "2", "engine": "fused"}
+        info = {"model": BEST, "alias": "", "family": "esr_max", "scale": "2", "backend": "fused"}
         assert server.metrics.registry.get_sample_value("esr_model_info", info) is None
         back = await stub.LoadModel(pb.LoadModelRequest(model=BEST), **_as(TOKEN))
         assert server.metrics.registry.get_sample_value("esr_model_info", info) == 1

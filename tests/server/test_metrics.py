@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from esr_server.metrics import LATENCY_BUCKETS_S, Metrics
-from esr_server.session import StageTimes
+from esr_server.session import StageSeconds
 
-STAGES = StageTimes(decode=0.001, queue=0.002, luma=0.003, chroma=0.004, encode=0.005)
+STAGES = StageSeconds(decode=0.001, queue=0.002, luma=0.003, chroma=0.004, encode=0.005)
 
 
 class Clock:
@@ -35,7 +35,7 @@ def test_a_sent_frame_shows_in_every_series_of_frames() -> None:
 
 def test_a_stage_that_a_frame_did_not_pass_is_not_observed() -> None:
     metrics = Metrics()
-    metrics.frame_sent("m", StageTimes(luma=0.003), 0.006, 0.02)
+    metrics.frame_sent("m", StageSeconds(luma=0.003), 0.006, 0.02)
     count = metrics.registry.get_sample_value
     assert count("esr_frame_stage_seconds_count", {"model": "m", "stage": "luma"}) == 1
     assert count("esr_frame_stage_seconds_count", {"model": "m", "stage": "encode"}) is None

@@ -220,10 +220,10 @@ async def test_own_weights_run_on_compiled_kernels(tmp_path: Path, monkeypatch: 
     done = CliRunner().invoke(app, [*command, "-o", str(library)])
     assert done.exit_code == 0, done.output
     monkeypatch.setattr(kernels, "available", lambda: False)
-    settings = EngineSettings(kernels=library, engine="fused")
+    settings = EngineSettings(kernels=library, backend="fused")
     changes: dict[str, Any] = {"models": ("mine",), "engine": settings}
     async with running(own_models={"mine": path}, **changes) as server, stub_of(server) as stub:
-        assert server.models.get("mine").engine == "fused"
+        assert server.models.get("mine").backend == "fused"
         _assert_is_model(await _run(stub, "mine"), path)
     other = make_weights(tmp_path / "other", seed=0.9)
     with pytest.raises(EngineError, match=r"other weights .*--model NAME=FILE with the very file"):

@@ -113,7 +113,7 @@ async def test_a_private_server_goes_with_its_parents_pipe() -> None:
         (("--model", "esr_tr_x9"), "no model is named 'esr_tr_x9'; did you mean"),
         (("--listen", "http://localhost"), "write 'localhost'"),
         (("--listen", "localhost:grpc"), "a port is a number"),
-        (("--engine", "magic"), "there are auto, fused, torch"),
+        (("--backend", "magic"), "there are auto, fused, torch"),
         (("--device", "tpu"), "there are cpu, cuda"),
         (("--kernels", "/nowhere"), "/nowhere is no folder; `esr compile --out /nowhere` makes kernels there"),
         (("--kernels", "/usr"), "/usr has no kernels.json; `esr compile"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from esr_server.realtime import WINDOW_S, RealTime
+from esr_server.realtime import WINDOW_S, RateTrackers
 
 
 class Clock:
@@ -18,7 +18,7 @@ class Clock:
 
 def test_the_ratio_is_media_time_over_time() -> None:
     clock, sent = Clock(), list[tuple[str, bool]]()
-    real_time = RealTime(clock)
+    real_time = RateTrackers(clock)
     assert real_time.ratio() == 1.0
 
     def note(model: str, late: bool) -> None:
@@ -36,7 +36,7 @@ def test_the_ratio_is_media_time_over_time() -> None:
 
 def test_what_is_out_of_the_window_is_forgotten_though_nobody_asks() -> None:
     clock = Clock()
-    with RealTime(clock).stream(100.0, lambda *_: None) as paced:
+    with RateTrackers(clock).stream(100.0, lambda *_: None) as paced:
         for _ in range(5000):
             clock.now_s += 0.01
             paced.delivered("m", late=False)

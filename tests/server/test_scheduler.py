@@ -14,7 +14,7 @@ from esr_server.config import SchedulerSettings
 from esr_server.delivery import Gate
 from esr_server.errors import BusyError, DrainingError, ProtocolError, StageDiedError
 from esr_server.scheduler import Scheduler
-from esr_server.session import Account, Arrival, Result, StageTimes
+from esr_server.session import Arrival, Result, StageSeconds, StreamStatistics
 from esr_server.stream import Stream
 from esr_upscale.packet import Packet
 
@@ -26,11 +26,11 @@ def _arrival(number: int) -> Arrival:
 class Echo:
     """A session that answers each item with itself, and flushes one more."""
 
-    account = Account()
-    answers_each = False
+    statistics = StreamStatistics()
+    is_frame_to_frame = False
 
     def push(self, arrival: Arrival, gate: Gate) -> Iterator[Result]:
-        yield Result(arrival.item, arrival.sequence, 0.0, StageTimes())
+        yield Result(arrival.item, arrival.sequence, 0.0, StageSeconds())
 
     def begin(self, arrival: Arrival, gate: Gate) -> Callable[[], Result]:
         return lambda: next(self.push(arrival, gate))
@@ -39,7 +39,7 @@ class Echo:
         """Nothing to count."""
 
     def flush(self, gate: Gate) -> Iterator[Result]:
-        yield Result(Packet(b"last"), -1, 0.0, StageTimes())
+        yield Result(Packet(b"last"), -1, 0.0, StageSeconds())
 
     def close(self) -> None:
         """Nothing to release."""
@@ -60,7 +60,7 @@ class Broken(Echo):
 class Pairs(Echo):
     """Answers each item at once: its work ends only when that of a neighbour has begun."""
 
-    answers_each = True
+    is_frame_to_frame = True
 
     def __init__(self) -> None:
         self.settled: list[int] = []
@@ -72,7 +72,7 @@ class Pairs(Echo):
 
         def work() -> Result:
             self._meeting.wait(10)
-            return Result(arrival.item, arrival.sequence, 0.0, StageTimes())
+            return Result(arrival.item, arrival.sequence, 0.0, StageSeconds())
 
         return work
 

@@ -1,4 +1,4 @@
-"""One stream's stages, driven by hand: order, account and times."""
+"""One stream's stages, driven by hand: order, statistics and times."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import pytest
 from esr_server.config import Limits
 from esr_server.costs import Cost, MeasuredCost
 from esr_server.delivery import DropReason, open_gate
-from esr_server.errors import AccountError, ProtocolError
-from esr_server.session import Arrival, Encoding, Result, Session, SessionConfig, StageTimes
+from esr_server.errors import LostFrameError, ProtocolError
+from esr_server.session import Arrival, Encoding, Result, Session, SessionConfig, StageSeconds
 from esr_upscale.engine import EngineSettings, LoadedModel
 from esr_upscale.errors import LimitError
 from esr_upscale.frame import Frame, pixel_format
@@ -73,19 +73,19 @@ def test_raw_frames_pass_two_stages(model: OneModel) -> None:
     assert [r.sequence for r in results] == [0, 1, 2]
     assert all(r.stages.luma > 0 and r.stages.chroma > 0 and r.stages.queue > 0 for r in results)
     assert all(r.stages.decode == 0 and r.stages.encode == 0 for r in results)
-    assert (session.account.frames_in, session.account.frames_out) == (3, 3)
+    assert (session.statistics.frames_in, session.statistics.frames_out) == (3, 3)
 
 
 def test_frames_side_by_side_make_the_same_account(model: OneModel) -> None:
     session = Session(SessionConfig(), model, Limits())
     works = [session.begin(Arrival(_frame(i), i, time.perf_counter()), open_gate) for i in range(3)]
     results = [work() for work in reversed(works)][::-1]
-    assert (session.account.frames_in, session.account.frames_out) == (3, 0)
+    assert (session.statistics.frames_in, session.statistics.frames_out) == (3, 0)
     for result in results:
         session.settle(result)
     assert [r.sequence for r in results] == [0, 1, 2]
-    assert session.account.frames_out == 3
-    assert session.account.stages == sum((r.stages for r in results), StageTimes())
+    assert session.statistics.frames_out == 3
+    assert session.statistics.stages == sum((r.stages for r in results), StageSeconds())
     assert list(session.flush(open_gate)) == []
     with pytest.raises(ProtocolError, match="3 was next, not 7"):
         session.begin(Arrival(_frame(7), 7, 0.0), open_gate)
@@ -105,13 +105,13 @@ def test_a_frame_that_shares_the_processor_is_expected_to_take_longer(model: One
     assert asked == [model.costs.current.of(64 * 48), 2 * model.costs.current.of(64 * 48)]
     for result in results:
         session.settle(result)
-    assert session.account.frames_dropped == 2
+    assert session.statistics.frames_dropped == 2
 
 
 def test_the_sum_of_stages_is_that_of_the_frames(model: OneModel) -> None:
     session = Session(SessionConfig(), model, Limits())
     results = _all(session, [_frame(i) for i in range(5)])
-    assert session.account.stages == sum((r.stages for r in results), StageTimes())
+    assert session.statistics.stages == sum((r.stages for r in results), StageSeconds())
 
 
 def test_encoding_takes_time_and_all_of_it_is_told(model: OneModel) -> None:
@@ -122,7 +122,7 @@ def test_encoding_takes_time_and_all_of_it_is_told(model: OneModel) -> None:
     results = _all(session, [_frame(i) for i in range(20)])
     elapsed_s = time.perf_counter() - started
     assert sorted(r.sequence for r in results) == list(range(20))
-    told = session.account.stages
+    told = session.statistics.stages
     assert told.encode > 0.001
     assert told.luma + told.chroma + told.encode == pytest.approx(elapsed_s, rel=0.5)
 
@@ -168,7 +168,7 @@ class ForgetfulDeinterlacer:
 def test_a_frame_that_a_stage_keeps_is_no_good_end(model: OneModel) -> None:
     session = Session(SessionConfig(), model, Limits())
     session._deinterlacer = ForgetfulDeinterlacer()
-    with pytest.raises(AccountError, match="5 frames went in, 4 came out and 0 were dropped"):
+    with pytest.raises(LostFrameError, match="5 frames went in, 4 came out and 0 were dropped"):
         _all(session, [_frame(i) for i in range(5)])
 
 

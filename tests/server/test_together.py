@@ -88,7 +88,7 @@ async def test_frames_go_together_while_others_are_being_made() -> None:
 async def test_a_frame_goes_alone_where_it_must_not_wait(
     config: dict[str, Any], held_s: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rpc_call, "_HELD_S", held_s)
+    monkeypatch.setattr(rpc_call, "_MAX_BATCH_DELAY_S", held_s)
     with made((4, 4)) as memory:
         async with _turned(memory, **config) as (turns, numbers):
             turns[0].set()

@@ -19,7 +19,7 @@ async def test_the_echo_says_what_was_negotiated() -> None:
         outcome = await upscale(stub, [raw_config(17, 11)])
     echo = outcome.negotiated
     assert echo is not None
-    assert (echo.model, echo.scale, echo.engine) == ("bicubic_x2", 2, "fused")
+    assert (echo.model, echo.scale, echo.backend) == ("bicubic_x2", 2, "fused")
     assert (echo.output_format.width, echo.output_format.height) == (34, 22)
     assert echo.output_format.pixel_format == "yuv420p"
     assert (echo.time_base.num, echo.time_base.den) == (1, 25)
@@ -181,6 +181,6 @@ async def test_models_are_listed() -> None:
     assert (edge.alias, edge.paper_id, edge.family, edge.scale) == ("esr_tr_x2", "eSR-TR_s2_K5_C2", "esr_tr", 2)
     assert (edge.parameters, edge.macs_per_pixel) == (600, 600)
     assert edge.psnr_db["Set5"] > 35
-    assert edge.engine == "fused"
+    assert edge.backend == "fused"
     assert not edge.loaded
     assert models["bicubic_x2"].loaded

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esr_upscale.filters import Siting, keys_cubic
-from esr_upscale.frame import ChromaLocation, ColorInfo, Frame, PixelFormat
+from esr_upscale.frame import ChromaLocation, Color, Frame, PixelFormat
 
 
 def noise_planes(fmt: PixelFormat, width: int, height: int, seed: int = 0) -> tuple[NDArray[Any], ...]:
@@ -33,7 +33,7 @@ def noise_frame(
         pts=pts,
         duration=3,
         time_base=Fraction(1, 12800),
-        color=ColorInfo(range=ColorInfo().range, primaries=9, transfer=16, matrix=9, chroma_location=location),
+        color=Color(range=Color().range, primaries=9, transfer=16, matrix=9, chroma_location=location),
         sample_aspect_ratio=Fraction(4, 3),
         rotation=90,
     )

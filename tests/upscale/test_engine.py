@@ -13,7 +13,7 @@ import pytest
 
 from esr_server.models import ModelPool
 from esr_upscale import kernels, nets
-from esr_upscale.engine import EngineSettings, LoadedModel, engine_name
+from esr_upscale.engine import EngineSettings, LoadedModel, backend_name
 from esr_upscale.errors import EngineError
 from esr_upscale.filters import Siting
 from esr_upscale.frame import Frame, pixel_format
@@ -34,15 +34,15 @@ def _load(settings: EngineSettings) -> LoadedModel:
     return LoadedModel(SPEC, load_weights(SPEC), settings)
 
 
-@pytest.mark.parametrize(("engine", "runs"), [("auto", "fused"), ("fused", "fused"), ("torch", "torch-cpu")])
-def test_the_engine_that_was_asked_for(engine: str, runs: str) -> None:
-    settings = EngineSettings(engine=engine)
+@pytest.mark.parametrize(("backend", "runs"), [("auto", "fused"), ("fused", "fused"), ("torch", "torch-cpu")])
+def test_the_engine_that_was_asked_for(backend: str, runs: str) -> None:
+    settings = EngineSettings(backend=backend)
     model = _load(settings)
     model.warm_up()
     assert model.fallback is None
-    found = {model.engine, model.luma(10).engine, model.chroma(8, Siting.COSITED, Siting.CENTRED).engine}
+    found = {model.backend, model.luma(10).backend, model.chroma(8, Siting.COSITED, Siting.CENTRED).backend}
     assert found == {runs}
-    assert engine_name(SPEC, load_weights(SPEC), settings) == runs
+    assert backend_name(SPEC, load_weights(SPEC), settings) == runs
 
 
 def test_torch_takes_over_where_halide_is_missing(
@@ -51,20 +51,20 @@ def test_torch_takes_over_where_halide_is_missing(
     monkeypatch.setattr(kernels, "available", lambda: False)
     pool = ModelPool(EngineSettings(), "esr_max_x2_k3_c1", _NoObserver())
     with caplog.at_level(logging.WARNING):
-        assert pool.get("").engine == pool.get("").engine == "torch-cpu"
+        assert pool.get("").backend == pool.get("").backend == "torch-cpu"
     (said,) = caplog.messages
     assert "esr_max_x2_k3_c1 runs on torch-cpu: Halide is not installed" in said
     entry = next(entry for entry in pool.entries() if entry.spec == SPEC)
-    assert (entry.engine, entry.loaded) == ("torch-cpu", True)
+    assert (entry.backend, entry.loaded) == ("torch-cpu", True)
     with pytest.raises(EngineError, match="no fused kernel here: Halide is not installed"):
-        _load(EngineSettings(engine="fused"))
+        _load(EngineSettings(backend="fused"))
 
 
 def test_a_family_without_a_fused_kernel_runs_on_torch(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kernels, "serves", lambda _: False)
     model = _load(EngineSettings())
-    assert (model.engine, model.fallback) == ("torch-cpu", "eSR-MAX has no fused kernel")
-    assert engine_name(SPEC, load_weights(SPEC), EngineSettings()) == "torch-cpu"
+    assert (model.backend, model.fallback) == ("torch-cpu", "eSR-MAX has no fused kernel")
+    assert backend_name(SPEC, load_weights(SPEC), EngineSettings()) == "torch-cpu"
 
 
 def test_listing_models_compiles_none(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -73,7 +73,7 @@ def test_listing_models_compiles_none(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(kernels, "plan", refuse)
     pool = ModelPool(EngineSettings(), "esr_tr_x2", _NoObserver())
-    assert {entry.engine for entry in pool.entries()} == {"fused"}
+    assert {entry.backend for entry in pool.entries()} == {"fused"}
 
 
 def test_neither_halide_nor_torch(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -89,7 +89,7 @@ def test_a_fused_model_needs_no_torch() -> None:
         "from esr_upscale.engine import EngineSettings, LoadedModel\n"
         "from esr_upscale.models import load_weights, resolve\n"
         "spec = resolve('esr_max_x2_k3_c1')\n"
-        "LoadedModel(spec, load_weights(spec), EngineSettings(engine='fused')).warm_up()\n"
+        "LoadedModel(spec, load_weights(spec), EngineSettings(backend='fused')).warm_up()\n"
         "assert 'halide' in sys.modules and 'torch' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
@@ -102,21 +102,21 @@ def test_kernels_that_are_not_there(tmp_path: Path) -> None:
 
 def test_engines_agree() -> None:
     plane = np.random.default_rng(0).integers(0, 256, (50, 70)).astype(np.uint8)
-    fused, torch = (_load(EngineSettings(engine=engine)).luma(8)(plane) for engine in ("fused", "torch"))
+    fused, torch = (_load(EngineSettings(backend=backend)).luma(8)(plane) for backend in ("fused", "torch"))
     difference = np.abs(fused.astype(int) - torch.astype(int))
     assert difference.max() <= 1
     assert (difference == 0).mean() >= 0.999
 
 
-@pytest.mark.parametrize("engine", ["fused", "torch"])
-def test_weights_for_a_source(engine: str) -> None:
+@pytest.mark.parametrize("backend", ["fused", "torch"])
+def test_weights_for_a_source(backend: str) -> None:
     spec, plane = resolve("esr_max_x2_k3_c1"), synthetic_luma(40, 50)
     gains = {Source(0.0): 0.9, Source(20.0): 0.5, Source(20.0, "area"): 0.4}
     weights = load_weights(spec)
     nodes = WeightNodes(
         {of: {name: tensor * np.float32(gain) for name, tensor in weights.items()} for of, gain in gains.items()}
     )
-    model = LoadedModel(spec, load_weights(spec), EngineSettings(engine=engine), nodes=nodes)
+    model = LoadedModel(spec, load_weights(spec), EngineSettings(backend=backend), nodes=nodes)
     assert model.has_nodes
     assert np.array_equal(model.luma(8)(plane), nets.reference(spec, load_weights(spec), 8)(plane))
     served = {

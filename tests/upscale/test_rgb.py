@@ -21,13 +21,13 @@ TO_YCBCR = np.array([[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -
 
 
 @pytest.fixture(scope="module", params=("fused", "torch"))
-def engine(request: pytest.FixtureRequest) -> str:
+def backend(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-def _load(name: str, engine: str) -> LoadedModel:
+def _load(name: str, backend: str) -> LoadedModel:
     spec = resolve(name)
-    return LoadedModel(spec, load_weights(spec), EngineSettings(engine=engine, threads=2))
+    return LoadedModel(spec, load_weights(spec), EngineSettings(backend=backend, threads=2))
 
 
 def _frame(name: str, width: int, height: int, seed: int = 0) -> Frame:
@@ -52,9 +52,9 @@ def _expected(model: LoadedModel, frame: Frame) -> NDArray[np.float64]:
 
 @pytest.mark.parametrize("name", FORMATS)
 @pytest.mark.parametrize("scale", [2, 3, 4])
-def test_rgb_is_within_a_code_value_of_float64(engine: str, scale: int, name: str) -> None:
+def test_rgb_is_within_a_code_value_of_float64(backend: str, scale: int, name: str) -> None:
     """Noise over all code values has every extreme: overshoot, and clipping of luma, chroma and RGB."""
-    model = _load(f"esr_tr_x{scale}_clean", engine)
+    model = _load(f"esr_tr_x{scale}_clean", backend)
     # The last bit of 16-bit luma depends on the precision of its sum, and the model may enlarge that.
     most = 4 if name.endswith("48le") else 1
     for size in SIZES:
@@ -67,8 +67,8 @@ def test_rgb_is_within_a_code_value_of_float64(engine: str, scale: int, name: st
 
 
 @pytest.mark.parametrize(("one", "other"), [("rgb24", "bgr24"), ("rgb48le", "bgr48le")])
-def test_bgr_is_rgb_in_the_other_order(engine: str, one: str, other: str) -> None:
-    model, rgb = _load("esr_tr_x2", engine), _frame(one, 40, 30)
+def test_bgr_is_rgb_in_the_other_order(backend: str, one: str, other: str) -> None:
+    model, rgb = _load("esr_tr_x2", backend), _frame(one, 40, 30)
     swapped = _rgb(rgb)[:, :, ::-1].reshape(30, 120)
     bgr = Frame(pixel_format(other), 40, 30, (np.ascontiguousarray(swapped),))
     found = (_rgb(model.upscaler(frame).frame).astype(int) for frame in (rgb, bgr))
@@ -76,8 +76,8 @@ def test_bgr_is_rgb_in_the_other_order(engine: str, one: str, other: str) -> Non
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_grey_stays_grey_and_is_the_luma(engine: str, name: str) -> None:
-    model, fmt = _load("esr_tr_x2", engine), pixel_format(name)
+def test_grey_stays_grey_and_is_the_luma(backend: str, name: str) -> None:
+    model, fmt = _load("esr_tr_x2", backend), pixel_format(name)
     gray = noise_planes(pixel_format("gray" if fmt.depth == 8 else "gray16le"), 30, 20)[0]
     upscaled = _rgb(model.upscaler(Frame(fmt, 30, 20, (np.repeat(gray, 3, axis=1),))).frame).astype(int)
     assert (upscaled == upscaled[:, :, :1]).all()
@@ -86,8 +86,8 @@ def test_grey_stays_grey_and_is_the_luma(engine: str, name: str) -> None:
     assert np.abs(upscaled[:, :, 0] - luma).max() <= 1
 
 
-def test_padded_and_read_only_rows(engine: str) -> None:
-    model, fmt = _load("bicubic_x2", engine), pixel_format("rgb24")
+def test_padded_and_read_only_rows(backend: str) -> None:
+    model, fmt = _load("bicubic_x2", backend), pixel_format("rgb24")
     (wide,) = noise_planes(fmt, 50, 20)
     view = wide[:, 6:126]
     view.flags.writeable = False
@@ -97,20 +97,20 @@ def test_padded_and_read_only_rows(engine: str) -> None:
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_the_result_lies_in_the_memory_of_the_caller(engine: str, name: str) -> None:
+def test_the_result_lies_in_the_memory_of_the_caller(backend: str, name: str) -> None:
     memory: list[NDArray[Any]] = []
 
     def take(shape: tuple[int, int], dtype: np.dtype[Any]) -> NDArray[Any]:
         memory.append(np.empty(shape, dtype))
         return memory[-1]
 
-    (plane,) = _load("bicubic_x2", engine).upscaler(_frame(name, 33, 18), take).frame.planes
+    (plane,) = _load("bicubic_x2", backend).upscaler(_frame(name, 33, 18), take).frame.planes
     (given,) = memory
     assert np.shares_memory(plane, given)
 
 
-def test_half_of_the_threads_make_the_same_picture(engine: str) -> None:
-    model, frame = _load("esr_tr_x2", engine), _frame("bgr24", 70, 90)
+def test_half_of_the_threads_make_the_same_picture(backend: str) -> None:
+    model, frame = _load("esr_tr_x2", backend), _frame("bgr24", 70, 90)
     alone, shared = (model.upscaler(frame, concurrency=concurrency).frame.planes[0] for concurrency in (1, 2))
     np.testing.assert_array_equal(alone, shared)
 
@@ -125,8 +125,8 @@ def test_rgb_without_halide_needs_no_kernel_of_its_own(monkeypatch: pytest.Monke
     assert np.abs(plain.upscaler(frame).frame.planes[0] - one).max() <= 1
 
 
-def test_gray_of_16_bits_is_upscaled_at_16_bits(engine: str) -> None:
+def test_gray_of_16_bits_is_upscaled_at_16_bits(backend: str) -> None:
     fmt: PixelFormat = pixel_format("gray16le")
     (plane,) = noise_planes(fmt, 33, 18)
-    upscaled = _load("bicubic_x2", engine).upscaler(Frame(fmt, 33, 18, (plane,))).frame.planes[0]
+    upscaled = _load("bicubic_x2", backend).upscaler(Frame(fmt, 33, 18, (plane,))).frame.planes[0]
     assert np.abs(upscaled - np.clip(bicubic_reference(plane, 2), 0, 65535)).max() <= 1

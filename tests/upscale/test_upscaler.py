@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from esr_upscale.components import unpack
 from esr_upscale.engine import EngineSettings, LoadedModel
 from esr_upscale.filters import Siting, keys_cubic
-from esr_upscale.frame import PIXEL_FORMATS, ChromaLocation, ColorInfo, ColorModel, Frame, PixelFormat, pixel_format
+from esr_upscale.frame import PIXEL_FORMATS, ChromaLocation, Color, ColorModel, Frame, PixelFormat, pixel_format
 from esr_upscale.models import load_weights, resolve
 from esr_upscale.upscaler import Upscaler
 from tests.support.frames import bicubic_reference, noise_frame
@@ -42,7 +42,7 @@ def bicubic(request: pytest.FixtureRequest) -> Upscaler:
 def _frame(fmt: PixelFormat, luma: NDArray[Any], chroma: NDArray[Any], location: ChromaLocation) -> Frame:
     """A planar frame with the same chroma twice."""
     planes = (luma.astype(fmt.dtype), *(chroma.astype(fmt.dtype) for _ in range(2)))
-    return Frame(fmt, luma.shape[1], luma.shape[0], planes, color=ColorInfo(chroma_location=location))
+    return Frame(fmt, luma.shape[1], luma.shape[0], planes, color=Color(chroma_location=location))
 
 
 @every_location

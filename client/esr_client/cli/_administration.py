@@ -49,13 +49,13 @@ def _table(rows: tuple[ModelInfo, ...]) -> Table:
     timed = any(row.seconds_for(*_TIMED_SIZE) for row in rows)
     times = [f"ms for\n{_TIMED_SIZE[0]}x{_TIMED_SIZE[1]}"] if timed else []
     # What is timed is loaded: one column says both, and the table keeps to 100 columns.
-    names = ("model", "alias", "scale", "params", "MACs\n/px", *psnr, "engine", *(times or ["loaded"]))
+    names = ("model", "alias", "scale", "params", "MACs\n/px", *psnr, "backend", *(times or ["loaded"]))
     table = Table(*names, box=None, padding=(0, 1, 0, 0), pad_edge=False)
     for row in rows:
         numbers = (f"x{row.scale}", f"{row.parameters:,}", f"{row.macs_per_pixel:,}")
         quality = [f"{row.psnr_db[name]:.2f}" if name in row.psnr_db else "" for name in sets]
         ready = _milliseconds(row) if timed else "yes" if row.loaded else ""
-        table.add_row(row.model, row.alias, *numbers, *quality, row.engine, ready)
+        table.add_row(row.model, row.alias, *numbers, *quality, row.backend, ready)
     return table
 
 
@@ -84,7 +84,7 @@ def _administer(server: str, call: Callable[[Client], ModelInfo]) -> None:
             raise ValueError(f"{_ADMIN_TOKEN} is not set; it must hold the token that the server was started with")
         with connect(server, admin_token=token) as client:
             info = services.call(client, lambda: call(client))
-        typer.echo(f"{info.model}: {f'loaded on {info.engine}' if info.loaded else 'not loaded'}")
+        typer.echo(f"{info.model}: {f'loaded on {info.backend}' if info.loaded else 'not loaded'}")
 
 
 @app.command()

@@ -41,7 +41,7 @@ def model_details(model: ModelInfo) -> Table:
         "scale": f"x{model.scale}",
         "parameters": f"{model.parameters:,}",
         "MACs per pixel": f"{model.macs_per_pixel:,}",
-        "engine": model.engine,
+        "backend": model.backend,
         "loaded": "yes" if model.loaded else "no",
         **{name: f"{value:.2f}" for name, value in times.items() if model.loaded},
         **{f"dB on {name}": f"{value:.2f}" for name, value in sorted(model.psnr_db.items())},

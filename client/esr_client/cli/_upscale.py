@@ -244,7 +244,7 @@ def _summary(name: str, report: FileReport) -> str:
     others = len(report.copied)
     copied = f", {others} other stream{'s' if others > 1 else ''} copied" if others else ""
     made = report.negotiated
-    return f"{name}: {width}x{height}, {report.frames} frames at {fps:.1f} FPS, {made.model} on {made.engine}{copied}"
+    return f"{name}: {width}x{height}, {report.frames} frames at {fps:.1f} FPS, {made.model} on {made.backend}{copied}"
 
 
 def _picture_summary(name: str, report: PictureReport) -> str:

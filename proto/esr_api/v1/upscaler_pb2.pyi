@@ -310,10 +310,10 @@ class UpscaleRequest(_message.Message):
     def __init__(self, config: _Optional[_Union[UpscaleConfig, _Mapping]] = ..., frame: _Optional[_Union[Frame, _Mapping]] = ..., packet: _Optional[_Union[Packet, _Mapping]] = ..., switch_model: _Optional[_Union[SwitchModel, _Mapping]] = ..., freed_output_slots: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class Negotiated(_message.Message):
-    __slots__ = ("stream_id", "model", "engine", "scale", "output_format", "time_base", "shared_memory", "shared_memory_refusal", "delivery", "ladder")
+    __slots__ = ("stream_id", "model", "backend", "scale", "output_format", "time_base", "shared_memory", "shared_memory_refusal", "delivery", "ladder")
     STREAM_ID_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
-    ENGINE_FIELD_NUMBER: _ClassVar[int]
+    BACKEND_FIELD_NUMBER: _ClassVar[int]
     SCALE_FIELD_NUMBER: _ClassVar[int]
     OUTPUT_FORMAT_FIELD_NUMBER: _ClassVar[int]
     TIME_BASE_FIELD_NUMBER: _ClassVar[int]
@@ -323,7 +323,7 @@ class Negotiated(_message.Message):
     LADDER_FIELD_NUMBER: _ClassVar[int]
     stream_id: str
     model: str
-    engine: str
+    backend: str
     scale: int
     output_format: VideoFormat
     time_base: Rational
@@ -331,7 +331,7 @@ class Negotiated(_message.Message):
     shared_memory_refusal: str
     delivery: Delivery
     ladder: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, stream_id: _Optional[str] = ..., model: _Optional[str] = ..., engine: _Optional[str] = ..., scale: _Optional[int] = ..., output_format: _Optional[_Union[VideoFormat, _Mapping]] = ..., time_base: _Optional[_Union[Rational, _Mapping]] = ..., shared_memory: bool = ..., shared_memory_refusal: _Optional[str] = ..., delivery: _Optional[_Union[Delivery, _Mapping]] = ..., ladder: _Optional[_Iterable[str]] = ...) -> None: ...
+    def __init__(self, stream_id: _Optional[str] = ..., model: _Optional[str] = ..., backend: _Optional[str] = ..., scale: _Optional[int] = ..., output_format: _Optional[_Union[VideoFormat, _Mapping]] = ..., time_base: _Optional[_Union[Rational, _Mapping]] = ..., shared_memory: bool = ..., shared_memory_refusal: _Optional[str] = ..., delivery: _Optional[_Union[Delivery, _Mapping]] = ..., ladder: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class StreamStatistics(_message.Message):
     __slots__ = ("frames_in", "frames_out", "frames_failed", "packets_in", "packets_out", "packets_skipped", "elapsed_s", "stages", "frames_dropped", "model_switches")
@@ -386,23 +386,23 @@ class UpscaleImageRequest(_message.Message):
     def __init__(self, model: _Optional[str] = ..., format: _Optional[_Union[VideoFormat, _Mapping]] = ..., frame: _Optional[_Union[Frame, _Mapping]] = ..., source_quality: _Optional[_Union[SourceQuality, _Mapping]] = ...) -> None: ...
 
 class UpscaleImageResponse(_message.Message):
-    __slots__ = ("model", "engine", "format", "frame")
+    __slots__ = ("model", "backend", "format", "frame")
     MODEL_FIELD_NUMBER: _ClassVar[int]
-    ENGINE_FIELD_NUMBER: _ClassVar[int]
+    BACKEND_FIELD_NUMBER: _ClassVar[int]
     FORMAT_FIELD_NUMBER: _ClassVar[int]
     FRAME_FIELD_NUMBER: _ClassVar[int]
     model: str
-    engine: str
+    backend: str
     format: VideoFormat
     frame: Frame
-    def __init__(self, model: _Optional[str] = ..., engine: _Optional[str] = ..., format: _Optional[_Union[VideoFormat, _Mapping]] = ..., frame: _Optional[_Union[Frame, _Mapping]] = ...) -> None: ...
+    def __init__(self, model: _Optional[str] = ..., backend: _Optional[str] = ..., format: _Optional[_Union[VideoFormat, _Mapping]] = ..., frame: _Optional[_Union[Frame, _Mapping]] = ...) -> None: ...
 
 class ListModelsRequest(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
 
 class ModelInfo(_message.Message):
-    __slots__ = ("model", "alias", "paper_id", "family", "scale", "parameters", "macs_per_pixel", "psnr_db", "engine", "loaded", "seconds_per_frame", "seconds_per_pixel", "network", "weights_sha256", "card", "nodes")
+    __slots__ = ("model", "alias", "paper_id", "family", "scale", "parameters", "macs_per_pixel", "psnr_db", "backend", "loaded", "seconds_per_frame", "seconds_per_pixel", "network", "weights_sha256", "card", "nodes")
     class PsnrDbEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -418,7 +418,7 @@ class ModelInfo(_message.Message):
     PARAMETERS_FIELD_NUMBER: _ClassVar[int]
     MACS_PER_PIXEL_FIELD_NUMBER: _ClassVar[int]
     PSNR_DB_FIELD_NUMBER: _ClassVar[int]
-    ENGINE_FIELD_NUMBER: _ClassVar[int]
+    BACKEND_FIELD_NUMBER: _ClassVar[int]
     LOADED_FIELD_NUMBER: _ClassVar[int]
     SECONDS_PER_FRAME_FIELD_NUMBER: _ClassVar[int]
     SECONDS_PER_PIXEL_FIELD_NUMBER: _ClassVar[int]
@@ -434,7 +434,7 @@ class ModelInfo(_message.Message):
     parameters: int
     macs_per_pixel: int
     psnr_db: _containers.ScalarMap[str, float]
-    engine: str
+    backend: str
     loaded: bool
     seconds_per_frame: float
     seconds_per_pixel: float
@@ -442,7 +442,7 @@ class ModelInfo(_message.Message):
     weights_sha256: str
     card: ModelCard
     nodes: _containers.RepeatedCompositeFieldContainer[WeightsNode]
-    def __init__(self, model: _Optional[str] = ..., alias: _Optional[str] = ..., paper_id: _Optional[str] = ..., family: _Optional[str] = ..., scale: _Optional[int] = ..., parameters: _Optional[int] = ..., macs_per_pixel: _Optional[int] = ..., psnr_db: _Optional[_Mapping[str, float]] = ..., engine: _Optional[str] = ..., loaded: bool = ..., seconds_per_frame: _Optional[float] = ..., seconds_per_pixel: _Optional[float] = ..., network: _Optional[str] = ..., weights_sha256: _Optional[str] = ..., card: _Optional[_Union[ModelCard, _Mapping]] = ..., nodes: _Optional[_Iterable[_Union[WeightsNode, _Mapping]]] = ...) -> None: ...
+    def __init__(self, model: _Optional[str] = ..., alias: _Optional[str] = ..., paper_id: _Optional[str] = ..., family: _Optional[str] = ..., scale: _Optional[int] = ..., parameters: _Optional[int] = ..., macs_per_pixel: _Optional[int] = ..., psnr_db: _Optional[_Mapping[str, float]] = ..., backend: _Optional[str] = ..., loaded: bool = ..., seconds_per_frame: _Optional[float] = ..., seconds_per_pixel: _Optional[float] = ..., network: _Optional[str] = ..., weights_sha256: _Optional[str] = ..., card: _Optional[_Union[ModelCard, _Mapping]] = ..., nodes: _Optional[_Iterable[_Union[WeightsNode, _Mapping]]] = ...) -> None: ...
 
 class WeightsNode(_message.Message):
     __slots__ = ("quantizer", "downscaler")

@@ -15,24 +15,24 @@ from urllib.parse import unquote
 import grpc.aio
 
 from esr_api.v1 import upscaler_pb2 as pb
-from esr_server.capacity import Capacity, Share
+from esr_server.capacity import Capacity, Reservation
 from esr_server.config import ServerSettings
 from esr_server.delivery import Dropped
 from esr_server.errors import ConfigError, ProtocolError, SharedMemoryError
 from esr_server.metrics import Metrics
 from esr_server.models import ModelPool, ServedModel
-from esr_server.realtime import Paced
+from esr_server.realtime import RateTracker
 from esr_server.rpc import convert
-from esr_server.rpc.terms import Terms, agree, share_of
+from esr_server.rpc.negotiation import StreamParams, negotiate, reserve
 from esr_server.rpc.translate import Inputs, Outputs
 from esr_server.scheduler import Scheduler
 from esr_server.session import Result, Session
-from esr_server.shared_memory import StreamMemory, map_offer
+from esr_server.shared_memory import InlineMemory, map_offer
 from esr_server.stream import Stream
 from esr_upscale.frame import PIXEL_FORMATS
 
 _log = logging.getLogger(__name__)
-_HELD_S = 0.005  # that a result may wait for those behind it, to share a message with them
+_MAX_BATCH_DELAY_S = 0.005  # that a result may wait for those behind it, to reservation a message with them
 
 Requests: TypeAlias = AsyncIterator[pb.UpscaleRequest]
 Context: TypeAlias = "grpc.aio.ServicerContext[pb.UpscaleRequest, pb.UpscaleResponse]"
@@ -68,32 +68,34 @@ class UpscaleCall:
         services = self._services
         config = await self._config()
         models = await services.scheduler.load(lambda: services.models.choose(config.model, config.ladder))
-        terms = agree(config, models, services.settings.limits)
-        await self._warm_up(terms)
-        with share_of(services.capacity, terms) as share, await self._memory(config) as memory:
+        params = negotiate(config, models, services.settings.limits)
+        await self._warm_up(params)
+        with reserve(services.capacity, params) as reservation, await self._memory(config) as memory:
             session = await services.scheduler.run(
                 lambda: Session(
-                    terms.session,
-                    lambda: share.rung,
+                    params.session,
+                    lambda: reservation.rung,
                     services.settings.limits,
                     memory.output,
                     lambda: services.scheduler.concurrency,
                 )
             )
-            with self._logged(terms, share, session), services.metrics.paced(terms.fps) as paced:
-                await self._context.write(pb.UpscaleResponse(negotiated=terms.echo(self._stream_id, share, memory)))
-                parts = _Parts(terms, share, memory, session, paced)
+            with self._logged(params, reservation, session), services.metrics.track_rate(params.fps) as rate_tracker:
+                await self._context.write(
+                    pb.UpscaleResponse(negotiated=params.negotiated(self._stream_id, reservation, memory))
+                )
+                parts = _Parts(params, reservation, memory, session, rate_tracker)
                 await _Conversation(services, parts, self._context).run(self._requests)
         elapsed_s = time.perf_counter() - self._started_s
-        statistics = convert.statistics_message(session.account, elapsed_s)
+        statistics = convert.statistics_message(session.statistics, elapsed_s)
         await self._context.write(pb.UpscaleResponse(statistics=statistics))
 
     @contextmanager
-    def _logged(self, terms: Terms, share: Share[ServedModel], session: Session) -> Iterator[None]:
+    def _logged(self, params: StreamParams, reservation: Reservation[ServedModel], session: Session) -> Iterator[None]:
         """Log the stream's start, and its end with what came of it."""
         extra = {"stream_id": self._stream_id}
-        peer, model = unquote(self._context.peer()), share.rung.name
-        _log.info("stream %s of %s starts: %s, %s", self._stream_id, peer, model, terms, extra=extra)
+        peer, model = unquote(self._context.peer()), reservation.rung.name
+        _log.info("stream %s of %s starts: %s, %s", self._stream_id, peer, model, params, extra=extra)
         outcome = "finished"
         try:
             yield
@@ -104,7 +106,7 @@ class UpscaleCall:
             outcome = f"failed ({error})"
             raise
         finally:
-            done, elapsed_s = session.account, time.perf_counter() - self._started_s
+            done, elapsed_s = session.statistics, time.perf_counter() - self._started_s
             _log.info(
                 "stream %s %s: %d frames in, %d out, %d dropped, %d changes of model, %.2f s",
                 *(self._stream_id, outcome, done.frames_in, done.frames_out, done.frames_dropped),
@@ -127,10 +129,10 @@ class UpscaleCall:
             raise ProtocolError("a config frees slots of output, and all are free at the start")
         return request.config
 
-    async def _warm_up(self, terms: Terms) -> None:
+    async def _warm_up(self, params: StreamParams) -> None:
         """Have the kernels of an announced format compiled now: they would hold up the first frame, and a worker."""
-        name = terms.format.pixel_format
-        cold = [served.model for served in terms.models if name in PIXEL_FORMATS and not served.model.is_warm(name)]
+        name = params.format.pixel_format
+        cold = [served.model for served in params.models if name in PIXEL_FORMATS and not served.model.is_warm(name)]
 
         def warm_up() -> None:
             for model in cold:
@@ -139,29 +141,29 @@ class UpscaleCall:
         if cold:
             await self._services.scheduler.load(warm_up)
 
-    async def _memory(self, config: pb.UpscaleConfig) -> StreamMemory:
+    async def _memory(self, config: pb.UpscaleConfig) -> InlineMemory:
         """The stream's shared memory; none, with the reason, where the client's offer is not taken."""
         if not config.HasField("shared_memory"):
-            return StreamMemory()
+            return InlineMemory()
         settings = self._services.settings
         if not settings.shared_memory:
-            return StreamMemory("shared memory is switched off on this server")
+            return InlineMemory("shared memory is switched off on this server")
         offer = convert.memory_offer(config.shared_memory)
         try:
             return await self._services.scheduler.run(lambda: map_offer(offer, settings.limits.max_shared_bytes))
         except SharedMemoryError as error:
-            return StreamMemory(str(error))
+            return InlineMemory(str(error))
 
 
 @dataclass(frozen=True, slots=True)
 class _Parts:
     """What one stream has for itself."""
 
-    terms: Terms
-    share: Share[ServedModel]
-    memory: StreamMemory
+    params: StreamParams
+    reservation: Reservation[ServedModel]
+    memory: InlineMemory
     session: Session
-    paced: Paced
+    rate_tracker: RateTracker
 
 
 class _Conversation:
@@ -169,25 +171,25 @@ class _Conversation:
 
     def __init__(self, services: Services, parts: _Parts, context: Context) -> None:
         self._services = services
-        self._terms, self._share, self._memory = parts.terms, parts.share, parts.memory
-        self._session, self._paced = parts.session, parts.paced
+        self._terms, self._reservation, self._memory = parts.params, parts.reservation, parts.memory
+        self._session, self._rate_tracker = parts.session, parts.rate_tracker
         self._context = context
-        self._pacer = parts.terms.pacer()
-        self._inputs = Inputs(parts.terms, services.settings.limits, parts.memory)
+        self._frame_clock = parts.params.frame_clock()
+        self._inputs = Inputs(parts.params, services.settings.limits, parts.memory)
         self._outputs = Outputs()
 
     async def run(self, requests: Requests) -> None:
         """Read and write until both sides have ended."""
-        terms, account, outputs = self._terms, self._session.account, self._outputs
-        with self._services.scheduler.stream(self._session, terms.delivery, evicts=terms.evicts) as stream:
+        params, statistics, outputs = self._terms, self._session.statistics, self._outputs
+        with self._services.scheduler.stream(self._session, params.delivery, evicts=params.evicts) as stream:
             stream.start(lambda: self._read(stream, requests))
             try:
                 async for results in stream.results(self._together):
                     await self._send(results)
             finally:
                 await stream.close()
-                lost = account.frames_in - outputs.sent - outputs.dropped
-                self._services.metrics.frames_lost(self._share.rung.name, lost)
+                lost = statistics.frames_in - outputs.sent - outputs.dropped
+                self._services.metrics.frames_lost(self._reservation.rung.name, lost)
 
     async def _read(self, stream: Stream, requests: Requests) -> None:
         async for request in requests:
@@ -209,17 +211,21 @@ class _Conversation:
             raise ConfigError(
                 f"{model.name} is of ×{model.scale}; this stream is of ×{self._terms.scale}, which does not change"
             )
-        await stream.order(lambda: services.capacity.change(self._share, replace(self._share.demand, rungs=(model,))))
+        await stream.order(
+            lambda: services.capacity.change(self._reservation, replace(self._reservation.demand, rungs=(model,)))
+        )
 
     async def _resize(self, stream: Stream) -> None:
         pixels = self._inputs.pixels
-        capacity, share = self._services.capacity, self._share
-        await stream.order(lambda: capacity.change(share, replace(share.demand, pixels=pixels)))
+        capacity, reservation = self._services.capacity, self._reservation
+        await stream.order(lambda: capacity.change(reservation, replace(reservation.demand, pixels=pixels)))
 
     def _together(self) -> int:
-        """Return how many results may go in one response now: as many as are made in _HELD_S."""
+        """Return how many results may go in one response now: as many as are made in _MAX_BATCH_DELAY_S."""
         most = self._terms.frames_per_response
-        return min(most, int(_HELD_S / self._share.rung.cost.of(self._inputs.pixels))) if most > 1 else 1
+        return (
+            min(most, int(_MAX_BATCH_DELAY_S / self._reservation.rung.cost.of(self._inputs.pixels))) if most > 1 else 1
+        )
 
     async def _send(self, results: list[Result]) -> None:
         response, size = self._outputs.response(results)
@@ -234,7 +240,7 @@ class _Conversation:
         if isinstance(result.item, Dropped):
             if result.placement:  # it was upscaled, and overtaken before it could be sent
                 self._memory.free([result.placement.slot])
-            self._services.metrics.frame_dropped(self._share.rung.name, result.item.reason)
+            self._services.metrics.frame_dropped(self._reservation.rung.name, result.item.reason)
         else:
             latency_s = after_s - result.arrived_s
             metrics = self._services.metrics
@@ -252,7 +258,7 @@ class _Conversation:
         """Tell who plans the machine's time, and who counts, whether the frame was there when it was due."""
         dropped = isinstance(result.item, Dropped)
         late = dropped or sent_s > result.due_s
-        if not self._pacer.exceeds(result.arrived_s, result.due_s):
+        if not self._frame_clock.exceeds(result.arrived_s, result.due_s):
             self._services.capacity.delivered(late=late)
         if not dropped:
-            self._paced.delivered(result.model, late=late)
+            self._rate_tracker.delivered(result.model, late=late)

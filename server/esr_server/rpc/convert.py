@@ -8,15 +8,15 @@ from fractions import Fraction
 
 from esr_api.v1 import upscaler_pb2 as pb
 from esr_server.config import Limits
-from esr_server.delivery import Delivery, Dropped, Policy
+from esr_server.delivery import Delivery, DeliveryPolicy, Dropped
 from esr_server.errors import ConfigError, ProtocolError
 from esr_server.models import ModelEntry
-from esr_server.session import Account, Result, SessionConfig, StageTimes
-from esr_server.shared_memory import Offer, StreamMemory, plane_bytes
+from esr_server.session import Result, SessionConfig, StageSeconds, StreamStatistics
+from esr_server.shared_memory import InlineMemory, Offer, plane_bytes
 from esr_upscale.errors import FrameError
 from esr_upscale.frame import (
     ChromaLocation,
-    ColorInfo,
+    Color,
     ColorRange,
     Frame,
     PixelFormat,
@@ -31,7 +31,7 @@ from esr_upscale.packet import Packet
 _H273_UNSPECIFIED = 2
 _RANGES = {int(member): member for member in ColorRange}
 _LOCATIONS = {int(member): member for member in ChromaLocation}
-_POLICIES = {0: Policy.LOSSLESS, **{int(member): member for member in Policy}}
+_POLICIES = {0: DeliveryPolicy.LOSSLESS, **{int(member): member for member in DeliveryPolicy}}
 
 
 def session_config(config: pb.UpscaleConfig, limits: Limits) -> SessionConfig:
@@ -72,13 +72,17 @@ def delivery_of(config: pb.UpscaleConfig) -> Delivery:
     """Return how a stream treats frames that come too fast. Raises ConfigError for an invalid policy or deadline."""
     asked = config.delivery
     if asked.policy not in _POLICIES:
-        raise ConfigError(f"there is no delivery policy {asked.policy}; there are {', '.join(p.name for p in Policy)}")
+        raise ConfigError(
+            f"there is no delivery policy {asked.policy}; there are {', '.join(p.name for p in DeliveryPolicy)}"
+        )
     return Delivery(_POLICIES[asked.policy], asked.deadline_s or math.inf)
 
 
 def delivery_message(delivery: Delivery) -> pb.Delivery:
     policy: pb.DeliveryPolicy = delivery.policy.value  # type: ignore[assignment]  # the two enums share their numbers
-    return pb.Delivery(policy=policy, deadline_s=delivery.deadline_s if delivery.policy is Policy.DEADLINE else 0.0)
+    return pb.Delivery(
+        policy=policy, deadline_s=delivery.deadline_s if delivery.policy is DeliveryPolicy.DEADLINE else 0.0
+    )
 
 
 def target_fps_of(config: pb.UpscaleConfig) -> float | None:
@@ -137,9 +141,9 @@ def ratio_message(ratio: Fraction | None) -> pb.Rational:
     return pb.Rational(num=ratio.numerator, den=ratio.denominator) if ratio else pb.Rational()
 
 
-def color_info(color: pb.Color) -> ColorInfo:
+def color_info(color: pb.Color) -> Color:
     """Colour tags; what is not set is unspecified, and so is a value that this version does not know."""
-    return ColorInfo(
+    return Color(
         _RANGES.get(color.range, ColorRange.UNSPECIFIED),
         color.primaries or _H273_UNSPECIFIED,
         color.transfer or _H273_UNSPECIFIED,
@@ -167,7 +171,7 @@ class FrameFormat:
     pixel_format: PixelFormat
     width: int
     height: int
-    color: ColorInfo
+    color: Color
     sample_aspect_ratio: Fraction | None
     rotation: int
 
@@ -184,7 +188,7 @@ def frame_format(message: pb.VideoFormat) -> FrameFormat:
     )
 
 
-def frame_value(message: pb.Frame, fmt: FrameFormat, time_base: Fraction, memory: StreamMemory) -> tuple[Frame, int]:
+def frame_value(message: pb.Frame, fmt: FrameFormat, time_base: Fraction, memory: InlineMemory) -> tuple[Frame, int]:
     """View a frame message as a frame, without a copy of its planes, and count its payload bytes.
 
     Raises:
@@ -215,7 +219,7 @@ def _inline_buffers(message: pb.Frame) -> list[tuple[bytes | memoryview, int]]:
     return [(plane.data, plane.stride) for plane in message.planes]
 
 
-def _slot_buffers(message: pb.Frame, fmt: FrameFormat, memory: StreamMemory) -> list[tuple[bytes | memoryview, int]]:
+def _slot_buffers(message: pb.Frame, fmt: FrameFormat, memory: InlineMemory) -> list[tuple[bytes | memoryview, int]]:
     row, slot = fmt.pixel_format, memory.input_slot(message.slot.index)
     if any(plane.data for plane in message.planes):
         raise FrameError("a frame has a slot, or data in its planes; this one has both")
@@ -314,18 +318,18 @@ def dropped_message(dropped: Dropped, sequence: int) -> pb.Dropped:
     return pb.Dropped(sequence=sequence, pts=dropped.pts, reason=reason)
 
 
-def stages_message(stages: StageTimes) -> pb.StageSeconds:
+def stages_message(stages: StageSeconds) -> pb.StageSeconds:
     message = pb.StageSeconds()
     _fill_stages(message, stages)
     return message
 
 
-def _fill_stages(message: pb.StageSeconds, stages: StageTimes) -> None:
+def _fill_stages(message: pb.StageSeconds, stages: StageSeconds) -> None:
     message.decode, message.queue, message.encode = stages.decode, stages.queue, stages.encode
     message.luma, message.chroma = stages.luma, stages.chroma
 
 
-def statistics_message(account: Account, elapsed_s: float) -> pb.StreamStatistics:
+def statistics_message(account: StreamStatistics, elapsed_s: float) -> pb.StreamStatistics:
     """The account of a stream that ended well."""
     return pb.StreamStatistics(
         frames_in=account.frames_in,
@@ -361,7 +365,7 @@ def model_message(entry: ModelEntry) -> pb.ModelInfo:
         parameters=spec.parameters,
         macs_per_pixel=spec.macs,
         psnr_db=entry.card.psnr,
-        engine=entry.engine,
+        backend=entry.backend,
         loaded=entry.loaded,
         seconds_per_frame=entry.cost.frame_s if entry.cost else 0.0,
         seconds_per_pixel=entry.cost.pixel_s if entry.cost else 0.0,

@@ -27,7 +27,7 @@ from esr_server.rpc.admin import check_administrator
 from esr_server.rpc.call import Context, Requests, Services, UpscaleCall
 from esr_server.rpc.errors import details_of, status_of
 from esr_server.session import Arrival, Session, SessionConfig
-from esr_server.shared_memory import StreamMemory
+from esr_server.shared_memory import InlineMemory
 from esr_upscale.frame import Frame
 
 _log = logging.getLogger(__name__)
@@ -86,14 +86,14 @@ class UpscalerService(UpscalerServiceServicer):
         limits = self._services.settings.limits
         limits.check(request.format.width, request.format.height, model.scale)
         frame, _ = convert.frame_value(
-            request.frame, convert.frame_format(request.format), _IMAGE_TIME_BASE, StreamMemory()
+            request.frame, convert.frame_format(request.format), _IMAGE_TIME_BASE, InlineMemory()
         )
         config = SessionConfig(source_quantizer=convert.source_quantizer_of(request))
         session = Session(config, lambda: model, limits)
         result = session.begin(Arrival(frame, 0, time.perf_counter()), open_gate)()
         assert isinstance(result.item, Frame)
         response = pb.UpscaleImageResponse(
-            model=model.name, engine=model.engine, format=convert.format_message(result.item)
+            model=model.name, backend=model.backend, format=convert.format_message(result.item)
         )
         convert.fill_frame(response.frame, result.item, replace(result, sequence=request.frame.sequence))
         return response

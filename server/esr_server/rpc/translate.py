@@ -9,24 +9,24 @@ from esr_server.config import Limits
 from esr_server.delivery import Dropped
 from esr_server.errors import ProtocolError
 from esr_server.rpc import convert
-from esr_server.rpc.terms import Terms
+from esr_server.rpc.negotiation import StreamParams
 from esr_server.session import Arrival, Result
-from esr_server.shared_memory import StreamMemory
+from esr_server.shared_memory import InlineMemory
 from esr_upscale.frame import Frame
 
 
 class Inputs:
     """Reads requests after the config; remembers the format last said."""
 
-    def __init__(self, terms: Terms, limits: Limits, memory: StreamMemory) -> None:
+    def __init__(self, params: StreamParams, limits: Limits, memory: InlineMemory) -> None:
         self._limits = limits
         self._memory = memory
-        self._scale = terms.scale
+        self._scale = params.scale
         # Packets need none, and their config need not say any.
-        self._format = convert.frame_format(terms.format) if terms.session.decoder is None else None
-        self._time_base = terms.time_base
-        self._pacer = terms.pacer()
-        self.pixels = terms.format.width * terms.format.height
+        self._format = convert.frame_format(params.format) if params.session.decoder is None else None
+        self._time_base = params.time_base
+        self._frame_clock = params.frame_clock()
+        self.pixels = params.format.width * params.format.height
         """Of the last frame."""
         self.resized = False
         """Whether that differs from the one before."""
@@ -43,10 +43,10 @@ class Inputs:
             if self._format is None:
                 raise ProtocolError("the config announced packets, and a raw frame came")
             frame, size = convert.frame_value(request.frame, self._format, self._time_base, self._memory)
-            return Arrival(frame, request.frame.sequence, now_s, self._pacer.due_s(now_s)), size
+            return Arrival(frame, request.frame.sequence, now_s, self._frame_clock.due_s(now_s)), size
         if kind == "packet":
             packet = convert.packet_value(request.packet)
-            return Arrival(packet, request.packet.sequence, now_s, self._pacer.due_s(now_s)), len(packet.data)
+            return Arrival(packet, request.packet.sequence, now_s, self._frame_clock.due_s(now_s)), len(packet.data)
         said = "a second config" if kind == "config" else "a request without payload"
         raise ProtocolError(f"after the config come frames or packets, not {said}; open a new stream instead")
 

@@ -28,7 +28,7 @@ FILES = ("pareto.png", "pareto.html")
 SIZE = "960x540"
 TURN_S = 0.25
 """Seconds of a model's turn in a round."""
-HEAD = ("model", "LR", "output", "engine", "ms", "luma ms", "FPS", "PSNR", "J/frame", "frontier")
+HEAD = ("model", "LR", "output", "backend", "ms", "luma ms", "FPS", "PSNR", "J/frame", "frontier")
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +136,7 @@ def _row(place: Place, on_frontier: bool) -> list[str]:
         found.spec.canonical_id,
         f"{found.size}",
         f"{found.size.times(found.spec.scale)}",
-        found.engine,
+        found.backend,
         f"{found.seconds * 1e3:.1f}",
         f"{found.luma_seconds * 1e3:.1f}",
         f"{found.fps:.1f}",
@@ -215,7 +215,7 @@ def _model_json(place: Place, on_frontier: bool) -> dict[str, Any]:
     found = place.measured
     output = found.size.times(found.spec.scale)
     return {
-        "engine": found.engine,
+        "backend": found.backend,
         "size": [found.size.width, found.size.height],
         "output": [output.width, output.height],
         "ms": round(found.seconds * 1e3, 3),

@@ -1,4 +1,4 @@
-"""Compute code on planes: the interface of every engine, and the fused CPU kernels that implement it.
+"""Compute code on planes: the interface of a kernel, and the fused CPU kernels that implement it.
 
 A kernel is one pass over the picture: the whole network for a few pixels, then for the next few. Halide makes machine
 code of it when a model is loaded. Halide is imported only then, and where it is not installed there are no kernels.
@@ -52,9 +52,9 @@ def serves(spec: ModelSpec) -> bool:
     """Return whether this machine can compile a kernel for this model; nothing is compiled to find out."""
     if not available():
         return False
-    from esr_upscale.kernels.design import designs
+    from esr_upscale.kernels.family import halide_families
 
-    return spec.family in designs()
+    return spec.family in halide_families()
 
 
 @cache

@@ -13,7 +13,7 @@ import halide as hl
 
 from esr_upscale.filters import TAPS, Phase, Siting, polyphase
 from esr_upscale.kernels.convolution import RUN
-from esr_upscale.kernels.design import Design
+from esr_upscale.kernels.family import HalideFamily
 from esr_upscale.kernels.interface import Weights
 from esr_upscale.kernels.pipeline import (
     C,
@@ -70,4 +70,4 @@ def _build(spec: ModelSpec, weights: Weights, job: Job) -> Pipeline:
     return build(spec.scale, Siting.CENTRED, Siting.CENTRED, job)
 
 
-DESIGNS = (Design("bicubic", _build),)
+FAMILIES = (HalideFamily("bicubic", _build),)

@@ -23,8 +23,8 @@ from esr_upscale.filters import Siting
 from esr_upscale.kernels.interface import Memory, Weights, own_memory, threads_per_frame
 from esr_upscale.kernels.layout import sample_type
 from esr_upscale.kernels.manifest import (
-    EACH_STRIP,
     LIBRARY,
+    UNBOUNDED_TASKS,
     Compiled,
     chroma_name,
     digest,
@@ -93,7 +93,7 @@ def _complaints() -> _Complaints:
 class CompiledKernel:
     """One function of a library. A PlaneKernel, if it reads one plane; a PlaneFunction."""
 
-    engine = "fused"
+    backend = "fused"
 
     def __init__(self, library: CompiledKernels, entry: Compiled) -> None:
         self._library, self._entry = library, entry
@@ -173,7 +173,7 @@ class CompiledKernels:
         result: NDArray[Any],
     ) -> None:
         """Run a function of the library on planes of its type, one of `concurrency` that share the threads."""
-        tasks = threads_per_frame(self._threads, concurrency) if concurrency > 1 else EACH_STRIP
+        tasks = threads_per_frame(self._threads, concurrency) if concurrency > 1 else UNBOUNDED_TASKS
         buffers = [ctypes.byref(_buffer(plane)) for plane in (*planes, result)]
         values = [ctypes.c_float(scalar) for scalar in scalars]
         code = getattr(self._library, function)(*buffers[:-1], *values, ctypes.c_int32(tasks), buffers[-1])

@@ -10,7 +10,7 @@ import halide as hl
 import numpy as np
 from numpy.typing import NDArray
 
-from esr_upscale.kernels.pipeline import C, Constant, Format, Job, Loops, P, Vectors, X, Y
+from esr_upscale.kernels.pipeline import C, Constant, Job, Loops, P, SampleFormat, Vectors, X, Y
 
 SPARE = 4
 """Registers that a tile leaves for what is multiplied."""
@@ -127,10 +127,12 @@ def schedule_tiles(consumer: hl.Func, at: hl.Var, convolution: Convolution, vect
             update.unroll(tile.unrolled)
 
 
-def phases_of(responses: Sequence[hl.Expr], choose: Callable[[Sequence[hl.Expr]], hl.Expr], coding: Format) -> hl.Func:
+def phases_of(
+    responses: Sequence[hl.Expr], choose: Callable[[Sequence[hl.Expr]], hl.Expr], samples: SampleFormat
+) -> hl.Func:
     """Code values (x, y, p): what the head makes of a phase's responses, which has half added to it already."""
     phases = hl.Func("phases")
-    phases[X, Y, P] = coding.truncated(choose(responses))
+    phases[X, Y, P] = samples.truncated(choose(responses))
     return phases
 
 

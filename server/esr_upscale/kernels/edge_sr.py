@@ -23,7 +23,7 @@ from esr_upscale.kernels.convolution import (
     schedule_phases,
     split_evenly,
 )
-from esr_upscale.kernels.design import Design
+from esr_upscale.kernels.family import HalideFamily
 from esr_upscale.kernels.heads import Responses, between, largest, weighted
 from esr_upscale.kernels.interface import Weights
 from esr_upscale.kernels.mirrors import are_mirrored, convolve_mirrored, fold
@@ -164,4 +164,4 @@ def _build_mirrored(spec: ModelSpec, filters: Filters, job: Job) -> Pipeline:
     return finish(luma, loops, spec.scale, TUNING, job, *constants)
 
 
-DESIGNS = tuple(Design(family, _build) for family in HEADS)
+FAMILIES = tuple(HalideFamily(family, _build) for family in HEADS)

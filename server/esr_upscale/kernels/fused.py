@@ -23,12 +23,12 @@ from numpy.typing import NDArray
 from esr_upscale.errors import EngineError
 from esr_upscale.filters import Siting
 from esr_upscale.kernels import bicubic, rgb
-from esr_upscale.kernels.design import designs
+from esr_upscale.kernels.family import halide_families
 from esr_upscale.kernels.interface import FRAMES_AT_ONCE, Memory, Weights, own_memory, threads_per_frame
 from esr_upscale.kernels.layout import RGB_COMPONENTS, sample_type
-from esr_upscale.kernels.manifest import EACH_STRIP, digest
+from esr_upscale.kernels.manifest import UNBOUNDED_TASKS, digest
 from esr_upscale.kernels.packed import PackedRgb
-from esr_upscale.kernels.pipeline import Format, Job, Pipeline, Vectors
+from esr_upscale.kernels.pipeline import Job, Pipeline, SampleFormat, Vectors
 from esr_upscale.models import ModelSpec, check_weights
 
 Numbers: TypeAlias = tuple[NDArray[np.float32], ...]
@@ -61,7 +61,7 @@ class Pool:
 class FusedKernel:
     """Pipelines, and the numbers that they are set to. A PlaneKernel if they read one plane; a PlaneFunction."""
 
-    engine = "fused"
+    backend = "fused"
 
     def __init__(self, pool: Pool, numbers: Numbers) -> None:
         self._pool, self._numbers = pool, numbers
@@ -99,7 +99,7 @@ class FusedKernel:
 def plan(spec: ModelSpec, weights: Weights, pixel_depth: int, threads: int) -> FusedKernel | None:
     """Compile a model's kernel, or find the one that this process has; None for a family without one."""
     check_weights(spec, weights, "the given weights")
-    if spec.family not in designs():
+    if spec.family not in halide_families():
         return None
     return _model_kernel(_Model(spec, digest(weights), weights), pixel_depth, threads)
 
@@ -138,11 +138,11 @@ class _Code:
 
 @cache
 def _model_kernel(model: _Model, depth: int, threads: int) -> FusedKernel:
-    design = designs()[model.spec.family]
-    build = partial(design.build, model.spec, model.weights)
+    family = halide_families()[model.spec.family]
+    build = partial(family.build, model.spec, model.weights)
     numbers = _numbers(build(_job(depth)))
     shapes = tuple(values.shape for values in numbers)
-    code = _Code(model.spec, shapes, model.digest if design.in_code else "", build)
+    code = _Code(model.spec, shapes, model.digest if family.in_code else "", build)
     return FusedKernel(_model_pool(code, depth, threads), numbers)
 
 
@@ -156,7 +156,7 @@ def _kernel(build: Callable[[Job], Pipeline], depth: int, threads: int) -> Fused
 
 
 def _job(depth: int) -> Job:
-    return Job(Format(depth), Vectors.of(hl.get_jit_target_from_environment()), embeds=False)
+    return Job(SampleFormat(depth), Vectors.of(hl.get_jit_target_from_environment()), embeds=False)
 
 
 def _numbers(pipeline: Pipeline) -> Numbers:
@@ -173,7 +173,7 @@ def _compiled(build: Callable[[Job], Pipeline], depth: int, threads: int) -> Poo
 
 def _tasks(threads: int) -> int:
     # Halide's threads are as many as there are processors. Fewer of them work on a plane of fewer tasks.
-    return threads if threads < _processors() else EACH_STRIP
+    return threads if threads < _processors() else UNBOUNDED_TASKS
 
 
 def _processors() -> int:

@@ -1,7 +1,7 @@
-"""What every engine is to those who call it.
+"""The interface of a kernel, whichever backend it is of.
 
-A kernel upscales one plane of one component. Which engine it is does not show in its type: the torch reference in
-`nets/` and the fused kernels here are called alike, so whoever holds a kernel need not know.
+A kernel upscales one plane of one component. The torch kernels in `nets/` and the fused kernels here are called alike,
+so the caller need not know which one it has.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class PlaneFunction(Protocol):
 class PlaneKernel(Protocol):
     """Upscales one plane by a fixed scale, at a fixed pixel depth. Safe to call from several threads at once."""
 
-    engine: str
+    backend: str
     """What runs it, as `esr_model_info` and `ListModels` say: `torch-cpu`, `torch-cuda`, `fused`."""
 
     def __call__(self, plane: NDArray[Any], memory: Memory = own_memory, concurrency: int = 1) -> NDArray[Any]:

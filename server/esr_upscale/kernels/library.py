@@ -20,7 +20,7 @@ from esr_upscale.bt601 import LUMA_DEPTH
 from esr_upscale.errors import EngineError
 from esr_upscale.filters import Siting
 from esr_upscale.kernels import bicubic, rgb
-from esr_upscale.kernels.design import designs
+from esr_upscale.kernels.family import halide_families
 from esr_upscale.kernels.interface import Weights
 from esr_upscale.kernels.manifest import (
     ABI,
@@ -32,7 +32,7 @@ from esr_upscale.kernels.manifest import (
     rgb_luma_name,
     rgb_name,
 )
-from esr_upscale.kernels.pipeline import Format, Job, Pipeline, Vectors
+from esr_upscale.kernels.pipeline import Job, Pipeline, SampleFormat, Vectors
 from esr_upscale.models import ModelSpec
 
 _AVX2 = "sse41-avx-avx2-f16c-fma"
@@ -120,11 +120,11 @@ def _pipelines(
     models: list[tuple[ModelSpec, Weights]], depths: tuple[int, ...], vectors: Vectors
 ) -> Iterator[tuple[Compiled, Pipeline]]:
     for (spec, weights), depth in product(models, depths):
-        if spec.family not in designs():
+        if spec.family not in halide_families():
             raise EngineError(f"{spec.canonical_id} has no fused kernel")
         # A library may have a network with several weights.
         job = _job(f"{spec.canonical_id}_{digest(weights)[:8]}", depth, vectors)
-        yield _described(spec.canonical_id, weights, designs()[spec.family].build(spec, weights, job))
+        yield _described(spec.canonical_id, weights, halide_families()[spec.family].build(spec, weights, job))
     scales = sorted({spec.scale for spec, _ in models})
     # No format has planes of chroma at the depth that RGB is worked on.
     for scale, depth, siting in product(scales, (depth for depth in depths if depth != LUMA_DEPTH), SITED):
@@ -143,7 +143,7 @@ def _rgb_pipelines(scales: Iterable[int], vectors: Vectors) -> Iterator[tuple[Co
 
 
 def _job(model: str, depth: int, vectors: Vectors) -> Job:
-    return Job(Format(depth), vectors, name=f"{model}_{depth}bit")
+    return Job(SampleFormat(depth), vectors, name=f"{model}_{depth}bit")
 
 
 def _described(model: str, weights: Weights, pipeline: Pipeline) -> tuple[Compiled, Pipeline]:

@@ -16,7 +16,7 @@ from esr_upscale.kernels.layout import Layout
 ABI = 3
 """How functions are called: buffers of Halide 21 for the planes, (H, W) or (H, W, 3); float scalars; an int32, how many
 tasks the picture is cut into at most; and a buffer for the result, (H, s, padded row). Another number, another way."""
-EACH_STRIP = 1 << 20
+UNBOUNDED_TASKS = 1 << 20
 """More tasks than a plane has strips: each strip is one."""
 MANIFEST, LIBRARY = "kernels.json", "libesr_kernels.so"
 

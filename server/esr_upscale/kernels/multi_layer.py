@@ -28,7 +28,7 @@ from esr_upscale.kernels.convolution import (
     schedule_tiles,
     split_evenly,
 )
-from esr_upscale.kernels.design import Design
+from esr_upscale.kernels.family import HalideFamily
 from esr_upscale.kernels.heads import Responses, between, sigmoid, weighted
 from esr_upscale.kernels.interface import Weights
 from esr_upscale.kernels.pipeline import (
@@ -70,7 +70,7 @@ class Layer:
 
 
 @dataclass(frozen=True, slots=True)
-class Ending:
+class Head:
     """How a family ends, after its last convolution."""
 
     prefix: str
@@ -100,11 +100,11 @@ def _between_black_and_white(spec: ModelSpec, maximum: int, z: Responses) -> hl.
     return sigmoid(z[0]) * hl.f32(maximum) + hl.f32(0.5)
 
 
-ENDINGS = {
-    "esr_cnn": Ending("filter", models.esr_cnn, lambda s: 2 * s["C"], lambda s: s["C"], _self_attention),
-    "espcn": Ending("net", models.espcn, lambda _: 1, lambda _: 0, _between_black_and_white),
-    "fsrcnn": Ending("net", models.fsrcnn, lambda _: 1, lambda _: 1, lambda _, __, z: z[0]),
-    "esr_stack": Ending("net", models.esr_stack, lambda _: 1, lambda _: 1, lambda _, __, z: z[0] + z[1], True),
+HEADS = {
+    "esr_cnn": Head("filter", models.esr_cnn, lambda s: 2 * s["C"], lambda s: s["C"], _self_attention),
+    "espcn": Head("net", models.espcn, lambda _: 1, lambda _: 0, _between_black_and_white),
+    "fsrcnn": Head("net", models.fsrcnn, lambda _: 1, lambda _: 1, lambda _, __, z: z[0]),
+    "esr_stack": Head("net", models.esr_stack, lambda _: 1, lambda _: 1, lambda _, __, z: z[0] + z[1], True),
 }
 
 
@@ -169,7 +169,7 @@ def _within(value: hl.Expr, luma: hl.ImageParam, padding: Padding) -> hl.Expr:
 
 
 def _layers(spec: ModelSpec, weights: Weights, luma: hl.ImageParam, source: Read, job: Job) -> list[Layer]:
-    ending = ENDINGS[spec.family]
+    ending = HEADS[spec.family]
     found: list[Layer] = []
     listed = ending.layers(spec)
     for position in range(0, len(listed) - 1, 2):
@@ -208,7 +208,7 @@ class Phases:
 
 
 def _last_filters(spec: ModelSpec, weights: Weights, maximum: int) -> list[Phases]:
-    ending = ENDINGS[spec.family]
+    ending = HEADS[spec.family]
     layers = ending.layers(spec)
     last, name = layers[-1], f"{ending.prefix}.{len(layers) - 1}"
     assert isinstance(last, models.Convolution)
@@ -291,7 +291,7 @@ def _bicubic(scale: int, source: Read, job: Job) -> Convolution:
 
 
 def _build(spec: ModelSpec, weights: Weights, job: Job) -> Pipeline:
-    ending = ENDINGS[spec.family]
+    ending = HEADS[spec.family]
     luma = hl.ImageParam(job.format.sample, 2, "luma")
     source = read(luma, spec.padding)
     pixels: Read = lambda x, y, _: source[x, y]  # noqa: E731
@@ -323,4 +323,4 @@ def _build(spec: ModelSpec, weights: Weights, job: Job) -> Pipeline:
 
 
 # The slopes of FSRCNN's activations are numbers in the code.
-DESIGNS = tuple(Design(family, _build, in_code=family == "fsrcnn") for family in ENDINGS)
+FAMILIES = tuple(HalideFamily(family, _build, in_code=family == "fsrcnn") for family in HEADS)

@@ -28,7 +28,7 @@ column, and the dy-th of the s rows that LR row y becomes."""
 
 
 @dataclass(frozen=True, slots=True)
-class Format:
+class SampleFormat:
     """What goes in and comes out: code values of 1 … 16 bits, uint8 up to 8 bits and uint16 above."""
 
     depth: int
@@ -67,7 +67,7 @@ class Vectors:
 class Job:
     """What a pipeline is built for."""
 
-    format: Format
+    format: SampleFormat
     vectors: Vectors
     name: str = "out"
     """The function's name, where it is compiled into a library."""

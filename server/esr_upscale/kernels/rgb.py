@@ -20,9 +20,9 @@ from esr_upscale.filters import Siting, polyphase
 from esr_upscale.kernels.bicubic import TUNING, filtered
 from esr_upscale.kernels.convolution import RUN
 from esr_upscale.kernels.layout import RGB_COMPONENTS, Layout
-from esr_upscale.kernels.pipeline import DY, C, Format, Job, Loops, P, Pipeline, X, Y, schedule_output, spread
+from esr_upscale.kernels.pipeline import DY, C, Job, Loops, P, Pipeline, SampleFormat, X, Y, schedule_output, spread
 
-_LUMA = Format(LUMA_DEPTH)
+_LUMA = SampleFormat(LUMA_DEPTH)
 
 
 def build_luma(job: Job) -> Pipeline:

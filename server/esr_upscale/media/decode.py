@@ -16,7 +16,7 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 
 from esr_upscale.errors import CodecOptionError, LimitError, MediaDataError
-from esr_upscale.frame import ChromaLocation, ColorInfo, Frame, KeyFrame
+from esr_upscale.frame import ChromaLocation, Color, Frame, KeyFrame
 from esr_upscale.media.frames import FrameTags, from_av
 from esr_upscale.media.nal import count_nal_units, sei_bytes
 from esr_upscale.packet import Packet
@@ -75,7 +75,7 @@ class DecoderSettings:
     codec: str
     time_base: Fraction
     extradata: bytes = field(default=b"", repr=False)
-    color: ColorInfo | None = None
+    color: Color | None = None
     sample_aspect_ratio: Fraction | None = None
     rotation: int = 0
     pixels: int = 0

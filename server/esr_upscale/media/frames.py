@@ -11,7 +11,7 @@ from av.video.frame import VideoFrame
 from av.video.plane import VideoPlane
 from numpy.typing import NDArray
 
-from esr_upscale.frame import ChromaLocation, ColorInfo, ColorRange, Frame, PixelFormat, pixel_format
+from esr_upscale.frame import ChromaLocation, Color, ColorRange, Frame, PixelFormat, pixel_format
 
 # Names that say "full range" in the format instead of in the tag; the layout is that of the other name.
 _FULL_RANGE_TWINS = {"yuvj422p": "yuv422p", "yuvj444p": "yuv444p"}
@@ -28,7 +28,7 @@ class FrameTags:
     """
 
     time_base: Fraction
-    color: ColorInfo | None = None
+    color: Color | None = None
     default_chroma_location: ChromaLocation = ChromaLocation.UNSPECIFIED
     sample_aspect_ratio: Fraction | None = None
     rotation: int = 0
@@ -93,9 +93,9 @@ def source_of(frame: Frame) -> VideoFrame | None:
     return first if (first.width, first.height) == (frame.width, frame.height) else None
 
 
-def overlay(under: ColorInfo, over: ColorInfo) -> ColorInfo:
+def overlay(under: Color, over: Color) -> Color:
     """`under`, with each tag that `over` specifies in its place."""
-    return ColorInfo(
+    return Color(
         range=over.range or under.range,
         primaries=_first_specified(over.primaries, under.primaries),
         transfer=_first_specified(over.transfer, under.transfer),
@@ -132,8 +132,8 @@ def _views(frame: VideoFrame, fmt: PixelFormat) -> tuple[NDArray[Any], ...]:
     )
 
 
-def _color(source: VideoFrame, tags: FrameTags) -> ColorInfo:
-    own = ColorInfo(
+def _color(source: VideoFrame, tags: FrameTags) -> Color:
+    own = Color(
         range=_range(source),
         # 0 is reserved for these two, and not for the matrix (where it is RGB).
         primaries=int(source.color_primaries) or _UNSPECIFIED,

@@ -53,7 +53,7 @@ class ModelSpec:
     the same sources.
     """
 
-    design: Family
+    family_spec: Family
     scale: int
     values: tuple[int, ...] = ()
     """The family's hyper-parameters, in its order."""
@@ -63,24 +63,24 @@ class ModelSpec:
 
     def __post_init__(self) -> None:
         if self.scale not in SCALES:
-            raise ValueError(f"{self.design.paper_name}: scale is {self.scale}, it must be one of {SCALES}")
-        for hyper, value in zip(self.design.hyper, self.values, strict=True):
+            raise ValueError(f"{self.family_spec.paper_name}: scale is {self.scale}, it must be one of {SCALES}")
+        for hyper, value in zip(self.family_spec.hyper, self.values, strict=True):
             if value not in hyper.allowed:
-                raise ValueError(f"{self.design.paper_name}: {hyper.letter}={value} is not in {hyper.allowed}")
+                raise ValueError(f"{self.family_spec.paper_name}: {hyper.letter}={value} is not in {hyper.allowed}")
 
     @property
     def family(self) -> str:
         """The family's name, as in `esr_tr`."""
-        return self.design.name
+        return self.family_spec.name
 
     def __getitem__(self, letter: str) -> int:
         """The hyper-parameter of that letter, e.g. `spec["K"]`."""
-        return dict(zip((h.letter for h in self.design.hyper), self.values, strict=True))[letter]
+        return dict(zip((h.letter for h in self.family_spec.hyper), self.values, strict=True))[letter]
 
     @cached_property
     def paper_id(self) -> str:
         """The id that the paper gives this configuration: `eSR-TR_s2_K5_C2`."""
-        return "_".join([self.design.paper_name, f"s{self.scale}", *self._letters()])
+        return "_".join([self.family_spec.paper_name, f"s{self.scale}", *self._letters()])
 
     @cached_property
     def canonical_id(self) -> str:
@@ -94,14 +94,14 @@ class ModelSpec:
     def alias(self) -> str | None:
         """The short name, `esr_tr_x2`, when this is the family's default configuration."""
         short = f"{self.family}_x{self.scale}" + (f"_{CLEAN}" if self.clean else "")
-        default = tuple(h.default for h in self.design.hyper)
+        default = tuple(h.default for h in self.family_spec.hyper)
         is_default = self.values == default and self.padding == "edge"
         return short if is_default and short != self.canonical_id else None
 
     @property
     def tensor_shapes(self) -> Shapes:
         """The tensors that a weights file of this model holds: names → shapes, all float32."""
-        return self.design.shapes(self)
+        return self.family_spec.shapes(self)
 
     @property
     def parameters(self) -> int:
@@ -111,15 +111,15 @@ class ModelSpec:
     @property
     def macs(self) -> int:
         """Multiply-accumulates per input (LR) pixel."""
-        return self.design.macs(self)
+        return self.family_spec.macs(self)
 
     @property
     def radius(self) -> int:
         """Return how many input pixels the network looks past the one it upscales, on every side."""
-        return self.design.radius(self)
+        return self.family_spec.radius(self)
 
     def _letters(self) -> list[str]:
-        return [f"{h.letter}{v}" for h, v in zip(self.design.hyper, self.values, strict=True)]
+        return [f"{h.letter}{v}" for h, v in zip(self.family_spec.hyper, self.values, strict=True)]
 
 
 def parse(family: Family, name: str) -> ModelSpec | None:

@@ -1,12 +1,13 @@
-"""The families as torch modules: the reference engine, training, CUDA. With `training/` the only importer of torch.
+"""The families as torch modules: the torch backend, training, CUDA. With `training/` the only importer of torch.
 
-A family's file here has its name in `models/` and ends in `NETS`, a tuple, which this package collects.
+A family's file here has its name in `models/` and ends in `FAMILIES`, a tuple, which this package collects.
 """
 
 from __future__ import annotations
 
 import importlib
 import pkgutil
+from functools import cache
 from types import MappingProxyType
 
 import torch
@@ -17,38 +18,36 @@ from esr_upscale.filters import RADIUS, Siting
 from esr_upscale.kernels import PlaneKernel, Weights
 from esr_upscale.models import ModelSpec, check_weights
 from esr_upscale.nets.bicubic import Bicubic, BicubicForm
-from esr_upscale.nets.engine import Coding, CpuKernel, ModuleKernel
-from esr_upscale.nets.net import Net
+from esr_upscale.nets.engine import CpuKernel, ModuleKernel, SampleFormat
+from esr_upscale.nets.family import TorchFamily
 
-__all__ = ["NETS", "build_module", "chroma_kernel", "plan", "reference"]
+__all__ = ["build_module", "chroma_kernel", "plan", "reference", "torch_families"]
 
 
-def _collect() -> MappingProxyType[str, Net]:
+@cache
+def torch_families() -> MappingProxyType[str, TorchFamily]:
+    """Return the families by their names, of each module of this package that has some."""
     modules = (importlib.import_module(f"{__name__}.{m.name}") for m in pkgutil.iter_modules(__path__))
-    return MappingProxyType({net.family: net for module in modules for net in getattr(module, "NETS", ())})
-
-
-NETS = _collect()
-"""Family name → its torch side."""
+    return MappingProxyType({row.name: row for module in modules for row in getattr(module, "FAMILIES", ())})
 
 
 def plan(spec: ModelSpec, weights: Weights, pixel_depth: int, *, device: str = "cpu", threads: int = 1) -> PlaneKernel:
-    """The torch engine for a model: uint8 planes at a depth of 8 bits, uint16 from 9 to 16.
+    """Return the torch kernel of a model: uint8 planes at a depth of 8 bits, uint16 from 9 to 16.
 
     `device` is "cpu", on `threads` threads, or "cuda" (or "cuda:1"), in half precision up to 10 bits. Raises
     WeightsError when `weights` are not of this model, EngineError when the device is not there.
     """
     check_weights(spec, weights, "the given weights")
-    form = NETS[spec.family].cpu_form
+    form = torch_families()[spec.family].cpu_form
     if device == "cpu" and form is not None:
-        coding = Coding(pixel_depth)
-        arranged = form(spec, weights, coding.maximum)
-        return CpuKernel(arranged, spec.scale, spec.radius, spec.padding, coding, threads)
+        sample_format = SampleFormat(pixel_depth)
+        arranged = form(spec, weights, sample_format.maximum)
+        return CpuKernel(arranged, spec.scale, spec.radius, spec.padding, sample_format, threads)
     return _on_device(build_module(spec, weights), pixel_depth, device)
 
 
 def reference(spec: ModelSpec, weights: Weights, pixel_depth: int) -> PlaneKernel:
-    """The module as it stands, in float32 on the CPU: slow, and what every faster engine is held against."""
+    """The module as it stands, in float32 on the CPU: slow, what every faster kernel is held against."""
     return _on_device(build_module(spec, weights), pixel_depth, "cpu")
 
 
@@ -60,16 +59,16 @@ def chroma_kernel(
     device: str = "cpu",
     threads: int = 1,
 ) -> PlaneKernel:
-    """Bicubic (Keys, a = −0.5) for a chroma plane whose samples sit as given on each axis. As `plan` otherwise."""
+    """Return bicubic (Keys, a = −0.5) for a chroma plane sited as given on each axis; as `plan` otherwise."""
     if device == "cpu":
         form = BicubicForm(scale, siting_y, siting_x)
-        return CpuKernel(form, scale, RADIUS, "edge", Coding(pixel_depth), threads)
+        return CpuKernel(form, scale, RADIUS, "edge", SampleFormat(pixel_depth), threads)
     return _on_device(Bicubic(scale, siting_y, siting_x), pixel_depth, device)
 
 
 def build_module(spec: ModelSpec, weights: Weights | None = None) -> nn.Module:
-    """The network as a torch module, with `weights` loaded strictly, or freshly initialised."""
-    module = NETS[spec.family].module(spec)
+    """Return the network as a torch module, with `weights` loaded strictly, or freshly initialised."""
+    module = torch_families()[spec.family].module(spec)
     if weights is not None:
         module.load_state_dict({name: torch.tensor(tensor) for name, tensor in weights.items()})
     return module
@@ -81,4 +80,4 @@ def _on_device(module: nn.Module, pixel_depth: int, device: str) -> ModuleKernel
         raise EngineError(f"device {device!r} was asked for, but torch sees no CUDA device here; use device 'cpu'")
     # Half has 11 bits of precision: enough for 10-bit code values, not for more.
     half = target.type == "cuda" and pixel_depth <= 10
-    return ModuleKernel(module, Coding(pixel_depth), target, torch.float16 if half else torch.float32)
+    return ModuleKernel(module, SampleFormat(pixel_depth), target, torch.float16 if half else torch.float32)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from esr_upscale.filters import RADIUS, TAPS, Phase, Siting, keys_cubic, polyphase, windows
 from esr_upscale.kernels import Weights
 from esr_upscale.models import ModelSpec
-from esr_upscale.nets.net import Net
+from esr_upscale.nets.family import TorchFamily
 
 
 class Bicubic(nn.Module):
@@ -101,4 +101,4 @@ def _cpu_form(spec: ModelSpec, weights: Weights, maximum: int) -> BicubicForm:
     return BicubicForm(spec.scale, Siting.CENTRED, Siting.CENTRED)
 
 
-NETS = (Net("bicubic", _module, _cpu_form),)
+FAMILIES = (TorchFamily("bicubic", _module, _cpu_form),)

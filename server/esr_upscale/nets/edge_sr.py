@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from esr_upscale.kernels import Weights
 from esr_upscale.models import ModelSpec
 from esr_upscale.models.edge_sr import TENSOR
-from esr_upscale.nets.net import Net
+from esr_upscale.nets.family import TorchFamily
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,4 +128,4 @@ class EdgeSRForm:
         return self._choose(z.view(*self._layout, self._phases, h, w))
 
 
-NETS = tuple(Net(family, EdgeSR, EdgeSRForm) for family in HEADS)
+FAMILIES = tuple(TorchFamily(family, EdgeSR, EdgeSRForm) for family in HEADS)

@@ -1,4 +1,4 @@
-"""Planes in, planes out: the torch engines. Code values in and out, the network in between.
+"""Planes in, planes out: the torch backend. Code values in and out, the network in between.
 
 `CpuKernel` runs a network's form for the CPU strip by strip, so that what it makes of a strip stays in the cache;
 `ModuleKernel` runs the module as it stands, on any device, and is what the other is held against.
@@ -20,11 +20,11 @@ from torch import Tensor, nn
 
 from esr_upscale.kernels import Memory, own_memory, threads_per_frame
 from esr_upscale.models import Padding
-from esr_upscale.nets.net import CpuForm
+from esr_upscale.nets.family import CpuForm
 
 
 @dataclass(frozen=True, slots=True)
-class Coding:
+class SampleFormat:
     """Code values of a pixel depth, 1 … 16 bits."""
 
     depth: int
@@ -46,11 +46,13 @@ class Coding:
 class CpuKernel:
     """A network's form for the CPU, over strips, on `threads` threads. A PlaneKernel."""
 
-    engine = "torch-cpu"
+    backend = "torch-cpu"
 
-    def __init__(self, form: CpuForm, scale: int, radius: int, padding: Padding, coding: Coding, threads: int) -> None:
+    def __init__(
+        self, form: CpuForm, scale: int, radius: int, padding: Padding, samples: SampleFormat, threads: int
+    ) -> None:
         self._form, self._scale, self._radius, self._padding = form, scale, radius, padding
-        self._coding, self._helpers = coding, threads - 1
+        self._samples, self._helpers = samples, threads - 1
         # Whole strips in parallel, each on one thread. Torch's own way, every operation in parallel, has the threads
         # meet after each of them, and on a busy machine each meeting waits for the slowest.
         self._pool = ThreadPoolExecutor(self._helpers, "esr-strips") if self._helpers else None
@@ -59,7 +61,7 @@ class CpuKernel:
         height, width = plane.shape
         s = self._scale
         padded = torch.from_numpy(pad(plane, self._radius, self._padding))
-        shape, dtype = (s * height, s * width), np.dtype(self._coding.dtype)
+        shape, dtype = (s * height, s * width), np.dtype(self._samples.dtype)
         given = memory(shape, dtype)
         result = np.empty(shape, dtype) if given is None else given
         phases = torch.from_numpy(result).view(height, s, width, s).permute(1, 3, 0, 2)  # (s, s, H, W)
@@ -84,25 +86,25 @@ class CpuKernel:
 
     def _strip(self, padded: Tensor, phases: Tensor) -> None:
         for p, values in enumerate(self._form(padded)):
-            phases[p // self._scale, p % self._scale] = self._coding.round_(values)
+            phases[p // self._scale, p % self._scale] = self._samples.round_(values)
 
 
 class ModuleKernel:
     """A module on whole planes, on `device`, computing in `dtype`. A PlaneKernel."""
 
-    def __init__(self, module: nn.Module, coding: Coding, device: torch.device, dtype: torch.dtype) -> None:
-        self.engine = f"torch-{device.type}"
-        self._coding, self._device, self._dtype = coding, device, dtype
+    def __init__(self, module: nn.Module, samples: SampleFormat, device: torch.device, dtype: torch.dtype) -> None:
+        self.backend = f"torch-{device.type}"
+        self._samples, self._device, self._dtype = samples, device, dtype
         self._module = module.to(device, dtype, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
 
     @torch.inference_mode()
     def __call__(self, plane: NDArray[Any], memory: Memory = own_memory, concurrency: int = 1) -> NDArray[Any]:
         """Upscale a plane on the device. The result never lies in `memory`; threads are torch's own."""
         x = torch.from_numpy(plane.astype(np.float32))[None, None].to(self._device)
-        x = (x / self._coding.maximum).to(self._dtype, memory_format=torch.channels_last)
-        y = self._module(x)[0, 0].float() * self._coding.maximum
+        x = (x / self._samples.maximum).to(self._dtype, memory_format=torch.channels_last)
+        y = self._module(x)[0, 0].float() * self._samples.maximum
         # numpy makes the integers: torch has few operations on uint16.
-        return self._coding.round_(y).cpu().numpy().astype(self._coding.dtype)
+        return self._samples.round_(y).cpu().numpy().astype(self._samples.dtype)
 
 
 def pad(plane: NDArray[Any], radius: int, padding: Padding) -> NDArray[np.float32]:

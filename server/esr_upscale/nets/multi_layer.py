@@ -26,7 +26,7 @@ from esr_upscale.models.multi_layer import (
     fsrcnn,
 )
 from esr_upscale.nets.bicubic import Bicubic
-from esr_upscale.nets.net import Net
+from esr_upscale.nets.family import TorchFamily
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {"tanh": nn.Tanh, "prelu": nn.PReLU, "relu": nn.ReLU}
 
@@ -119,4 +119,9 @@ class EsrStack(nn.Module):
         return F.pixel_shuffle(base + self.net(_surround(x, self.spec)), self.spec.scale)
 
 
-NETS = (Net("esr_cnn", EsrCnn), Net("espcn", Espcn), Net("fsrcnn", Fsrcnn), Net("esr_stack", EsrStack))
+FAMILIES = (
+    TorchFamily("esr_cnn", EsrCnn),
+    TorchFamily("espcn", Espcn),
+    TorchFamily("fsrcnn", Fsrcnn),
+    TorchFamily("esr_stack", EsrStack),
+)

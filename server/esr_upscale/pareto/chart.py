@@ -119,7 +119,7 @@ def _room(axes: Axes, places: Sequence[Place]) -> None:
 
 def _label(axes: Axes, x: float, y: float, spec: ModelSpec) -> Annotation:
     hyper = spec.canonical_id.split(f"_x{spec.scale}")[1].replace("_", " ").strip().upper()
-    text = f"{spec.design.paper_name} {hyper}".strip()
+    text = f"{spec.family_spec.paper_name} {hyper}".strip()
     thread = {"arrowstyle": "-", "lw": 0.5, "color": "0.4", "shrinkA": 0, "shrinkB": 4}
     label = axes.annotate(text, (x, y), (6, 5), textcoords="offset points", fontsize=7.5, arrowprops=thread, zorder=3)
     label.set_in_layout(False)

@@ -1,4 +1,4 @@
-"""Timing models on this machine, taking turns, on the engines that serve them."""
+"""Timing models on this machine, taking turns, on the backends that serve them."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Job:
     """A model that is ready to be timed."""
 
     spec: ModelSpec
-    engine: str
+    backend: str
     """What runs it, as the server says it: `torch-cpu`, `fused`, …"""
     size: Size
     """Of the LR frame."""
@@ -66,7 +66,7 @@ class Measured:
     """What a frame costs a model here."""
 
     spec: ModelSpec
-    engine: str
+    backend: str
     size: Size
     """Of the LR frame."""
     seconds: float
@@ -102,7 +102,7 @@ def job(spec: ModelSpec, size: Size, settings: EngineSettings, *directories: Pat
         done = model.upscaler(frame)
         return done.luma_s, done.chroma_s
 
-    return Job(spec, model.engine, size, run)
+    return Job(spec, model.backend, size, run)
 
 
 def measure(
@@ -150,7 +150,7 @@ def _measured(each: Job, turns: list[_Turn]) -> Measured:
     drawn = [turn.joules for turn in turns if turn.joules is not None]
     # Counters move in steps, so all turns together tell more than the median of each.
     joules = sum(drawn) / sum(turn.frames for turn in turns) if drawn else None
-    return Measured(each.spec, each.engine, each.size, seconds, luma, joules)
+    return Measured(each.spec, each.backend, each.size, seconds, luma, joules)
 
 
 def machine_name(root: Path = ROOT) -> str:

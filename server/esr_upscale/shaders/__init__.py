@@ -1,6 +1,6 @@
 """mpv user shaders: networks written as GLSL, and shaders of any origin run through FFmpeg's libplacebo filter.
 
-A family's file here has its name in `models/` and ends in `DESIGNS`, a tuple, which `designs` collects.
+A family's file here has its name in `models/` and ends in `FAMILIES`, a tuple, which `shader_families` collects.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ import numpy as np
 from esr_upscale.filters import windows
 from esr_upscale.kernels import Weights
 from esr_upscale.models import ModelSpec
-from esr_upscale.shaders.design import Bank, Design, Network, bank
+from esr_upscale.shaders.network import Bank, Network, ShaderFamily, bank
 
 
 def bicubic_bank(name: str, scale: int) -> Bank:
@@ -22,4 +22,4 @@ def _build(spec: ModelSpec, weights: Weights) -> Network:
     return Network((), (bicubic_bank("v0", spec.scale),), (), "v0")
 
 
-DESIGNS = (Design("bicubic", _build),)
+FAMILIES = (ShaderFamily("bicubic", _build),)

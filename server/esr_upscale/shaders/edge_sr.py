@@ -7,7 +7,7 @@ from functools import partial
 from esr_upscale.kernels import Weights
 from esr_upscale.models import ModelSpec
 from esr_upscale.models.edge_sr import TENSOR
-from esr_upscale.shaders.design import Design, Network, attention, bank
+from esr_upscale.shaders.network import Network, ShaderFamily, attention, bank
 
 
 def _maximum(channels: int) -> tuple[tuple[str, ...], str]:
@@ -40,4 +40,4 @@ def _build(family: str, spec: ModelSpec, weights: Weights) -> Network:
     return Network((), tuple(bank(n, f) for n, f in zip(used, filters, strict=False)), steps, result)
 
 
-DESIGNS = tuple(Design(family, partial(_build, family)) for family in HEADS)
+FAMILIES = tuple(ShaderFamily(family, partial(_build, family)) for family in HEADS)

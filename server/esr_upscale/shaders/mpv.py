@@ -20,8 +20,8 @@ from esr_upscale.kernels import Weights
 from esr_upscale.models import ModelSpec, Source
 from esr_upscale.models.nodes import DOWNSCALERS
 from esr_upscale.replacement import write_text
-from esr_upscale.shaders.design import SUM, Layer, Network, designs
 from esr_upscale.shaders.glsl import CHANNELS, as_vec4, convolutions, number, positions, type_of, vector
+from esr_upscale.shaders.network import SUM, Layer, Network, shader_families
 
 MOST_TEXTURES = 16
 """As many as mpv binds to a pass."""
@@ -65,9 +65,11 @@ def write_shader(
     spec: ModelSpec, weights: Weights, licence: str, sha256: str | None, node: Source | None = None
 ) -> str:
     """Return the text of the shader; arguments and errors as `export_mpv`."""
-    if spec.family not in designs():
-        raise InvalidInputError(f"{spec.canonical_id} cannot be written as a shader; {', '.join(designs())} can")
-    network = designs()[spec.family].build(spec, weights)
+    if spec.family not in shader_families():
+        raise InvalidInputError(
+            f"{spec.canonical_id} cannot be written as a shader; {', '.join(shader_families())} can"
+        )
+    network = shader_families()[spec.family].build(spec, weights)
     widest = max((len(layer.bias) for layer in network.layers), default=0)
     if widest > CHANNELS * MOST_TEXTURES:
         raise InvalidInputError(

@@ -11,8 +11,8 @@ from esr_upscale.kernels import Weights
 from esr_upscale.models import ModelSpec
 from esr_upscale.models import multi_layer as models
 from esr_upscale.shaders.bicubic import bicubic_bank
-from esr_upscale.shaders.design import SUM, Design, Floats, Layer, Network, attention, bank
 from esr_upscale.shaders.glsl import number
+from esr_upscale.shaders.network import SUM, Floats, Layer, Network, ShaderFamily, attention, bank
 
 
 def _features(layers: models.Layers, prefix: str, weights: Weights) -> tuple[Layer, ...]:
@@ -93,4 +93,4 @@ BUILDERS: dict[str, Callable[[ModelSpec, Weights], Network]] = {
     "fsrcnn": _fsrcnn,
     "esr_stack": _esr_stack,
 }
-DESIGNS = tuple(Design(family, build) for family, build in BUILDERS.items())
+FAMILIES = tuple(ShaderFamily(family, build) for family, build in BUILDERS.items())

@@ -1,7 +1,7 @@
 """The evaluation protocol: what LR is made from HR, and what is measured.
 
 HR picture → luma Y of BT.601 (16 … 235, `pictures.py`) in floating point, cropped to a multiple of s → LR by
-antialiased bicubic (a = −0.5) in float64, rounded to 8 bits → upscaled by the engine that serves → PSNR and SSIM
+antialiased bicubic (a = −0.5) in float64, rounded to 8 bits → upscaled by the backend that serves → PSNR and SSIM
 (`ssim.py`) against the unrounded Y, s pixels shaved at every border, averaged over a set's pictures (`quality.py`).
 """
 

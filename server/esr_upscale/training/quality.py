@@ -65,7 +65,7 @@ def judge(
     *directories: Path,
     report: Callable[[int, int], None] = ignore,
 ) -> dict[ModelSpec, dict[str, Quality]]:
-    """Measure models on each directory of pictures, by the directory's name, on the engine that serves them.
+    """Measure models on each directory of pictures, by the directory's name, on the backend that serves them.
 
     Weights are looked for in `directories` and then in the package. Figures are rounded, to 0.001 dB and
     0.0001, as they are written. `report` is called after each picture with the number done and the number in all.

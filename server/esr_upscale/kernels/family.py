@@ -1,6 +1,6 @@
 """What a file of this package says of a family: how its pipeline is built.
 
-A family's file has its name in `models/` and ends in `DESIGNS`, a tuple, which `designs` collects.
+A family's file has its name in `models/` and ends in `FAMILIES`, a tuple, which `halide_families` collects.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from esr_upscale.models import ModelSpec
 
 
 @dataclass(frozen=True, slots=True)
-class Design:
+class HalideFamily:
     """A family as fused CPU code."""
 
-    family: str
-    """The family's name in `models/`."""
+    name: str
+    """As in `models/`."""
     build: Callable[[ModelSpec, Weights, Job], Pipeline]
     """Builds the scheduled pipeline, not compiled yet."""
     in_code: bool = False
@@ -31,6 +31,7 @@ class Design:
 
 
 @cache
-def designs() -> Mapping[str, Design]:
+def halide_families() -> Mapping[str, HalideFamily]:
+    """Return the families with fused kernels by their names, of each module of this package that has some."""
     modules = (importlib.import_module(f"{package.__name__}.{m.name}") for m in pkgutil.iter_modules(package.__path__))
-    return MappingProxyType({design.family: design for module in modules for design in getattr(module, "DESIGNS", ())})
+    return MappingProxyType({row.name: row for module in modules for row in getattr(module, "FAMILIES", ())})

@@ -70,19 +70,20 @@ class Network:
 
 
 @dataclass(frozen=True, slots=True)
-class Design:
+class ShaderFamily:
     """How a family becomes a network of passes."""
 
-    family: str
+    name: str
+    """As in `models/`."""
     build: Callable[[ModelSpec, Weights], Network]
 
 
 @cache
-def designs() -> MappingProxyType[str, Design]:
-    """Return family name → design, of each module of this package that has some."""
+def shader_families() -> MappingProxyType[str, ShaderFamily]:
+    """Return the families with shaders by their names, of each module of this package that has some."""
     package = importlib.import_module("esr_upscale.shaders")
     modules = (importlib.import_module(f"{package.__name__}.{m.name}") for m in pkgutil.iter_modules(package.__path__))
-    return MappingProxyType({design.family: design for m in modules for design in getattr(m, "DESIGNS", ())})
+    return MappingProxyType({row.name: row for m in modules for row in getattr(m, "FAMILIES", ())})
 
 
 def bank(name: str, weight: NDArray[Any], bias: NDArray[Any] | None = None, *, is_on_luma: bool = False) -> Bank:

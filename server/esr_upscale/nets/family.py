@@ -29,11 +29,11 @@ class CpuForm(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Net:
+class TorchFamily:
     """A family in torch."""
 
-    family: str
-    """The family's name in `models/`."""
+    name: str
+    """As in `models/`."""
     module: Callable[[ModelSpec], nn.Module]
     """Makes the module, (N, 1, H, W) in [0, 1] → (N, 1, s·H, s·W) unclipped, with parameters named as published."""
     cpu_form: Callable[[ModelSpec, Weights, int], CpuForm] | None = None

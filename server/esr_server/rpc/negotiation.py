@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from esr_api.v1 import upscaler_pb2 as pb
-from esr_server.capacity import Capacity, Demand, Share
+from esr_server.capacity import Capacity, Demand, Reservation
 from esr_server.config import Limits
-from esr_server.delivery import Delivery, Pacer, Policy
+from esr_server.delivery import Delivery, DeliveryPolicy, FrameClock
 from esr_server.errors import ConfigError
 from esr_server.models import ServedModel
 from esr_server.rpc import convert
 from esr_server.session import SessionConfig
-from esr_server.shared_memory import StreamMemory
+from esr_server.shared_memory import InlineMemory
 from esr_upscale.frame import pixel_format
 
 MOST_FRAMES = 8
@@ -23,7 +23,7 @@ MOST_FRAMES = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class StreamParams:
     """Read from a config, and checked."""
 
     config: pb.UpscaleConfig
@@ -60,7 +60,7 @@ class Terms:
     @property
     def frames_per_response(self) -> int:
         """Return how many of its frames may go together: more than one where no time was promised."""
-        promised = self.fps is not None or self.delivery.policy is not Policy.LOSSLESS
+        promised = self.fps is not None or self.delivery.policy is not DeliveryPolicy.LOSSLESS
         return 1 if promised else min(self.config.frames_per_response, MOST_FRAMES)
 
     def __str__(self) -> str:
@@ -69,22 +69,22 @@ class Terms:
         size = f"{fmt.width}x{fmt.height}" if fmt.width else "of unknown size"
         decoder, encoder = self.session.decoder, self.session.encoder
         rate = f"{self.fps:.4g} fps" if self.fps else "no rate"
-        deadline = f" of {delivery.deadline_s:g} s" if delivery.policy is Policy.DEADLINE else ""
+        deadline = f" of {delivery.deadline_s:g} s" if delivery.policy is DeliveryPolicy.DEADLINE else ""
         return (
             f"{decoder.codec if decoder else 'frames'} {size} to {encoder.codec if encoder else 'frames'} at "
             f"x{self.scale}, {rate}, {delivery.policy.name.lower()}{deadline}"
         )
 
-    def pacer(self) -> Pacer:
+    def frame_clock(self) -> FrameClock:
         """Says when its frames are due."""
-        return Pacer(self.fps, self.delivery.deadline_s)
+        return FrameClock(self.fps, self.delivery.deadline_s)
 
-    def echo(self, stream_id: str, share: Share[ServedModel], memory: StreamMemory) -> pb.Negotiated:
-        first = share.rung
+    def negotiated(self, stream_id: str, reservation: Reservation[ServedModel], memory: InlineMemory) -> pb.Negotiated:
+        first = reservation.rung
         return pb.Negotiated(
             stream_id=stream_id,
             model=first.name,
-            engine=first.engine,
+            backend=first.backend,
             scale=first.scale,
             output_format=convert.output_format(self.format, first.scale),
             time_base=convert.ratio_message(self.time_base),
@@ -95,7 +95,7 @@ class Terms:
         )
 
 
-def agree(config: pb.UpscaleConfig, models: tuple[ServedModel, ...], limits: Limits) -> Terms:
+def negotiate(config: pb.UpscaleConfig, models: tuple[ServedModel, ...], limits: Limits) -> StreamParams:
     """Read what a stream was asked to be, and check it against the limits.
 
     Raises:
@@ -104,38 +104,38 @@ def agree(config: pb.UpscaleConfig, models: tuple[ServedModel, ...], limits: Lim
         ConfigError: a delivery, a rate or a ladder that cannot be.
     """
     session = convert.session_config(config, limits)
-    terms = Terms(config, session, convert.delivery_of(config), convert.target_fps_of(config), models)
-    _check_format(terms, limits)
-    _check_rate(terms)
-    return terms
+    params = StreamParams(config, session, convert.delivery_of(config), convert.target_fps_of(config), models)
+    _check_format(params, limits)
+    _check_rate(params)
+    return params
 
 
-def _check_format(terms: Terms, limits: Limits) -> None:
+def _check_format(params: StreamParams, limits: Limits) -> None:
     """Check a raw stream's format now, and an encoded one's if the container has said it."""
-    fmt, raw = terms.format, terms.session.decoder is None
+    fmt, raw = params.format, params.session.decoder is None
     if raw or fmt.pixel_format:
         pixel_format(fmt.pixel_format)
     if raw or fmt.width or fmt.height:
-        limits.check(fmt.width, fmt.height, terms.scale)
+        limits.check(fmt.width, fmt.height, params.scale)
 
 
-def _check_rate(terms: Terms) -> None:
-    asked = terms.config
-    if terms.fps is None and (asked.ladder or asked.model.lower().startswith("auto")):
+def _check_rate(params: StreamParams) -> None:
+    asked = params.config
+    if params.fps is None and (asked.ladder or asked.model.lower().startswith("auto")):
         raise ConfigError("a ladder, or model auto, needs target_fps: the rate says which model is enough")
-    if terms.fps is not None and not terms.demand.pixels:
+    if params.fps is not None and not params.demand.pixels:
         raise ConfigError("a stream with target_fps says the size of its pictures in the input's format")
 
 
 @contextmanager
-def share_of(capacity: Capacity[ServedModel], terms: Terms) -> Iterator[Share[ServedModel]]:
+def reserve(capacity: Capacity[ServedModel], params: StreamParams) -> Iterator[Reservation[ServedModel]]:
     """Hold a stream's share of the machine.
 
     Raises:
         OverloadedError: there is none left for it.
     """
-    share = capacity.admit(terms.demand)
+    reservation = capacity.admit(params.demand)
     try:
-        yield share
+        yield reservation
     finally:
-        capacity.release(share)
+        capacity.release(reservation)
