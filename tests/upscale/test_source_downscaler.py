@@ -38,7 +38,7 @@ def test_area_is_recognised() -> None:
 @pytest.mark.parametrize("kernel", DOWNSCALERS["sharp"])
 def test_sharp_kernels_are_recognised(kernel: str) -> None:
     found = _found(Degradation(kernel=kernel))
-    assert found.count("sharp") >= len(PHOTOGRAPHS) / 2
+    assert found.count("sharp") >= len(PHOTOGRAPHS) - 1
     assert "area" not in found
 
 
@@ -93,6 +93,6 @@ def test_what_is_shipped() -> None:
         by_name = dict(zip(function.names, function.gains_db, strict=True))
         assert by_name["area"][names.index("area")] > 0.1
         assert all(by_name[kernel][names.index("area")] < 0 for kernel in DOWNSCALERS["sharp"])
-        # Of coded sources the sharp ones have no set of their own.
+        # Of coded sources the sharp set gains less.
         sharp = [by_name[kernel][names.index("sharp")] for kernel in DOWNSCALERS["sharp"]]
-        assert min(sharp) > 0.04 if quantizer == CLEAN else set(sharp) == {0}
+        assert min(sharp) > (0.04 if quantizer == CLEAN else 0.01)
