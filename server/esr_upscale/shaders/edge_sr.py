@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 from esr_upscale.kernels import Weights
@@ -17,15 +18,11 @@ def _maximum(channels: int) -> tuple[tuple[str, ...], str]:
     return (), result
 
 
-def _template_matching(channels: int) -> tuple[tuple[str, ...], str]:
-    return attention([f"k{c}" for c in range(channels)])
-
-
-def _transformer(channels: int) -> tuple[tuple[str, ...], str]:
-    return attention([f"q{c} * k{c}" for c in range(channels)])
-
-
-HEADS = {"esr_max": ("v", _maximum), "esr_tm": ("vk", _template_matching), "esr_tr": ("vqk", _transformer)}
+HEADS: dict[str, tuple[str, Callable[[int], tuple[tuple[str, ...], str]]]] = {
+    "esr_max": ("v", _maximum),
+    "esr_tm": ("vk", lambda channels: attention([f"k{c}" for c in range(channels)])),
+    "esr_tr": ("vqk", lambda channels: attention([f"q{c} * k{c}" for c in range(channels)])),
+}
 """Family → the letters of its groups of channels (value, query, key), and how it chooses."""
 
 

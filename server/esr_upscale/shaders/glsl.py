@@ -62,7 +62,7 @@ def _signed(value: float) -> str:
 
 
 def convolutions(filters: dict[str, NDArray[np.float32]], textures: Sequence[str], position: str) -> Iterator[str]:
-    """Give statements that add to each variable its filters, (rows, inputs, K, K), of four inputs from each texture.
+    """Yield statements that add to each variable its filters, (rows, inputs, K, K), of four inputs from each texture.
 
     `position` is the variable of the place in the textures. Each is read once for each tap, into the variable `t`; the
     filters may be of several sizes.
@@ -72,15 +72,13 @@ def convolutions(filters: dict[str, NDArray[np.float32]], textures: Sequence[str
         for x in range(-radius, radius + 1):
             for i, texture in enumerate(textures):
                 channels = slice(CHANNELS * i, CHANNELS * (i + 1))
-                taps = {name: _tap(weight[:, channels], y, x) for name, weight in filters.items()}
+                taps = {}
+                for name, weight in filters.items():
+                    reach = weight.shape[-1] // 2
+                    # A smaller filter has no tap out here.
+                    if max(abs(y), abs(x)) <= reach:
+                        taps[name] = weight[:, channels, y + reach, x + reach]
                 used = {name: tap for name, tap in taps.items() if tap.any()}
                 if used:
                     yield f"t = {texture}_tex(({position} + vec2({x}.0, {y}.0)) * {texture}_pt);"
                 yield from (f"{name} += {product(tap, 't')};" for name, tap in used.items())
-
-
-def _tap(weight: NDArray[np.float32], y: int, x: int) -> NDArray[np.float32]:
-    radius = weight.shape[-1] // 2
-    if max(abs(y), abs(x)) > radius:
-        return np.zeros(weight.shape[:2], np.float32)
-    return weight[:, :, y + radius, x + radius]

@@ -53,12 +53,12 @@ class Shader:
         """Raise InvalidInputError unless it makes `scale` times as many pixels of a picture on each axis."""
         target = (scale * width, scale * height)
         try:
-            found = output_size(self.text, (width, height), target)
+            size = output_size(self.text, (width, height), target)
         except InvalidInputError as error:
             raise InvalidInputError(f"shader {self.name}: {error}") from error
-        if found != target:
+        if size != target:
             raise InvalidInputError(
-                f"shader {self.name} makes {found[0]}x{found[1]} of {width}x{height}; at x{scale} it must be "
+                f"shader {self.name} makes {size[0]}x{size[1]} of {width}x{height}; at x{scale} it must be "
                 f"{target[0]}x{target[1]}"
             )
 
@@ -68,11 +68,11 @@ def check_libplacebo() -> None:
     check_filter("libplacebo")
     source = ("-f", "lavfi", "-i", "color=size=16x16:rate=1", "-frames:v", "1")
     graph = _graph(16, 16, shader=False)
-    done = run_ffmpeg([*_DEVICE, *source, "-vf", graph, "-f", "null", "-"], timeout_s=_PROBE_TIMEOUT_S)
-    if done.exit_code:
+    result = run_ffmpeg([*_DEVICE, *source, "-vf", graph, "-f", "null", "-"], timeout_s=_PROBE_TIMEOUT_S)
+    if result.exit_code:
         raise EngineError(
-            f"ffmpeg's filter libplacebo cannot run here ({done.reason}); without a GPU it needs a software Vulkan, on "
-            "Debian mesa-vulkan-drivers"
+            f"ffmpeg's filter libplacebo cannot run here ({result.reason}); without a GPU it needs a software Vulkan, "
+            "on Debian mesa-vulkan-drivers"
         )
 
 
@@ -91,13 +91,13 @@ def run_shader(shader: Shader, frames: NDArray[np.uint8], scale: int) -> NDArray
     with TemporaryDirectory() as folder:
         # In the filter's own language a path may need escapes, so the file gets a name of ours.
         (Path(folder) / _NAME).write_text(shader.text, encoding="utf-8")
-        done = run_ffmpeg([*_DEVICE, *source, "-vf", graph, *output], frames.tobytes(), Path(folder))
+        result = run_ffmpeg([*_DEVICE, *source, "-vf", graph, *output], frames.tobytes(), Path(folder))
     # A shader that does not compile is an error in the log; the frames come without it.
-    if "libplacebo" in done.log:
-        raise InvalidInputError(f"shader {shader.name} does not run: {done.reason}")
-    if done.exit_code or len(done.output) != count * scale * height * scale * width:
-        raise EngineError(f"ffmpeg failed on shader {shader.name}: {done.reason}")
-    return np.frombuffer(done.output, np.uint8).reshape(count, scale * height, scale * width)
+    if "libplacebo" in result.log:
+        raise InvalidInputError(f"shader {shader.name} does not run: {result.reason}")
+    if result.exit_code or len(result.output) != count * scale * height * scale * width:
+        raise EngineError(f"ffmpeg failed on shader {shader.name}: {result.reason}")
+    return np.frombuffer(result.output, np.uint8).reshape(count, scale * height, scale * width)
 
 
 def _graph(width: int, height: int, *, shader: bool) -> str:

@@ -106,23 +106,19 @@ def _header(spec: ModelSpec, licence: str, sha256: str | None, node: Source | No
 
 def _passes(spec: ModelSpec, network: Network) -> Iterator[Pass]:
     textures: tuple[str, ...] = (LUMA,)
-    margins = _margins(network)
-    for depth, layer in enumerate(network.layers, 1):
-        saved = tuple(f"LAYER{depth}_{i}" for i in range(-(-len(layer.bias) // CHANNELS)))
-        before, after = margins[depth - 1 : depth + 1]
-        yield from (_layer_pass(layer, i, textures, name, before, after) for i, name in enumerate(saved))
-        textures = saved
-    phases = tuple(f"PHASES{i}" for i in range(-(-(spec.scale**2) // CHANNELS)))
-    yield from (_phase_pass(network, i, textures, name, margins[-1]) for i, name in enumerate(phases))
-    yield _shuffle_pass(spec.scale, phases)
-
-
-def _margins(network: Network) -> list[int]:
-    # Of luma, which has none, and of each layer.
+    # The margins of luma, which has none, and of each layer.
     margins = [max(bank.radius for bank in network.banks if not bank.is_on_luma)] if network.layers else []
     for layer in network.layers[:0:-1]:
         margins.insert(0, margins[0] + layer.radius)
-    return [0, *margins]
+    margins.insert(0, 0)
+    for depth, layer in enumerate(network.layers, 1):
+        outputs = tuple(f"LAYER{depth}_{i}" for i in range(-(-len(layer.bias) // CHANNELS)))
+        before, after = margins[depth - 1 : depth + 1]
+        yield from (_layer_pass(layer, i, textures, name, before, after) for i, name in enumerate(outputs))
+        textures = outputs
+    phases = tuple(f"PHASES{i}" for i in range(-(-(spec.scale**2) // CHANNELS)))
+    yield from (_phase_pass(network, i, textures, name, margins[-1]) for i, name in enumerate(phases))
+    yield _shuffle_pass(spec.scale, phases)
 
 
 def _layer_pass(layer: Layer, index: int, textures: tuple[str, ...], name: str, before: int, after: int) -> Pass:

@@ -17,21 +17,19 @@ from esr_upscale.shaders.network import SUM, Floats, Layer, Network, ShaderFamil
 
 def _features(layers: models.Layers, prefix: str, weights: Weights) -> tuple[Layer, ...]:
     # Every convolution but the last is followed by its activation.
-    found = []
+    features = []
     for position in range(0, len(layers) - 1, 2):
         convolution, activation = layers[position], layers[position + 1]
         assert isinstance(convolution, models.Convolution)
         assert isinstance(activation, models.Activation)
-        slope = weights[f"{prefix}.{position + 1}.weight"] if activation.kind == "prelu" else np.zeros(1, np.float32)
+        if activation.kind == "prelu":
+            slope = number(weights[f"{prefix}.{position + 1}.weight"].item())
+            expression = f"max({SUM}, 0.0) + {slope} * min({SUM}, 0.0)"
+        else:
+            expression = {"tanh": f"tanh({SUM})", "relu": f"max({SUM}, 0.0)"}[activation.kind]
         weight, bias = weights[f"{prefix}.{position}.weight"], weights[f"{prefix}.{position}.bias"]
-        found.append(Layer(weight, bias, _activation(activation.kind, slope)))
-    return tuple(found)
-
-
-def _activation(kind: str, slope: Floats) -> str:
-    if kind == "prelu":
-        return f"max({SUM}, 0.0) + {number(slope.item())} * min({SUM}, 0.0)"
-    return {"tanh": f"tanh({SUM})", "relu": f"max({SUM}, 0.0)"}[kind]
+        features.append(Layer(weight, bias, expression))
+    return tuple(features)
 
 
 def _last(layers: models.Layers, prefix: str, weights: Weights) -> tuple[Floats, Floats | None]:
@@ -45,8 +43,8 @@ def _esr_cnn(spec: ModelSpec, weights: Weights) -> Network:
     names = [f"{letter}{c}" for letter in "vk" for c in range(spec["C"])]
     banks = [bank(name, filters[i * phases : (i + 1) * phases]) for i, name in enumerate(names)]
     steps, result = attention([f"k{c} * k{c}" for c in range(spec["C"])])
-    used = banks if spec["C"] > 1 else banks[:1]
-    return Network(_features(layers, "filter", weights), tuple(used), steps, result)
+    needed_banks = banks if spec["C"] > 1 else banks[:1]
+    return Network(_features(layers, "filter", weights), tuple(needed_banks), steps, result)
 
 
 def _espcn(spec: ModelSpec, weights: Weights) -> Network:
