@@ -14,7 +14,7 @@ from matplotlib.text import Annotation, Text
 from matplotlib.ticker import FuncFormatter, LogLocator
 from matplotlib.transforms import Bbox
 
-from esr_upscale.models import FAMILIES, ModelSpec
+from esr_upscale.models import FAMILIES
 from esr_upscale.pareto.choose import Place, Target, frontier
 from esr_upscale.replacement import replace_file
 
@@ -40,7 +40,7 @@ class Chart:
     """A frame rate to mark."""
 
     def scales(self) -> list[int]:
-        """The scales of all models, sorted."""
+        """Return the scales of all models, sorted."""
         return sorted({place.measured.spec.scale for place in self.places})
 
     def at(self, scale: int) -> list[Place]:
@@ -83,7 +83,18 @@ def _scale(axes: Axes, scale: int, chart: Chart) -> list[Annotation]:
     if chart.target:
         axes.axvline(chart.target.rate, color="C3", lw=1, ls=":", zorder=1)
     _room(axes, places)
-    return [_label(axes, x, y, place.measured.spec) for place, (x, y) in zip(best, line, strict=True)]
+    labels = []
+    for place, point in zip(best, line, strict=True):
+        spec = place.measured.spec
+        hyper = spec.canonical_id.split(f"_x{scale}")[1].replace("_", " ").strip().upper()
+        text = f"{spec.family_spec.paper_name} {hyper}".strip()
+        thread = {"arrowstyle": "-", "lw": 0.5, "color": "0.4", "shrinkA": 0, "shrinkB": 4}
+        label = axes.annotate(
+            text, point, (6, 5), textcoords="offset points", fontsize=7.5, arrowprops=thread, zorder=3
+        )
+        label.set_in_layout(False)
+        labels.append(label)
+    return labels
 
 
 def _point(axes: Axes, place: Place, *, on_frontier: bool) -> None:
@@ -98,7 +109,7 @@ def _point(axes: Axes, place: Place, *, on_frontier: bool) -> None:
 
 
 def family_style(family: str) -> tuple[tuple[float, float, float, float], str]:
-    """Colour and marker of a family, the same in every chart."""
+    """Return colour and marker of a family, the same in every chart."""
     index = list(FAMILIES).index(family)
     return PALETTE(index % PALETTE.N), MARKERS[index % len(MARKERS)]
 
@@ -117,26 +128,17 @@ def _room(axes: Axes, places: Sequence[Place]) -> None:
     axes.xaxis.set_minor_formatter("")
 
 
-def _label(axes: Axes, x: float, y: float, spec: ModelSpec) -> Annotation:
-    hyper = spec.canonical_id.split(f"_x{spec.scale}")[1].replace("_", " ").strip().upper()
-    text = f"{spec.family_spec.paper_name} {hyper}".strip()
-    thread = {"arrowstyle": "-", "lw": 0.5, "color": "0.4", "shrinkA": 0, "shrinkB": 4}
-    label = axes.annotate(text, (x, y), (6, 5), textcoords="offset points", fontsize=7.5, arrowprops=thread, zorder=3)
-    label.set_in_layout(False)
-    return label
-
-
 def _spread(axes: Axes, labels: Sequence[Annotation]) -> None:
     """Move labels up until none lies on another or on a point of the frontier; hide one that finds no free place."""
     centres = [axes.transData.transform(label.xy) for label in labels]
-    taken = [Bbox.from_bounds(x - POINT_PX, y - POINT_PX, 2 * POINT_PX, 2 * POINT_PX) for x, y in centres]
+    obstacles = [Bbox.from_bounds(x - POINT_PX, y - POINT_PX, 2 * POINT_PX, 2 * POINT_PX) for x, y in centres]
     step_px = LABEL_STEP * axes.figure.dpi / 72
     # The fastest and the best model come first: where all cannot be named, these are.
     for label in [*labels[:1], *labels[:0:-1]]:
         # An Annotation's own extent has the thread to the point in it, which would never come clear of the point.
         start = Text.get_window_extent(label)
         boxes = [start.translated(0, n * step_px) for n in range(LABEL_STEPS)]
-        free = (n for n, box in enumerate(boxes) if not any(box.overlaps(other) for other in taken))
+        free = (n for n, box in enumerate(boxes) if not any(box.overlaps(other) for other in obstacles))
         steps = next(free, None)
         if steps is None or boxes[steps].x1 > axes.bbox.x1 or boxes[steps].y1 > axes.bbox.y1:
             label.set_visible(False)
@@ -145,7 +147,7 @@ def _spread(axes: Axes, labels: Sequence[Annotation]) -> None:
         label.set_position((x, y + steps * LABEL_STEP))
         if label.arrow_patch:
             label.arrow_patch.set_visible(steps > 0)
-        taken.append(boxes[steps])
+        obstacles.append(boxes[steps])
 
 
 def _legend(chart: Chart) -> list[Line2D]:

@@ -41,7 +41,13 @@ class Target:
         rate = float(match[3]) if match else 0
         if match is None or not 0 < rate <= 1000:
             raise InvalidInputError(f"{text!r} is not a size with a rate, as in 1080p60 or 1920x1080@59.94")
-        return Target(text, _wide(int(match[1])) if match[1] else Size.of(match[2]), rate)
+        if match[1]:
+            # 480p is 854 pixels wide: the next even number.
+            height = int(match[1])
+            size = Size.of(f"{2 * math.ceil(height * 8 / 9)}x{height}")
+        else:
+            size = Size.of(match[2])
+        return Target(text, size, rate)
 
     @property
     def limit_s(self) -> float:
@@ -53,27 +59,22 @@ class Target:
         return place.measured.seconds <= self.limit_s
 
 
-def _wide(height: int) -> Size:
-    # 480p is 854 pixels wide: the next even number.
-    return Size.of(f"{2 * math.ceil(height * 8 / 9)}x{height}")
-
-
 def frontier(places: Iterable[Place]) -> list[Place]:
-    """Those places that no other of them beats, the fastest first: none is at least as good in both and better in one.
+    """Return the places that no other one beats, the fastest first: none is at least as good in both and better in one.
 
     Places of unknown quality are left out. Equal places are all kept.
     """
     known = [(place, place.psnr, place.measured.fps) for place in places if place.psnr is not None]
-    kept = [
+    best = [
         (place, psnr, fps)
         for place, psnr, fps in known
         if not any(q >= psnr and f >= fps and (q > psnr or f > fps) for _, q, f in known)
     ]
-    return [place for place, psnr, fps in sorted(kept, key=lambda row: (-row[2], -row[1]))]
+    return [place for place, psnr, fps in sorted(best, key=lambda row: (-row[2], -row[1]))]
 
 
 def recommend(places: Iterable[Place], target: Target) -> Place | None:
-    """The place of the highest PSNR that holds `target`, the faster of equal ones; None when none of them does."""
+    """Return the place of the highest PSNR that holds `target`, the faster of equal ones; None if none does."""
     # On the frontier are the best for every rate.
-    held = [place for place in frontier(places) if target.held_by(place)]
-    return held[-1] if held else None
+    fast_enough = [place for place in frontier(places) if target.held_by(place)]
+    return fast_enough[-1] if fast_enough else None

@@ -41,7 +41,7 @@ class Size:
         return Size(self.width * scale, self.height * scale)
 
     def over(self, scale: int) -> Size:
-        """The least size that is upscaled to at least this: sides that are no multiple of `scale` are rounded up."""
+        """Return the least size that is upscaled to at least this. Sides are rounded up to multiples of `scale`."""
         return Size(-(-self.width // scale), -(-self.height // scale))
 
     def __str__(self) -> str:
@@ -99,8 +99,8 @@ def job(spec: ModelSpec, size: Size, settings: EngineSettings, *directories: Pat
     frame = Frame(fmt, size.width, size.height, planes)
 
     def run() -> tuple[float, float]:
-        done = model.upscaler(frame)
-        return done.luma_s, done.chroma_s
+        result = model.upscaler(frame)
+        return result.luma_s, result.chroma_s
 
     return Job(spec, model.backend, size, run)
 
@@ -119,12 +119,20 @@ def measure(
     """
     for each in jobs:
         each.run()
-    turns: list[list[_Turn]] = [[] for _ in jobs]
+    turns_by_job: list[list[_Turn]] = [[] for _ in jobs]
     for _ in range(rounds):
-        for each, taken in zip(jobs, turns, strict=True):
-            taken.append(_turn(each, meter, turn_s))
+        for each, turns in zip(jobs, turns_by_job, strict=True):
+            turns.append(_turn(each, meter, turn_s))
             report()
-    return [_measured(each, taken) for each, taken in zip(jobs, turns, strict=True)]
+    results = []
+    for each, turns in zip(jobs, turns_by_job, strict=True):
+        seconds = statistics.median(turn.luma + turn.chroma for turn in turns)
+        luma = statistics.median(turn.luma for turn in turns)
+        energies = [turn.joules for turn in turns if turn.joules is not None]
+        # Counters move in steps, so all turns together tell more than the median of each.
+        joules = sum(energies) / sum(turn.frames for turn in turns) if energies else None
+        results.append(Measured(each.spec, each.backend, each.size, seconds, luma, joules))
+    return results
 
 
 def _turn(each: Job, meter: Meter | None, turn_s: float) -> _Turn:
@@ -142,15 +150,6 @@ def _turn(each: Job, meter: Meter | None, turn_s: float) -> _Turn:
         work()
     luma, chroma = (sum(part) / len(frames) for part in zip(*frames, strict=True))
     return _Turn(len(frames), luma, chroma, joules)
-
-
-def _measured(each: Job, turns: list[_Turn]) -> Measured:
-    seconds = statistics.median(turn.luma + turn.chroma for turn in turns)
-    luma = statistics.median(turn.luma for turn in turns)
-    drawn = [turn.joules for turn in turns if turn.joules is not None]
-    # Counters move in steps, so all turns together tell more than the median of each.
-    joules = sum(drawn) / sum(turn.frames for turn in turns) if drawn else None
-    return Measured(each.spec, each.backend, each.size, seconds, luma, joules)
 
 
 def machine_name(root: Path = ROOT) -> str:

@@ -45,9 +45,9 @@ th:first-child, td:first-child {{ text-align: left }}
 
 
 def page(chart: Chart, figure: Figure, head: Sequence[str], rows: Sequence[Sequence[str]], notes: str) -> str:
-    """The page, with the table of all models below the figure. What a point is shows when the mouse is on it."""
-    said = (", ".join(f"{name} {value}" for name, value in zip(head, row, strict=True)) for row in rows)
-    titles = dict(zip((place.measured.spec.canonical_id for place in chart.places), said, strict=True))
+    """Return the page, with the table of all models below the figure. What a point is shows when the mouse is on it."""
+    texts = (", ".join(f"{name} {value}" for name, value in zip(head, row, strict=True)) for row in rows)
+    titles = dict(zip((place.measured.spec.canonical_id for place in chart.places), texts, strict=True))
     return PAGE.format(
         title=html.escape(f"Quality and speed on {chart.machine}"),
         svg=svg(figure, titles),
@@ -58,7 +58,7 @@ def page(chart: Chart, figure: Figure, head: Sequence[str], rows: Sequence[Seque
 
 
 def svg(figure: Figure, titles: dict[str, str]) -> str:
-    """A figure as an SVG element; artists whose gid is in `titles` say that when the mouse is on them."""
+    """Return a figure as an SVG element; artists whose gid is in `titles` say that when the mouse is on them."""
     buffer = io.StringIO()
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "esr"}):
         figure.savefig(buffer, format="svg", metadata=dict.fromkeys(METADATA))
@@ -66,10 +66,10 @@ def svg(figure: Figure, titles: dict[str, str]) -> str:
     ET.register_namespace("xlink", XLINK)
     root = ET.fromstring(buffer.getvalue())
     for group in root.iter(f"{{{SVG}}}g"):
-        said = titles.get(group.get("id", ""))
-        if said is not None:
+        tooltip = titles.get(group.get("id", ""))
+        if tooltip is not None:
             title = ET.Element(f"{{{SVG}}}title")
-            title.text = said
+            title.text = tooltip
             group.insert(0, title)
     return ET.tostring(root, encoding="unicode")
 

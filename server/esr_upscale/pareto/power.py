@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Protocol
@@ -48,16 +49,17 @@ class Found:
 
 
 def find_meter(device: str = "cpu", root: Path = ROOT) -> Found:
-    """The first meter that can be read for a model on `device`, "cpu" or "cuda"; else the notes say why there is none.
+    """Return the first meter that can be read for a model on `device`, "cpu" or "cuda".
 
-    CPUs of Intel and AMD have RAPL, Jetson boards INA power monitors, and GPUs of NVIDIA NVML.
+    CPUs of Intel and AMD have RAPL, Jetson boards INA power monitors, and GPUs of NVIDIA NVML. Where there is no meter,
+    the notes say why.
     """
     notes: list[str] = []
     for search in _SEARCHES[device]:
-        found = search(root)
-        notes += found.notes
-        if found.meter:
-            return Found(found.meter, tuple(notes))
+        result = search(root)
+        notes += result.notes
+        if result.meter:
+            return Found(result.meter, tuple(notes))
     return Found(None, tuple(notes) or (f"no power meter: there is none in {root / POWERCAP} or {root / HWMON}",))
 
 
@@ -69,9 +71,9 @@ class Counter:
     top: int
 
     def since(self, before: int) -> int:
-        """Microjoules since it read `before`, if it began again once at most."""
-        drawn = self.read() - before
-        return drawn if drawn >= 0 else drawn + self.top
+        """Return the microjoules since it read `before`, if it began again once at most."""
+        microjoules = self.read() - before
+        return microjoules if microjoules >= 0 else microjoules + self.top
 
 
 class CounterMeter:
@@ -82,9 +84,9 @@ class CounterMeter:
         self._counters = counters
 
     def measure(self, work: Callable[[], None]) -> float:
-        before = [counter.read() for counter in self._counters]
+        starts = [counter.read() for counter in self._counters]
         work()
-        return sum(counter.since(was) for counter, was in zip(self._counters, before, strict=True)) / 1e6
+        return sum(counter.since(start) for counter, start in zip(self._counters, starts, strict=True)) / 1e6
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,18 +108,18 @@ class RailMeter:
         self._rails = rails
 
     def measure(self, work: Callable[[], None]) -> float:
-        done = threading.Event()
+        stop = threading.Event()
         with ThreadPoolExecutor(1, "esr-power") as pool:
-            samples = pool.submit(self._sample, done)
+            samples = pool.submit(self._sample, stop)
             try:
                 work()
             finally:
-                done.set()
+                stop.set()
             return energy(samples.result())
 
-    def _sample(self, done: threading.Event) -> list[tuple[float, float]]:
+    def _sample(self, stop: threading.Event) -> list[tuple[float, float]]:
         samples = [self._now()]
-        while not done.wait(PERIOD_S):
+        while not stop.wait(PERIOD_S):
             samples.append(self._now())
         return [*samples, self._now()]
 
@@ -126,7 +128,7 @@ class RailMeter:
 
 
 def energy(samples: Iterable[tuple[float, float]]) -> float:
-    """Joules under (seconds, watts), with straight lines between them."""
+    """Return the joules under (seconds, watts), with straight lines between them."""
     return sum((t1 - t0) * (w0 + w1) / 2 for (t0, w0), (t1, w1) in pairwise(samples))
 
 
@@ -134,17 +136,14 @@ def _rapl(root: Path) -> Found:
     # Only packages: the zones below them are part of them, and psys is all of them once more.
     zones = [zone for zone in _entries(root / POWERCAP) if re.fullmatch(r"intel-rapl:\d+", zone.name)]
     packages = [zone for zone in zones if _text(zone / "name").startswith("package")]
+    counters = []
     try:
-        counters = [_counter(zone) for zone in packages]
+        for file, top in ((zone / "energy_uj", zone / "max_energy_range_uj") for zone in packages):
+            _number(file)  # who may not read it should know at once
+            counters.append(Counter(partial(_number, file), _number(top)))
     except EngineError as error:
         return Found(None, (f"no power meter of the CPU: {error}",))
     return Found(CounterMeter(f"RAPL, {len(counters)} CPU package(s)", counters) if counters else None)
-
-
-def _counter(zone: Path) -> Counter:
-    file = zone / "energy_uj"
-    _number(file)  # who may not read it should know at once
-    return Counter(lambda: _number(file), _number(zone / "max_energy_range_uj"))
 
 
 def _ina(root: Path) -> Found:
