@@ -54,27 +54,27 @@ def calibrate_source(
     path = out or Path(f"source_{estimate}.json")
     check_outputs([path], overwrite=overwrite)
     pictures = [tile.picture_hr() for tile in load_tiles(tiles, SCALE, 3)]
-    made: dict[str, Any] = {"tiles": len(pictures), "clips": clips, "seed": seed, "date": today()}
-    made["versions"] = versions()
+    origin: dict[str, Any] = {"tiles": len(pictures), "clips": clips, "seed": seed, "date": today()}
+    origin["versions"] = versions()
     if estimate is Estimate.QUALITY:
-        _fit_quality(pictures, made, path)
+        _fit_quality(pictures, origin, path)
     else:
-        _fit_downscaler(pictures, made, path, model, tuple(weights or ()))
+        _fit_downscaler(pictures, origin, path, model, tuple(weights or ()))
 
 
-def _fit_quality(pictures: list[Any], made: dict[str, Any], path: Path) -> None:
+def _fit_quality(pictures: list[Any], origin: dict[str, Any], path: Path) -> None:
     from esr_upscale.training.degradation.calibration import describe, fit, sample_key_frames
 
     with show_progress("coding clips") as show:
-        samples = sample_key_frames(pictures, made["clips"], made["seed"], lambda done, of: show(done, of, ""))
+        samples = sample_key_frames(pictures, origin["clips"], origin["seed"], lambda done, of: show(done, of, ""))
     function, figures = fit(samples)
-    write_text(path, json.dumps(describe(function, figures, made), indent=1) + "\n")
+    write_text(path, json.dumps(describe(function, figures, origin), indent=1) + "\n")
     rows = [[name, f"{error:.2f}"] for name, error in sorted(figures["error_by_codec"].items())]
     print_table(["codec", "mean error of the quantiser"], [*rows, ["all", f"{figures['error']:.2f}"]])
 
 
 def _fit_downscaler(
-    pictures: list[Any], made: dict[str, Any], path: Path, model: str, directories: tuple[Path, ...]
+    pictures: list[Any], origin: dict[str, Any], path: Path, model: str, directories: tuple[Path, ...]
 ) -> None:
     from esr_upscale.nets.engine import torch_threads
     from esr_upscale.training.degradation.calibration import SCALE
@@ -86,10 +86,10 @@ def _fit_downscaler(
         raise InvalidInputError(f"--model is a model of x{SCALE} with sets for downscalers, not {model}")
     with show_progress("looking at clips") as show, torch_threads(1):  # pictures are small
         samples = sample_pictures(
-            pictures, SetJudge(spec, nodes), made["clips"], made["seed"], lambda done, of: show(done, of, "")
+            pictures, SetJudge(spec, nodes), origin["clips"], origin["seed"], lambda done, of: show(done, of, "")
         )
     functions, figures = fit(samples)
-    text = json.dumps(describe(functions, figures, made | {"model": spec.canonical_id})) + "\n"
+    text = json.dumps(describe(functions, figures, origin | {"model": spec.canonical_id})) + "\n"
     write_text(path, text)
     rows = [
         [node, name, f"{row['gain_db']:+.2f}", f"{row['best_gain_db']:+.2f}"]

@@ -43,19 +43,18 @@ def compile_models(
     files = [out / name for name in (LIBRARY, MANIFEST)]
     check_outputs(files, overwrite=overwrite)
 
-    loaded = [_weights_of(name, tuple(weights or ())) for name in dict.fromkeys(model or [DEFAULT_MODEL])]
+    loaded: list[tuple[ModelSpec, Tensors]] = []
+    for name in dict.fromkeys(model or [DEFAULT_MODEL]):
+        _, has_file, file = name.partition("=")
+        if has_file:
+            content = read_weights_file(Path(file), name)
+            loaded.append((content.spec, content.tensors))
+        else:
+            spec = resolve(name, list_models(*(weights or ())))
+            loaded.append((spec, load_weights(spec, *(weights or ()))))
     with tempfile.TemporaryDirectory() as folder:
         compile_library(loaded, depth or DEPTHS, target, Path(folder), cc, lambda name: typer.echo(name, err=True))
         for path in files:
             with replace_file(path) as part:
                 shutil.copyfile(Path(folder) / path.name, part)
     typer.echo(f"{files[0]}: {files[0].stat().st_size / 1e6:.1f} MB for {target}")
-
-
-def _weights_of(model: str, directories: tuple[Path, ...]) -> tuple[ModelSpec, Tensors]:
-    _, has_file, file = model.partition("=")
-    if has_file:
-        found = read_weights_file(Path(file), model)
-        return found.spec, found.tensors
-    spec = resolve(model, list_models(*directories))
-    return spec, load_weights(spec, *directories)

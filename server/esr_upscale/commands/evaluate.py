@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -64,6 +64,8 @@ def evaluate_models(
     clips, in PSNR, SSIM and, where ffmpeg has libvmaf, VMAF. MODELS may name resamplers too: area, bilinear, bicubic,
     lanczos3, spline36.
     """
+    from esr_upscale.training.cards import measured_card, write_card
+
     check_outputs([json_file], overwrite=overwrite)
     if video:
         if models or data or published or cards or clips or shader:
@@ -75,9 +77,9 @@ def evaluate_models(
     if clips and (models or shader):
         if data or published or cards:
             raise InvalidInputError("--clips takes no --data, --published or --cards")
-        judged = downscaler or ["bicubic", "area"]
+        downscalers = downscaler or ["bicubic", "area"]
         peers, directories = shader or [], tuple(weights or ())
-        judge_on_clips(models or [], peers, clips, judged, codec or [], frames, directories, threads, json_file)
+        judge_on_clips(models or [], peers, clips, downscalers, codec or [], frames, directories, threads, json_file)
         return
     if codec or downscaler or shader:
         raise InvalidInputError("--codec, --downscaler and --shader are for --clips")
@@ -88,13 +90,17 @@ def evaluate_models(
     directories = tuple(weights or ())
     specs = [resolve(model, list_models(*directories)) for model in models]
     if cards:
-        _check_cards(specs, cards)
+        # Before anything is measured: can the cards be read and written?
+        for spec in specs:
+            measured_card(spec, {}, cards)
+        check_outputs([cards / f"{spec.canonical_id}.json" for spec in specs], overwrite=True)
     scores = _judge_models(specs, tuple(data), published, directories, threads)
     if json_file:
         figures = {s.canonical_id: {name: asdict(q) for name, q in score.items()} for s, score in scores.items()}
         _write_json(json_file, figures)
     if cards:
-        _write_cards(scores, cards)
+        for spec, score in scores.items():
+            write_card(measured_card(spec, {name: quality.psnr for name, quality in score.items()}, cards), cards)
 
 
 def _judge_models(
@@ -104,43 +110,29 @@ def _judge_models(
     from esr_upscale.training.quality import judge
 
     published = read_published(published_file) if published_file else None
-    if published and published_file:
-        _check_sets(published, sets, published_file)
+    missing = [data.name for data in sets if published and data.name.lower() not in published.sets]
+    if published and published_file and missing:
+        message = (
+            f"{published_file.name} has no figures of {', '.join(missing)}; it has of: {', '.join(published.sets)}"
+        )
+        if len(missing) == len(sets):
+            raise InvalidInputError(message)
+        typer.echo(f"note: {message}", err=True)
     with show_progress("judging pictures") as show:
         scores = judge(specs, sets, threads, *weights, report=show)
     print_qualities(scores, published)
     return scores
 
 
-def _check_cards(specs: Sequence[ModelSpec], cards: Path) -> None:
-    from esr_upscale.training.cards import measured_card
-
-    for spec in specs:
-        measured_card(spec, {}, cards)
-    check_outputs([cards / f"{spec.canonical_id}.json" for spec in specs], overwrite=True)
-
-
-def _write_cards(scores: Mapping[ModelSpec, Mapping[str, Quality]], cards: Path) -> None:
-    from esr_upscale.training.cards import measured_card, write_card
-
-    for spec, score in scores.items():
-        write_card(measured_card(spec, {name: quality.psnr for name, quality in score.items()}, cards), cards)
-
-
-def _check_sets(published: Published, sets: tuple[Path, ...], file: Path) -> None:
-    missing = [data.name for data in sets if data.name.lower() not in published.sets]
-    if missing:
-        said = f"{file.name} has no figures of {', '.join(missing)}; it has of: {', '.join(published.sets)}"
-        if len(missing) == len(sets):
-            raise InvalidInputError(said)
-        typer.echo(f"note: {said}", err=True)
-
-
 def print_qualities(scores: Mapping[ModelSpec, Mapping[str, Quality]], published: Published | None) -> None:
     """Print PSNR / SSIM for each model and set and their mean, next to published figures and the gain."""
+    from esr_upscale.training.quality import Quality
+
     sets = list(next(iter(scores.values())))
     head = ["model", *sets, "mean"]
-    rows = [[spec.canonical_id, *_cells(score.values()), *_mean_cell(score)] for spec, score in scores.items()]
+    rows = [
+        [spec.canonical_id, *_cells([*score.values(), Quality.mean(score.values())])] for spec, score in scores.items()
+    ]
     if published:
         head += [f"published: {sets[0]}", *sets[1:], "mean", "gain"]
         for row, (spec, score) in zip(rows, scores.items(), strict=True):
@@ -150,12 +142,6 @@ def print_qualities(scores: Mapping[ModelSpec, Mapping[str, Quality]], published
 
 def _cells(qualities: Iterable[Quality]) -> list[str]:
     return [f"{quality.psnr:.2f} / {quality.ssim:.4f}" for quality in qualities]
-
-
-def _mean_cell(score: Mapping[str, Quality]) -> list[str]:
-    from esr_upscale.training.quality import Quality
-
-    return _cells([Quality.mean(score.values())])
 
 
 def _published_cells(published: Published, spec: ModelSpec, score: Mapping[str, Quality]) -> list[str]:
@@ -173,14 +159,14 @@ def _judge_video(reference: Path, distorted: Path, json_file: Path | None, threa
     from esr_upscale.training.videos import compare_videos
 
     with torch_threads(threads), show_progress("comparing frames") as show:
-        found = compare_videos(reference, distorted, lambda done: show(done, None))
+        quality = compare_videos(reference, distorted, lambda done: show(done, None))
     head = ["video", "frames", "PSNR", "PSNR of mean MSE", "worst frame", "SSIM"]
-    worst = f"{found.worst_psnr:.2f} (frame {found.worst_frame})"
-    figures = [f"{found.psnr:.2f}", f"{found.psnr_of_mean_mse:.2f}", worst, f"{found.ssim:.4f}"]
-    print_table(head, [[distorted.name, f"{found.frames}", *figures]])
+    worst = f"{quality.worst_psnr:.2f} (frame {quality.worst_frame})"
+    figures = [f"{quality.psnr:.2f}", f"{quality.psnr_of_mean_mse:.2f}", worst, f"{quality.ssim:.4f}"]
+    print_table(head, [[distorted.name, f"{quality.frames}", *figures]])
     if json_file:
         # JSON has no infinity, which is the PSNR of equal pictures.
-        _write_json(json_file, {k: v if math.isfinite(v) else None for k, v in asdict(found).items()})
+        _write_json(json_file, {k: v if math.isfinite(v) else None for k, v in asdict(quality).items()})
 
 
 def _write_json(path: Path, figures: Mapping[str, object]) -> None:

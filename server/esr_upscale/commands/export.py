@@ -75,10 +75,8 @@ def export_model(
     check_outputs([path], overwrite=overwrite)
     directories = weights or ()
     spec = resolve(model, list_models(*directories))
-    (tensors, node), licence = (
-        _chosen(spec, source_quality, downscaler, directories),
-        load_card(spec, *directories).licence,
-    )
+    tensors, node = _weights_for(spec, source_quality, downscaler, directories)
+    licence = load_card(spec, *directories).licence
     if kind is Format.MPV:
         from esr_upscale.shaders import export_mpv
 
@@ -90,7 +88,7 @@ def export_model(
     typer.echo(export_onnx(spec, tensors, licence, path, OPSET if opset is None else opset, node))
 
 
-def _chosen(
+def _weights_for(
     spec: ModelSpec, source_quality: float | None, downscaler: str | None, directories: Sequence[Path]
 ) -> tuple[Tensors, Source | None]:
     """Return the weights for a source of that quality that was made small so, and what they are for; None: for any."""
@@ -106,14 +104,16 @@ def _chosen(
         raise InvalidInputError(f"{spec.canonical_id} has no weights for sources of known quality")
     node = nodes.node(Source(source_quality, downscaler or ""))
     if node is not None and downscaler is not None and node.downscaler != downscaler:
-        there = ", ".join(str(source) for source in sorted(nodes.sets) if source.downscaler) or "none"
+        available = ", ".join(str(source) for source in sorted(nodes.sets) if source.downscaler) or "none"
         raise InvalidInputError(
             f"{spec.canonical_id} has no weights for {Source(node.quantizer, downscaler)}; with a downscaler it has "
-            f"{there}"
+            f"{available}"
         )
     if node is None:
-        near = ", ".join(f"{quantizer:g}" for quantizer in nodes.quantizers)
-        raise InvalidInputError(f"{spec.canonical_id} has weights for qualities near {near}, not {source_quality:g}")
+        quantizers = ", ".join(f"{quantizer:g}" for quantizer in nodes.quantizers)
+        raise InvalidInputError(
+            f"{spec.canonical_id} has weights for qualities near {quantizers}, not {source_quality:g}"
+        )
     return nodes.at(node), node
 
 

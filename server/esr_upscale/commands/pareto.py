@@ -67,6 +67,7 @@ def draw_pareto(
     """
     from esr_upscale.engine import EngineSettings
     from esr_upscale.pareto.choose import Target
+    from esr_upscale.pareto.measure import Size
 
     if size and recommend:
         raise InvalidInputError("give either --size or --recommend, which sets the sizes itself")
@@ -79,8 +80,10 @@ def draw_pareto(
         if models
         else [spec for spec in known if not spec.clean]
     )
+    frame_size = Size.of(size or SIZE)
+    sizes = {spec: target.size.over(spec.scale) if target else frame_size for spec in specs}
     settings = EngineSettings(device=device, threads=threads)
-    report = _examine(specs, _sizes(specs, size, target), settings, rounds, directories, target)
+    report = _examine(specs, sizes, settings, rounds, directories, target)
     rows = [_row(place, place in report.best) for place in report.places]
     print_table(HEAD, rows)
     for note in _notes(report):
@@ -90,13 +93,6 @@ def draw_pareto(
         write_text(json_file, json.dumps(_as_json(report), indent=2, ensure_ascii=False) + "\n")
     if target and not _say_best(report, target):
         raise typer.Exit(1)
-
-
-def _sizes(specs: Sequence[ModelSpec], size: str | None, target: Target | None) -> dict[ModelSpec, Size]:
-    from esr_upscale.pareto.measure import Size
-
-    given = Size.of(size or SIZE)
-    return {spec: target.size.over(spec.scale) if target else given for spec in specs}
 
 
 def _examine(
@@ -125,23 +121,23 @@ def _examine(
 
 
 def mean_psnr(spec: ModelSpec, directories: tuple[Path, ...] = ()) -> float | None:
-    """Mean PSNR in dB over the three sets, by the model's card; None when the card lacks one of them."""
+    """Return the mean PSNR in dB over the three sets, by the model's card; None if the card lacks one."""
     psnr = load_card(spec, *directories).psnr
     return sum(psnr[name] for name in SETS) / len(SETS) if all(name in psnr for name in SETS) else None
 
 
 def _row(place: Place, on_frontier: bool) -> list[str]:
-    found = place.measured
+    timing = place.measured
     return [
-        found.spec.canonical_id,
-        f"{found.size}",
-        f"{found.size.times(found.spec.scale)}",
-        found.backend,
-        f"{found.seconds * 1e3:.1f}",
-        f"{found.luma_seconds * 1e3:.1f}",
-        f"{found.fps:.1f}",
+        timing.spec.canonical_id,
+        f"{timing.size}",
+        f"{timing.size.times(timing.spec.scale)}",
+        timing.backend,
+        f"{timing.seconds * 1e3:.1f}",
+        f"{timing.luma_seconds * 1e3:.1f}",
+        f"{timing.fps:.1f}",
         "–" if place.psnr is None else f"{place.psnr:.2f}",
-        "–" if found.joules is None else f"{found.joules:.3f}",
+        "–" if timing.joules is None else f"{timing.joules:.3f}",
         "yes" if on_frontier else "",
     ]
 
@@ -188,11 +184,11 @@ def _say_best(report: Report, target: Target) -> bool:
 
 
 def _figures(place: Place) -> str:
-    found = place.measured
+    timing = place.measured
     quality = "" if place.psnr is None else f", {place.psnr:.2f} dB"
-    output = found.size.times(found.spec.scale)
-    speed = f"{found.fps:.1f} frames per second ({found.seconds * 1e3:.1f} ms)"
-    return f"{found.spec.canonical_id}, {found.size} → {output}{quality}: {speed}"
+    output = timing.size.times(timing.spec.scale)
+    speed = f"{timing.fps:.1f} frames per second ({timing.seconds * 1e3:.1f} ms)"
+    return f"{timing.spec.canonical_id}, {timing.size} → {output}{quality}: {speed}"
 
 
 def _as_json(report: Report) -> dict[str, Any]:
@@ -212,16 +208,16 @@ def _as_json(report: Report) -> dict[str, Any]:
 
 
 def _model_json(place: Place, on_frontier: bool) -> dict[str, Any]:
-    found = place.measured
-    output = found.size.times(found.spec.scale)
+    timing = place.measured
+    output = timing.size.times(timing.spec.scale)
     return {
-        "backend": found.backend,
-        "size": [found.size.width, found.size.height],
+        "backend": timing.backend,
+        "size": [timing.size.width, timing.size.height],
         "output": [output.width, output.height],
-        "ms": round(found.seconds * 1e3, 3),
-        "luma_ms": round(found.luma_seconds * 1e3, 3),
-        "fps": round(found.fps, 3),
+        "ms": round(timing.seconds * 1e3, 3),
+        "luma_ms": round(timing.luma_seconds * 1e3, 3),
+        "fps": round(timing.fps, 3),
         "psnr": place.psnr and round(place.psnr, 3),
-        "joules": found.joules,
+        "joules": timing.joules,
         "frontier": on_frontier,
     }

@@ -45,10 +45,10 @@ def cut_tiles(
 
     check_licence(licence)
     check_folder(out, overwrite=overwrite)
-    found = find_pictures(pictures, out)
+    sources = find_pictures(pictures, out)
     settings = TileSettings(size=size, most=most, reduce=reduce, samples=Range(samples), licence=licence, origin=origin)
     with show_progress("cutting pictures") as show:
-        outcome = make_tiles(found, out, settings, show)
+        outcome = make_tiles(sources, out, settings, show)
     for line in (*outcome.skipped, *outcome.failed):
         typer.echo(f"no tiles: {line}", err=True)
     if outcome.pictures == 1:

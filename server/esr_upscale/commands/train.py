@@ -27,7 +27,6 @@ from esr_upscale.models import resolve
 
 if TYPE_CHECKING:
     from esr_upscale.training.loop import Progress
-    from esr_upscale.training.pool import Outcome
 
 OUT = Path("weights")
 
@@ -86,7 +85,7 @@ def train_model(
     values |= {"degradation": degradation, "mosaics": mosaics, "ways": ways}
     values["nodes"] = None if nodes is None else tuple(nodes.split(","))
     values |= {"crop": crop, "rate": rate, "start": start, "threads": threads, "licence": licence}
-    given = {name: value for name, value in values.items() if value is not None}
+    settings = {name: value for name, value in values.items() if value is not None}
     if (model is None) == (pool is None):
         raise InvalidInputError("give either a model or --pool FILE.toml")
     if pool is not None or str(model).endswith(".toml"):
@@ -95,12 +94,12 @@ def train_model(
                 "a file of models leaves out those that have weights; "
                 "--overwrite is for a model named on the command line"
             )
-        done = _train_pool(pool or Path(str(model)), tiles, out, given)
+        names = _train_pool(pool or Path(str(model)), tiles, out, settings)
     else:
-        done = _train_one(str(model), tiles, out, given, overwrite)
-    if data and done:
-        _judge(done, tuple(data), out, threads or 1)
-    if None in done:
+        names = _train_one(str(model), tiles, out, settings, overwrite)
+    if data and names:
+        _judge(names, tuple(data), out, threads or 1)
+    if None in names:
         raise typer.Exit(1)
 
 
@@ -123,22 +122,14 @@ def _train_pool(file: Path, tiles: Path, out: Path, settings: dict[str, Any]) ->
 
     entries = [Entry(entry.name, entry.settings | settings) for entry in read_pool(file)]
     with _stop_signals() as stop:
-        outcomes = train_pool(entries, tiles, out, _progress, _log, stop)
-    _print_outcomes(outcomes)
-    return [None if outcome.state == "failed" else outcome.name for outcome in outcomes]
-
-
-def _log(line: str) -> None:
-    typer.echo(line, err=True)
-
-
-def _print_outcomes(outcomes: list[Outcome]) -> None:
+        outcomes = train_pool(entries, tiles, out, _progress, lambda line: typer.echo(line, err=True), stop)
     rows = []
     for outcome in outcomes:
         journal = outcome.journal
         figures = [f"{journal.steps}", f"{journal.seconds:.0f}", f"{journal.psnr:.2f}"] if journal else [""] * 3
         rows.append([outcome.name, outcome.state, *figures])
     print_table(["model", "", "steps", "seconds", "held-out dB"], rows)
+    return [None if outcome.state == "failed" else outcome.name for outcome in outcomes]
 
 
 def _judge(names: list[str | None], sets: tuple[Path, ...], out: Path, threads: int) -> None:
@@ -157,25 +148,25 @@ def _judge(names: list[str | None], sets: tuple[Path, ...], out: Path, threads: 
 
 @contextmanager
 def _stop_signals() -> Iterator[Callable[[], bool]]:
-    """SIGINT and SIGTERM ask for a stop at the next step; a second one ends the process as ever."""
-    asked: list[int] = []
+    """Take SIGINT and SIGTERM as requests to stop at the next step; a second one ends the process as ever."""
+    signals: list[int] = []
 
     def ask(number: int, _frame: FrameType | None) -> None:
-        asked.append(number)
+        signals.append(number)
         restore()
 
     def restore() -> None:
-        for number, handler in before.items():
+        for number, handler in handlers.items():
             signal.signal(number, handler)
 
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    handlers = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield lambda: bool(asked)
+        yield lambda: bool(signals)
     except UpscaleError as error:
-        if not asked:
+        if not signals:
             raise
         typer.echo(str(error), err=True)
-        raise typer.Exit(128 + asked[0]) from error
+        raise typer.Exit(128 + signals[0]) from error
     finally:
         restore()
 
