@@ -44,16 +44,16 @@ def figure_paths(spec: ModelSpec, out: Path) -> list[Path]:
 
 
 def draw_figures(spec: ModelSpec, weights: Weights, picture: NDArray[Any]) -> dict[str, Figure]:
-    """The figures of `explain` by name, not written."""
+    """Return the figures of `explain` by name, not written."""
     groups, title = filter_groups(spec, weights), spec.paper_id
-    drawn = {
+    common = {
         "phases": figures.phase_filters(title, groups),
         "filters": figures.upscaling_filters(title, groups),
         "frequency": figures.frequency_responses(title, groups),
     }
     if spec.family == "bicubic":
-        return drawn | {"forms": forms_figure(title, picture, both_forms(spec.scale, picture))}
-    made = channels(spec, weights, picture)
+        return common | {"forms": forms_figure(title, picture, both_forms(spec.scale, picture))}
+    result = channels(spec, weights, picture)
     if spec.family == "esr_max":
-        return drawn | {"winners": figures.winners(f"{title}: winning filters", picture, made, shares=False)}
-    return drawn | {"attention": figures.winners(f"{title}: attention", picture, made, shares=True)}
+        return common | {"winners": figures.winners(f"{title}: winning filters", picture, result, shares=False)}
+    return common | {"attention": figures.winners(f"{title}: attention", picture, result, shares=True)}

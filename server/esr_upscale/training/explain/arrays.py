@@ -56,12 +56,12 @@ class BothForms:
 
     @property
     def difference(self) -> float:
-        """The largest difference between the two results."""
+        """Return the largest difference between the two results."""
         return float(np.abs(self.zero_insert - self.shuffled).max())
 
 
 def filter_groups(spec: ModelSpec, weights: Weights) -> dict[str, Array]:
-    """The filters by what they are for, (C, s², K, K) each. Raises InvalidInputError for a family that has no such."""
+    """Return the filters by purpose, (C, s², K, K) each. Raises InvalidInputError for a family that has none."""
     if spec.family == "bicubic":
         taps = Bicubic(spec.scale).weight.double().numpy()
         return {"filter": taps.reshape(1, spec.scale**2, *taps.shape[-2:])}
@@ -75,7 +75,7 @@ def filter_groups(spec: ModelSpec, weights: Weights) -> dict[str, Array]:
 
 
 def upscaling_filter(phases: NDArray[Any]) -> Array:
-    """s² polyphase filters (s², K, K) as the one filter (s·K, s·K) that follows zero insertion.
+    """Return s² polyphase filters (s², K, K) as the one filter (s·K, s·K) that follows zero insertion.
 
     This is the answer to a single bright pixel, so every phase, a correlation, is turned by 180°.
     """
@@ -87,7 +87,7 @@ def upscaling_filter(phases: NDArray[Any]) -> Array:
 
 
 def frequency_response(taps: NDArray[Any], size: int = RESPONSE_SIZE) -> Array:
-    """Magnitude of the 2-D Fourier transform of a filter (n, n): (size, size), frequency 0 at [size//2, size//2]."""
+    """Return the magnitude (size, size) of a filter's 2-D Fourier transform, frequency 0 at [size//2, size//2]."""
     spectrum = np.fft.fft2(taps, s=(size, size))
     return np.asarray(np.abs(np.fft.fftshift(spectrum)), np.float64)
 
@@ -99,26 +99,22 @@ def channels(spec: ModelSpec, weights: Weights, picture: NDArray[Any]) -> Channe
     if not isinstance(module, EdgeSR):
         raise InvalidInputError(f"{spec.family} has no channels that compete; these have: {', '.join(HEADS)}")
     module = module.double()
-    seen: list[Tensor] = []
+    responses: list[Tensor] = []
     # The module's own convolution, so that padding is its own affair.
-    module.filter.register_forward_hook(lambda _m, _i, output: seen.append(output))
-    made = module(torch.from_numpy(np.ascontiguousarray(picture, np.float64))[None, None])[0, 0]
-    shuffled = nn.functional.pixel_shuffle(seen[0], spec.scale)[0]
-    shares = _shares(spec.family, shuffled.view(module.head.groups, spec["C"], *shuffled.shape[1:]))
-    return Channels(shares.numpy(), shares.argmax(0).numpy(), made.numpy())
-
-
-def _shares(family: str, z: Tensor) -> Tensor:
-    # (groups, C, s·H, s·W) → (C, s·H, s·W)
-    if family == "esr_max":
-        return nn.functional.one_hot(z[0].argmax(0), z.shape[1]).movedim(-1, 0).double()
-    likeness = z[1] if family == "esr_tm" else z[1] * z[2]
-    return torch.softmax(likeness, 0)
+    module.filter.register_forward_hook(lambda _m, _i, output: responses.append(output))
+    upscaled = module(torch.from_numpy(np.ascontiguousarray(picture, np.float64))[None, None])[0, 0]
+    shuffled = nn.functional.pixel_shuffle(responses[0], spec.scale)[0]
+    z = shuffled.view(module.head.groups, spec["C"], *shuffled.shape[1:])  # (groups, C, s·H, s·W)
+    if spec.family == "esr_max":
+        shares = nn.functional.one_hot(z[0].argmax(0), z.shape[1]).movedim(-1, 0).double()
+    else:
+        shares = torch.softmax(z[1] if spec.family == "esr_tm" else z[1] * z[2], 0)
+    return Channels(shares.numpy(), shares.argmax(0).numpy(), upscaled.numpy())
 
 
 @torch.no_grad()
 def both_forms(scale: int, picture: NDArray[Any]) -> BothForms:
-    """`picture` (H, W) in 0 … 1 through bicubic (Keys, a = −0.5), by zero insertion and by pixel shuffle."""
+    """Upscale `picture` (H, W) in 0 … 1 by bicubic (Keys, a = −0.5), by zero insertion and by pixel shuffle."""
     x = torch.from_numpy(np.ascontiguousarray(picture, np.float64))[None, None]
     shuffled = Bicubic(scale).double()(x)
     whole = ZeroInsertBicubic(scale).double()(x)

@@ -8,9 +8,8 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import BoundaryNorm, Colormap, ListedColormap, Normalize
+from matplotlib.colors import BoundaryNorm, ListedColormap, Normalize
 from matplotlib.figure import Figure
-from matplotlib.image import AxesImage
 from matplotlib.patches import Patch, Rectangle
 from numpy.typing import NDArray
 
@@ -24,45 +23,50 @@ DIVERGING, MAGNITUDE, SHARE = "RdBu_r", "magma", "viridis"
 
 
 def phase_filters(title: str, groups: dict[str, Array]) -> Figure:
-    """Every filter as its s² phases of K×K taps, laid out as the pixels they make. Groups are (C, s², K, K)."""
+    """Draw every filter as its s² phases of K×K taps, laid out as the pixels they make. Groups are (C, s², K, K)."""
     figure, rows = _grid(f"{title}: filters, the s² phases of each as K×K taps", groups)
+    palette = colormaps[DIVERGING].with_extremes(bad="0.25")  # for the gaps
     for name, axes in rows.items():
         limit = float(np.abs(groups[name]).max())
         for phases, axis in zip(groups[name], axes, strict=True):
-            shown = axis.imshow(_mosaic(phases), cmap=_with_gaps(DIVERGING), vmin=-limit, vmax=limit)
-        _bar(figure, axes, shown, "weight")
+            image = axis.imshow(_mosaic(phases), cmap=palette, vmin=-limit, vmax=limit)
+        _bar(figure, axes, image, "weight")
     return figure
 
 
 def upscaling_filters(title: str, groups: dict[str, Array]) -> Figure:
-    """Every filter as the (s·K)×(s·K) upscaling filter that its phases are interleaved to."""
+    """Draw every filter as the (s·K)×(s·K) upscaling filter that its phases are interleaved to."""
     figure, rows = _grid(f"{title}: (s·K)×(s·K) upscaling filters, to follow zero insertion", groups)
     for name, axes in rows.items():
         whole = [upscaling_filter(phases) for phases in groups[name]]
         limit = max(float(np.abs(taps).max()) for taps in whole)
         for taps, axis in zip(whole, axes, strict=True):
-            shown = axis.imshow(taps, cmap=DIVERGING, vmin=-limit, vmax=limit)
-        _bar(figure, axes, shown, "weight")
+            image = axis.imshow(taps, cmap=DIVERGING, vmin=-limit, vmax=limit)
+        _bar(figure, axes, image, "weight")
     return figure
 
 
 def frequency_responses(title: str, groups: dict[str, Array]) -> Figure:
-    """Magnitude of the 2-D FFT of every upscaling filter over s²: 1 at frequency 0 where a filter keeps brightness."""
+    """Draw |FFT| / s² of every upscaling filter: 1 at frequency 0 where a filter keeps brightness."""
     figure, rows = _grid(f"{title}: frequency responses |H|/s² (dashed: half the input's sampling rate)", groups)
     figure.supxlabel("cycles per output pixel, horizontally and vertically", fontsize=8)
     scale = round(next(iter(groups.values())).shape[1] ** 0.5)
+    half = 0.5 / scale
     for name, axes in rows.items():
         responses = [frequency_response(upscaling_filter(phases)) / scale**2 for phases in groups[name]]
         limit = max(float(r.max()) for r in responses)
         for response, axis in zip(responses, axes, strict=True):
-            shown = _response(axis, response, limit, scale)
-        _bar(figure, axes, shown, "|H| / s²")
+            image = axis.imshow(response, cmap=MAGNITUDE, vmin=0, vmax=limit, extent=(-0.5, 0.5, 0.5, -0.5))
+            axis.add_patch(Rectangle((-half, -half), 2 * half, 2 * half, fill=False, ec="white", ls="--", lw=0.8))
+            axis.set_xticks([-0.5, 0, 0.5], ["−½", "0", "½"], fontsize=7)
+            axis.set_yticks([-0.5, 0, 0.5], ["−½", "0", "½"], fontsize=7)
+        _bar(figure, axes, image, "|H| / s²")
     return figure
 
 
-def winners(title: str, picture: NDArray[Any], made: Channels, *, shares: bool) -> Figure:
-    """The input, the output and the winning channel of every pixel, with the attention map of each if `shares`."""
-    count = len(made.weights)
+def winners(title: str, picture: NDArray[Any], result: Channels, *, shares: bool) -> Figure:
+    """Draw input, output and the winning channel of every pixel, with the attention map of each if `shares`."""
+    count = len(result.weights)
     across = max(3, min(count, 4))
     down = 1 + (-(-count // across) if shares else 0)
     figure = Figure(figsize=(3.1 * across + 1.2, 3.1 * down + 0.5), layout="constrained")
@@ -70,38 +74,34 @@ def winners(title: str, picture: NDArray[Any], made: Channels, *, shares: bool) 
     spec = figure.add_gridspec(down, across)
     top = [figure.add_subplot(spec[0, i]) for i in range(3)]
     _show_luma(top[0], picture, f"input, {_size(picture)}")
-    _show_luma(top[1], made.picture, f"output, {_size(made.picture)}")
+    _show_luma(top[1], result.picture, f"output, {_size(result.picture)}")
     _winner_map(
-        top[2], made, "winning filter, by share of pixels" if not shares else "winning channel (largest attention)"
+        top[2], result, "winning filter, by share of pixels" if not shares else "winning channel (largest attention)"
     )
     if shares:
         axes = [figure.add_subplot(spec[1 + i // across, i % across]) for i in range(count)]
-        _attention(figure, axes, made)
+        for channel, (axis, share) in enumerate(zip(axes, result.weights, strict=True)):
+            image = axis.imshow(share, cmap=SHARE, vmin=0, vmax=1)
+            axis.set_title(f"attention of channel {channel}, mean {share.mean():.2f}", fontsize=9)
+            _bare(axis)
+        figure.colorbar(image, ax=axes, label="share of the pixel (softmax)", shrink=0.8)
     return figure
 
 
-def _attention(figure: Figure, axes: list[Axes], made: Channels) -> None:
-    for channel, (axis, share) in enumerate(zip(axes, made.weights, strict=True)):
-        shown = axis.imshow(share, cmap=SHARE, vmin=0, vmax=1)
-        axis.set_title(f"attention of channel {channel}, mean {share.mean():.2f}", fontsize=9)
-        _bare(axis)
-    figure.colorbar(shown, ax=axes, label="share of the pixel (softmax)", shrink=0.8)
-
-
-def _winner_map(axis: Axes, made: Channels, title: str) -> None:
-    count = len(made.weights)
+def _winner_map(axis: Axes, result: Channels, title: str) -> None:
+    count = len(result.weights)
     colours = channel_colours(count)
     norm = BoundaryNorm(np.arange(count + 1) - 0.5, count)
-    axis.imshow(made.winner, cmap=ListedColormap(colours), norm=norm, interpolation="nearest")
-    won = np.bincount(made.winner.ravel(), minlength=count) / made.winner.size
-    names = [Patch(color=colours[c], label=f"channel {c}: {won[c]:.0%}") for c in range(count)]
+    axis.imshow(result.winner, cmap=ListedColormap(colours), norm=norm, interpolation="nearest")
+    shares = np.bincount(result.winner.ravel(), minlength=count) / result.winner.size
+    names = [Patch(color=colours[c], label=f"channel {c}: {shares[c]:.0%}") for c in range(count)]
     axis.legend(handles=names, loc="upper center", bbox_to_anchor=(0.5, 0), ncols=2, fontsize=7, frameon=False)
     axis.set_title(title, fontsize=9)
     _bare(axis)
 
 
 def channel_colours(count: int) -> list[Any]:
-    """A colour for every channel, told apart up to 20 of them."""
+    """Return a colour for every channel, all different up to 20."""
     palette = colormaps["tab10" if count <= 10 else "tab20"]
     return [palette(i % palette.N) for i in range(count)]
 
@@ -135,21 +135,8 @@ def _mosaic(phases: Array) -> Array:
     return mosaic
 
 
-def _with_gaps(name: str) -> Colormap:
-    return colormaps[name].with_extremes(bad="0.25")
-
-
-def _response(axis: Axes, response: Array, limit: float, scale: int) -> AxesImage:
-    shown = axis.imshow(response, cmap=MAGNITUDE, vmin=0, vmax=limit, extent=(-0.5, 0.5, 0.5, -0.5))
-    half = 0.5 / scale
-    axis.add_patch(Rectangle((-half, -half), 2 * half, 2 * half, fill=False, ec="white", ls="--", lw=0.8))
-    axis.set_xticks([-0.5, 0, 0.5], ["−½", "0", "½"], fontsize=7)
-    axis.set_yticks([-0.5, 0, 0.5], ["−½", "0", "½"], fontsize=7)
-    return shown
-
-
-def _bar(figure: Figure, axes: list[Axes], shown: ScalarMappable, label: str) -> None:
-    bar = figure.colorbar(shown, ax=axes, shrink=0.9, aspect=14)
+def _bar(figure: Figure, axes: list[Axes], image: ScalarMappable, label: str) -> None:
+    bar = figure.colorbar(image, ax=axes, shrink=0.9, aspect=14)
     bar.set_label(label, fontsize=8)
     bar.ax.tick_params(labelsize=7)
 
