@@ -57,12 +57,12 @@ def sample_key_frames(
 
 def _sample(tiles: Sequence[NDArray[np.uint8]], codec: str, rng: np.random.Generator) -> KeyFrameSample:
     clip, recoder = draw_clip(tiles, rng), RECODERS[codec]
-    way: Degradation = replace(draw_degradation(rng), coding=None)
+    degradation: Degradation = replace(draw_degradation(rng), coding=None)
     wider = WIDER * (recoder.worst - recoder.best)
     quality = int(rng.integers(max(1, round(recoder.best - wider)), round(recoder.worst + wider) + 1))
     preset = int(rng.integers(len(recoder.presets)))
-    coded, bits = recode_measured(way.apply(clip, SCALE, rng), codec, quality, preset)
-    return KeyFrameSample(recoder.codec, measures_of(coded[0], 8, bits), damage_of_clip(clip, coded, way, rng))
+    coded, bits = recode_measured(degradation.apply(clip, SCALE, rng), codec, quality, preset)
+    return KeyFrameSample(recoder.codec, measures_of(coded[0], 8, bits), damage_of_clip(clip, coded, degradation, rng))
 
 
 def draw_clip(tiles: Sequence[NDArray[np.uint8]], rng: np.random.Generator) -> NDArray[np.uint8]:
@@ -77,19 +77,18 @@ def draw_clip(tiles: Sequence[NDArray[np.uint8]], rng: np.random.Generator) -> N
 
 
 def damage_of_clip(
-    clip: NDArray[np.uint8], coded: NDArray[np.uint8], way: Degradation, rng: np.random.Generator
+    clip: NDArray[np.uint8], coded: NDArray[np.uint8], degradation: Degradation, rng: np.random.Generator
 ) -> float:
-    """Return the quantiser of the damage to a clip of `draw_clip` that went a `way`, the mean of some frames."""
-    return float(np.mean([_damage(clip[frame], coded[frame], way, rng) for frame in MEASURED]))
-
-
-def _damage(large: NDArray[np.uint8], small: NDArray[np.uint8], way: Degradation, rng: np.random.Generator) -> float:
-    # Of a picture as a whole, but for the seams between its windows, which no video has.
-    maps = damage_maps(large, small, way, SCALE, rng)
+    """Return the quantiser of the damage that a degradation did to a clip of `draw_clip`, the mean of some frames."""
+    # Each picture counts as a whole, but for the seams between its windows, which no video has.
     side = WINDOW_PX // SCALE
     inner = np.arange(WINDOWS * side) % side
     inside = np.flatnonzero((inner >= SEAM_PX) & (inner < side - SEAM_PX))
-    return quantizer_of(*(float(part[np.ix_(inside, inside)].mean()) for part in maps))
+    quantizers = []
+    for frame in MEASURED:
+        maps = damage_maps(clip[frame], coded[frame], degradation, SCALE, rng)
+        quantizers.append(quantizer_of(*(float(part[np.ix_(inside, inside)].mean()) for part in maps)))
+    return float(np.mean(quantizers))
 
 
 def fit(samples: Sequence[KeyFrameSample]) -> tuple[Calibration, dict[str, Any]]:
@@ -100,15 +99,17 @@ def fit(samples: Sequence[KeyFrameSample]) -> tuple[Calibration, dict[str, Any]]
     """
     names = sorted({sample.codec for sample in samples})
     measures = np.array([sample.measures for sample in samples])
-    wanted = np.array([sample.quantizer for sample in samples])
+    quantizers = np.array([sample.quantizer for sample in samples])
     low, high = np.quantile(measures, [EDGES, 1 - EDGES], axis=0)
-    least, most = np.quantile(wanted, [EDGES, 1 - EDGES])
+    least, most = np.quantile(quantizers, [EDGES, 1 - EDGES])
     shape = Calibration({}, tuple(low), tuple(high), (), (), float(least), float(most))
     offsets = np.array([[float(sample.codec == name) for name in names] for sample in samples])
     terms = np.concatenate([offsets, shape.terms(measures)], 1)
-    held = np.arange(len(samples)) // len(RECODERS) % HELD == 0
+    is_held_out = np.arange(len(samples)) // len(RECODERS) % HELD == 0
     damping = np.diag([0.0] * len(names) + [RIDGE] * (terms.shape[1] - len(names)))
-    weights = np.linalg.solve(terms[~held].T @ terms[~held] + damping, terms[~held].T @ wanted[~held])
+    weights = np.linalg.solve(
+        terms[~is_held_out].T @ terms[~is_held_out] + damping, terms[~is_held_out].T @ quantizers[~is_held_out]
+    )
     linear, count = weights[len(names) :], measures.shape[1]
     function = replace(
         shape,
@@ -116,16 +117,16 @@ def fit(samples: Sequence[KeyFrameSample]) -> tuple[Calibration, dict[str, Any]]
         linear=tuple(map(float, linear[:count])),
         quadratic=tuple(map(float, linear[count:])),
     )
-    return function, _errors(function, [sample for sample, out in zip(samples, held, strict=True) if out])
+    return function, _errors(function, [sample for sample, out in zip(samples, is_held_out, strict=True) if out])
 
 
 def _errors(function: Calibration, held: Sequence[KeyFrameSample]) -> dict[str, Any]:
     errors: dict[str, list[float]] = {}
     quantizers: dict[str, list[float]] = {}
     for sample in held:
-        found = function.quantizer(sample.codec, sample.measures)
-        assert found is not None
-        errors.setdefault(sample.codec, []).append(abs(found - sample.quantizer))
+        estimated = function.quantizer(sample.codec, sample.measures)
+        assert estimated is not None
+        errors.setdefault(sample.codec, []).append(abs(estimated - sample.quantizer))
         quantizers.setdefault(sample.codec, []).append(sample.quantizer)
     spread = [abs(q - np.mean(values)) for values in quantizers.values() for q in values]
     everything = [error for values in errors.values() for error in values]
@@ -137,6 +138,6 @@ def _errors(function: Calibration, held: Sequence[KeyFrameSample]) -> dict[str, 
     }
 
 
-def describe(function: Calibration, figures: dict[str, Any], made: dict[str, Any]) -> dict[str, Any]:
+def describe(function: Calibration, figures: dict[str, Any], origin: dict[str, Any]) -> dict[str, Any]:
     """Return what is written to a file: the function, how good it is, and how it was made."""
-    return {"made": made, "held_out": figures, "function": asdict(function)}
+    return {"made": origin, "held_out": figures, "function": asdict(function)}

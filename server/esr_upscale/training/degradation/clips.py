@@ -77,11 +77,11 @@ def make_clips(tiles: list[Tile], folder: Path, settings: PairSettings, report: 
         digest.update(tile.hr.tobytes())
         digest.update(repr(tile.emphasis).encode())
     place = folder / f"clips_x{settings.scale}_{digest.hexdigest()[:12]}"
-    trained, held = split(tiles)
+    trained, held_out = split(tiles)
     judged = replace(settings, mosaics=max(4, settings.mosaics // _HELD_SHARE))
-    for name, part, of in ((_TRAINED, trained, settings), (_HELD, held, judged)):
+    for name, part, part_settings in ((_TRAINED, trained, settings), (_HELD, held_out, judged)):
         pictures = [tile.picture_hr() for tile in part]
-        make_pairs(pictures, [tile.emphasis for tile in part], place / name, of, report)
+        make_pairs(pictures, [tile.emphasis for tile in part], place / name, part_settings, report)
     return place
 
 
@@ -124,14 +124,14 @@ def chances_of(cache: PairCache, node: Node | None) -> NDArray[np.float64]:
     """
     if node is None:
         return np.where(cache.quantizers > POOR, POOR_DRAWN, 1.0).ravel()
-    drawn = np.array([[_drawn(node.source, way) for way in row] for row in cache.ways])
-    chances = (drawn[..., None] * shares_of(node.source.quantizer, node.quantizers, cache.quantizers)).ravel()
+    rates = np.array([[_draw_rate(node.source, way) for way in row] for row in cache.ways])
+    chances = (rates[..., None] * shares_of(node.source.quantizer, node.quantizers, cache.quantizers)).ravel()
     if not (chances >= 0.5).any():
         raise InvalidInputError(f"no clip is for the node {node.source}; make more, or leave it out")
     return chances
 
 
-def _drawn(source: Source, way: Degradation) -> float:
+def _draw_rate(source: Source, way: Degradation) -> float:
     """Return how often clips that went a way are drawn for a source, in proportion; 0: they are not for it."""
     # A server cannot tell noise from fine detail, which costs bits too: it is for the blind set.
     if way.noise > 0:
@@ -177,19 +177,19 @@ class PairCache:
         """Return the damage of each window (mosaics, ways, windows). It is measured on one frame, once for a folder."""
         path = self._folder / f"damage_{MEASURE}.npy"
         if path.exists():
-            known: NDArray[np.float64] = np.load(path)
-            return known
+            stored: NDArray[np.float64] = np.load(path)
+            return stored
         rng = np.random.default_rng(0)
-        found = np.empty((*self.lr.shape[:2], WINDOWS))
+        measured = np.empty((*self.lr.shape[:2], WINDOWS))
         for mosaic, row in enumerate(self.ways):
             for number, way in enumerate(row):
                 maps = damage_maps(self.hr[mosaic, 0], self.lr[mosaic, number, 0], way, self.settings.scale, rng)
-                found[mosaic, number] = [
+                measured[mosaic, number] = [
                     damage_of_window(maps, *divmod(window, COLUMNS), self.window) for window in range(WINDOWS)
                 ]
         with replace_file(path) as unfinished, unfinished.open("wb") as file:
-            np.save(file, found)
-        return found
+            np.save(file, measured)
+        return measured
 
 
 def _square(row: int, column: int, size_px: int) -> tuple[slice, slice]:
@@ -216,10 +216,12 @@ class ClipSource:
     @torch.no_grad()
     def judge(self, module: nn.Module, scale: int) -> float:
         """Return the mean PSNR in dB over up to JUDGED held-out windows."""
-        held, parts = self._held, np.flatnonzero(self._judged >= 0.5)
+        cache, parts = self._held, np.flatnonzero(self._judged >= 0.5)
         figures = []
         for number, part in enumerate(parts[:: -(-len(parts) // JUDGED)]):
-            small, large = (torch.from_numpy(x.astype(np.float32)) for x in held.read(part, number % held.lr.shape[2]))
+            small, large = (
+                torch.from_numpy(x.astype(np.float32)) for x in cache.read(part, number % cache.lr.shape[2])
+            )
             difference = (module(small[None, None] / 255)[0, 0] * 255).clamp(0, 255).round() - large
             inner = slice(scale, -scale)
             figures.append(-10 * math.log10(float(difference[inner, inner].square().mean()) / 255**2 + 1e-8))
@@ -227,16 +229,15 @@ class ClipSource:
 
     def describe(self) -> str:
         settings = self._trained.settings
+        if self._node is None:
+            part = f"the clips, {POOR_DRAWN:g} times as often those damaged by more than {POOR:g}, of "
+        else:
+            quantizers = ", ".join(f"{quantizer:g}" for quantizer in self._node.quantizers)
+            downscaler = ", and for a downscaler made small by it" if self._node.source.downscaler else ""
+            part = f"the clips that are damaged as by the node's quantiser ({quantizers}){downscaler}, of "
         return (
-            f"{self._part()}{settings.mosaics} mosaics of moving tiles, each degraded in {settings.ways} ways "
+            f"{part}{settings.mosaics} mosaics of moving tiles, each degraded in {settings.ways} ways "
             f"(downscalers, blur, noise, {', '.join(CODECS)}, a fifth clean; seed {settings.seed}), in all eight "
             f"positions, a share of {FULL_RANGE} stretched to full range, weighted by 1/(the squared error of Lanczos "
             f"+ {EASE:g})"
         )
-
-    def _part(self) -> str:
-        if self._node is None:
-            return f"the clips, {POOR_DRAWN:g} times as often those damaged by more than {POOR:g}, of "
-        quantizers = ", ".join(f"{quantizer:g}" for quantizer in self._node.quantizers)
-        by = ", and for a downscaler made small by it" if self._node.source.downscaler else ""
-        return f"the clips that are damaged as by the node's quantiser ({quantizers}){by}, of "

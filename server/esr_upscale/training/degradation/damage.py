@@ -32,10 +32,10 @@ SEAM_PX = 2
 
 
 def damage_of(
-    large: NDArray[np.uint8], small: NDArray[np.uint8], way: Degradation, scale: int, rng: np.random.Generator
+    large: NDArray[np.uint8], small: NDArray[np.uint8], degradation: Degradation, scale: int, rng: np.random.Generator
 ) -> float:
-    """Return the CRF of x264 that damages as much as a `way` has damaged the frame `small`, made of `large`."""
-    maps = damage_maps(large, small, way, scale, rng)
+    """Return the CRF of x264 that damages as much as a degradation has damaged the frame `small`, made of `large`."""
+    maps = damage_maps(large, small, degradation, scale, rng)
     return quantizer_of(*(float(part.mean()) for part in maps))
 
 
@@ -48,14 +48,16 @@ def damage_of_window(
 
 
 def damage_maps(
-    large: NDArray[np.uint8], small: NDArray[np.uint8], way: Degradation, scale: int, rng: np.random.Generator
+    large: NDArray[np.uint8], small: NDArray[np.uint8], degradation: Degradation, scale: int, rng: np.random.Generator
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return the squared error and the squared fine detail at each pixel of `small` (H/s, W/s).
 
     The error is measured from what the same downscaler makes of the clean picture; its detail is the difference of a
     pixel from the four around it, times four.
     """
-    clean = replace(way, noise=0.0, before=None, coding=None).apply(large[None], scale, rng)[0].astype(np.float32)
+    clean = (
+        replace(degradation, noise=0.0, before=None, coding=None).apply(large[None], scale, rng)[0].astype(np.float32)
+    )
     padded = np.pad(clean, 1, mode="edge")
     around = padded[:-2, 1:-1] + padded[2:, 1:-1] + padded[1:-1, :-2] + padded[1:-1, 2:]
     return np.square(clean - small), np.square(4 * clean - around)

@@ -67,7 +67,7 @@ def make_pairs(
     rows = [row for row in log.read_text().splitlines(keepends=True) if row.endswith("\n")] if log.exists() else []
     log.write_text("".join(rows))
     order = _order(emphasis, settings.mosaics * WINDOWS, np.random.default_rng(settings.seed))
-    with log.open("a") as written:
+    with log.open("a") as log_file:
         for mosaic in range(len(rows), settings.mosaics):
             rng = np.random.default_rng((settings.seed, mosaic))
             clip = np.empty((FRAMES, height, width), np.uint8)
@@ -76,15 +76,15 @@ def make_pairs(
                 tile = tiles[order[mosaic * WINDOWS + part]]
                 window = moving(tile, draw_motion(tile.shape, size, FRAMES, rng), size, FRAMES)
                 clip[:, row * size : (row + 1) * size, column * size : (column + 1) * size] = window
-            kept = np.sort(rng.choice(FRAMES, KEPT, replace=False))
-            hr[mosaic] = clip[kept]
+            frames = np.sort(rng.choice(FRAMES, KEPT, replace=False))
+            hr[mosaic] = clip[frames]
             ways = [draw_degradation(rng) for _ in range(settings.ways)]
             for index, way in enumerate(ways):
-                lr[mosaic, index] = way.apply(clip, scale, rng)[kept]
+                lr[mosaic, index] = way.apply(clip, scale, rng)[frames]
             hr.flush()
             lr.flush()
-            written.write(json.dumps([asdict(way) for way in ways]) + "\n")
-            written.flush()
+            log_file.write(json.dumps([asdict(way) for way in ways]) + "\n")
+            log_file.flush()
             report(mosaic + 1, settings.mosaics)
     (folder / DONE).write_text(json.dumps(asdict(settings)) + "\n")
 
@@ -115,9 +115,10 @@ def read_settings(folder: Path) -> PairSettings:
 def read_ways(folder: Path) -> list[list[Degradation]]:
     """Return what each mosaic went through, each time."""
     lines = (folder / "ways.jsonl").read_text().splitlines()
-    return [[_degradation(row) for row in json.loads(line)] for line in lines]
-
-
-def _degradation(row: dict[str, Any]) -> Degradation:
-    codings = {name: Coding(**row[name]) if row[name] else None for name in ("before", "coding")}
-    return Degradation(**{**row, **codings})
+    ways: list[list[Degradation]] = []
+    for line in lines:
+        ways.append([])
+        for row in json.loads(line):
+            codings = {name: Coding(**row[name]) if row[name] else None for name in ("before", "coding")}
+            ways[-1].append(Degradation(**{**row, **codings}))
+    return ways

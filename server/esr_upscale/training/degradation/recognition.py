@@ -73,12 +73,12 @@ class SetJudge:
     def gains_db(self, node: float, small: NDArray[np.uint8], large: NDArray[np.uint8]) -> tuple[float, ...]:
         """Return what a node's sets for DOWNSCALERS gain over its set for any, on a picture; 0 where there is none."""
         x = torch.from_numpy(small[None, None].astype(np.float32) / 255)
-        made = {
+        pictures = {
             source: (module(x)[0, 0].numpy() * 255).clip(0, 255).round().astype(np.uint8)
             for source, module in self._modules.items()
             if source.quantizer == node
         }
-        figures = {source: psnr(picture, large, _SHAVE_PX) for source, picture in made.items()}
+        figures = {source: psnr(picture, large, _SHAVE_PX) for source, picture in pictures.items()}
         base = figures[Source(node)]
         return tuple(figures.get(Source(node, name), base) - base for name in DOWNSCALERS)
 
@@ -95,20 +95,17 @@ def sample_pictures(
         rng = np.random.default_rng((seed, number))
         clip = draw_clip(tiles, rng)
         for place, name in enumerate(SHARES):
-            way = _way(name, rng)
-            samples += _sample(number, CLEAN, name, way.apply(clip[:1], SCALE, rng), clip, judge)
+            if name == BLURRED:
+                degradation = Degradation(kernel="bicubic", blur_px=float(rng.uniform(0.4, 0.9)))
+            else:
+                degradation = Degradation(kernel=name)
+            samples += _sample(number, CLEAN, name, degradation.apply(clip[:1], SCALE, rng), clip, judge)
             if (number + place) % CODED == 0:
-                coded = _code(way.apply(clip, SCALE, rng), rng)
-                damage = damage_of_clip(clip, coded, way, rng)
+                coded = _code(degradation.apply(clip, SCALE, rng), rng)
+                damage = damage_of_clip(clip, coded, degradation, rng)
                 samples += _sample(number, damage, name, coded, clip, judge)
         report(number + 1, count)
     return samples
-
-
-def _way(name: str, rng: np.random.Generator) -> Degradation:
-    if name == BLURRED:
-        return Degradation(kernel="bicubic", blur_px=float(rng.uniform(0.4, 0.9)))
-    return Degradation(kernel=name)
 
 
 def _code(small: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
@@ -190,11 +187,11 @@ def _worth(function: Recognition, held: Sequence[PictureSample]) -> dict[str, An
     return rows
 
 
-def describe(functions: Mapping[float, Recognition], figures: dict[str, Any], made: dict[str, Any]) -> dict[str, Any]:
+def describe(functions: Mapping[float, Recognition], figures: dict[str, Any], origin: dict[str, Any]) -> dict[str, Any]:
     """Return what is written to a file: the functions, what they are worth, and how they were made."""
     fields = ("mean", "deviation", "weights", "offsets", "gains_db")
     values = {
         f"{node:g}": {"names": function.names, **{name: getattr(function, name).round(5).tolist() for name in fields}}
         for node, function in functions.items()
     }
-    return {"made": made, "held_out": figures, "functions": values}
+    return {"made": origin, "held_out": figures, "functions": values}
