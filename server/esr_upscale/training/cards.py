@@ -6,6 +6,7 @@ import csv
 import dataclasses
 import datetime
 from collections.abc import Mapping
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 
@@ -35,16 +36,17 @@ def new_card(
     emphasis: Mapping[str, float] | None = None,
     licence: str = "",
 ) -> ModelCard:
-    """The card of weights trained just now on the `count` tiles in the directory `tiles`. It has no figures yet.
+    """Return the card of weights trained just now on `count` tiles of the directory `tiles`. It has no figures yet.
 
     `licence` is an SPDX id; without one the card makes no claim.
     """
     credits_file = tiles / CREDITS_FILE
+    emphases = "".join(f", {start}… drawn {factor:g} times as often" for start, factor in (emphasis or {}).items())
     return ModelCard(
         model=spec.canonical_id,
         padding=spec.padding,
         recipe=recipe,
-        data=f"{count} luma tiles{_drawn(emphasis or {})}; the works among them that ask for credit are listed",
+        data=f"{count} luma tiles{emphases}; the works among them that ask for credit are listed",
         credits=read_credits(credits_file) if credits_file.is_file() else (),
         licence=licence or UNKNOWN_LICENCE,
         psnr={},
@@ -55,29 +57,25 @@ def new_card(
 
 
 def continued_card(card: ModelCard, start: ModelCard, joint: str = "") -> ModelCard:
-    """The card of weights that went on from those of `start`: what it owes to others goes on too.
+    """Return the card of weights that went on from those of `start`: what it owes to others goes on too.
 
     So does the licence, unless `card` names one. `joint` is for nodes, in a file with the weights of `start`: what
     stands between both recipes. New nodes replace those of `start`.
     """
     is_grown = start.model.removesuffix(f"_{CLEAN}") != card.model.removesuffix(f"_{CLEAN}")
-    before = start.recipe if joint not in ("", NODES) else start.recipe.partition(NODES)[0]
+    start_recipe = start.recipe if joint not in ("", NODES) else start.recipe.partition(NODES)[0]
     joint = joint or (f"; grown from that {start.model} and " if is_grown else "; from there ")
     return dataclasses.replace(
         card,
-        recipe=f"{before}{joint}{card.recipe}",
+        recipe=f"{start_recipe}{joint}{card.recipe}",
         data=card.data if card.data == start.data else f"{start.data}; from there {card.data}",
         credits=tuple(dict.fromkeys((*start.credits, *card.credits))),
         licence=start.licence if card.licence == UNKNOWN_LICENCE else card.licence,
     )
 
 
-def _drawn(emphasis: Mapping[str, float]) -> str:
-    return "".join(f", {start}… drawn {factor:g} times as often" for start, factor in emphasis.items())
-
-
 def measured_card(spec: ModelSpec, psnr: Mapping[str, float], directory: Path) -> ModelCard:
-    """The card of `spec` in `directory` with these figures in it; for a fixed filter without one, a new card.
+    """Return the card of `spec` in `directory` with these figures in it; for a fixed filter without one, a new card.
 
     Raises WeightsError where there is no card of a model that has weights.
     """
@@ -97,7 +95,7 @@ def write_card(card: ModelCard, directory: Path) -> Path:
 
 
 def read_credits(path: Path) -> tuple[str, ...]:
-    """The works in a CREDITS.csv whose licences ask for credit: a line for each source, origin and licence.
+    """Return the works in a CREDITS.csv whose licences ask for credit: a line for each source, origin and licence.
 
     The columns are source, file, origin, licence. Raises InvalidInputError when one is missing.
     """
@@ -111,12 +109,11 @@ def read_credits(path: Path) -> tuple[str, ...]:
                 raise InvalidInputError(f"{path.name} lacks the column {error}") from error
             if key[2].startswith(ASK_FOR_CREDIT):
                 groups.setdefault(key, []).append(name)
-    return tuple(_credit(*key, files) for key, files in sorted(groups.items()))
-
-
-def _credit(source: str, origin: str, licence: str, files: list[str]) -> str:
-    place = f" ({origin})" if origin else ""
-    return f"{source}{place}, {licence}: {', '.join(sorted(files))}"
+    works = []
+    for (source, origin, licence), files in sorted(groups.items()):
+        place = f" ({origin})" if origin else ""
+        works.append(f"{source}{place}, {licence}: {', '.join(sorted(files))}")
+    return tuple(works)
 
 
 def today() -> str:
@@ -124,12 +121,9 @@ def today() -> str:
 
 
 def versions() -> dict[str, str]:
-    """The versions of what weights depend on."""
-    return {name: found for name in LIBRARIES if (found := _version(name))}
-
-
-def _version(name: str) -> str:
-    try:
-        return version(name)
-    except ModuleNotFoundError:  # run from a checkout that is not installed
-        return ""
+    """Return the versions of what weights depend on."""
+    installed = {}
+    for name in LIBRARIES:
+        with suppress(ModuleNotFoundError):  # run from a checkout that is not installed
+            installed[name] = version(name)
+    return installed

@@ -40,7 +40,7 @@ class Journal:
 
     @property
     def psnr(self) -> float:
-        """The last held-out PSNR; NaN when there is none yet."""
+        """Return the last held-out PSNR; NaN when there is none yet."""
         return self.curve[-1][3] if self.curve else float("nan")
 
     def to_json(self) -> str:
@@ -64,7 +64,7 @@ class Checkpoint:
             part.write_bytes(save(tensors, metadata={"journal": journal.to_json()}))
 
     def read(self) -> tuple[Journal, dict[str, Tensor]]:
-        """The journal and state of the interrupted run. Raises InvalidInputError when they cannot be read."""
+        """Return the journal and state of the interrupted run. Raises InvalidInputError when they cannot be read."""
         try:
             with safe_open(self.path, "pt") as file:
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it cannot be iterated)
@@ -78,7 +78,7 @@ class Checkpoint:
         self.path.unlink(missing_ok=True)
 
     def finished(self) -> Journal | None:
-        """The journal of the last run that came to its end."""
+        """Return the journal of the last run that came to its end."""
         return _parse(self._journal.read_text(encoding="utf-8")) if self._journal.is_file() else None
 
 
@@ -90,14 +90,14 @@ def _parse(text: str) -> Journal:
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     """Return an optimiser's state of its parameters, flat."""
-    kept = optimizer.state_dict()["state"]
-    return {f"optimizer.{i}.{name}": value for i, values in kept.items() for name, value in values.items()}
+    parameters = optimizer.state_dict()["state"]
+    return {f"optimizer.{i}.{name}": value for i, values in parameters.items() for name, value in values.items()}
 
 
 def restore_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Tensor]) -> None:
-    kept: dict[int, dict[str, Tensor]] = {}
+    parameters: dict[int, dict[str, Tensor]] = {}
     for key, value in state.items():
         if key.startswith("optimizer."):
             _, i, name = key.split(".")
-            kept.setdefault(int(i), {})[name] = value
-    optimizer.load_state_dict({"state": kept, "param_groups": optimizer.state_dict()["param_groups"]})
+            parameters.setdefault(int(i), {})[name] = value
+    optimizer.load_state_dict({"state": parameters, "param_groups": optimizer.state_dict()["param_groups"]})

@@ -62,7 +62,12 @@ class TileSource:
 
     def judge(self, module: nn.Module, scale: int) -> float:
         """Return the mean PSNR in dB on held-out tiles, measured as `esr eval` measures pictures."""
-        return float(np.mean([_psnr(module, tile, scale) for tile in self._held]))
+        figures, inner = [], slice(scale, -scale)
+        for tile in self._held:
+            picture = module(torch.from_numpy(tile.lr)[None, None].float() / 255)[0, 0] * 255
+            difference = picture.clamp(0, 255).round() - torch.from_numpy(tile.picture_hr())
+            figures.append(-10 * math.log10(float(difference[inner, inner].square().mean()) / 255**2 + 1e-8))
+        return float(np.mean(figures))
 
     def describe(self) -> str:
         return f"the tiles in all eight positions, a share of {FULL_RANGE} stretched to full range"
@@ -78,10 +83,3 @@ def check_size(size: int, source: CropSource, margin: int) -> int:
     if size <= 2 * margin:
         raise InvalidInputError(f"crops of {size} pixels leave nothing inside a margin of {margin}: choose larger ones")
     return size
-
-
-def _psnr(module: nn.Module, tile: Tile, scale: int) -> float:
-    up = module(torch.from_numpy(tile.lr)[None, None].float() / 255)[0, 0] * 255
-    difference = up.clamp(0, 255).round() - torch.from_numpy(tile.picture_hr())
-    inner = slice(scale, -scale)
-    return -10 * math.log10(float(difference[inner, inner].square().mean()) / 255**2 + 1e-8)

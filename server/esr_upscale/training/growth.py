@@ -29,26 +29,27 @@ def nearest_start(spec: ModelSpec, place: Path) -> ModelSpec:
     Raises:
         InvalidInputError: there is none.
     """
-    found = [
+    available = [
         other
         for path in sorted(place.glob(f"*{SUFFIX}"))
         if (other := spec_named(path.stem)) is not None and other.canonical_id == path.stem
     ]
     for same in (spec, replace(spec, clean=True)):
-        if same in found:
+        if same in available:
             return same
-    fitting = [other for other in found if _grows_into(other, spec)]
+    fitting = [
+        other
+        for other in available
+        if other.family == spec.family == GROWING
+        and other["C"] == spec["C"]
+        and other["L"] <= spec["L"]
+        and other.padding == spec.padding
+    ]
     if not fitting:
         also = f", nor of an eSR-Stack with C{spec['C']} and at most L{spec['L']}" if spec.family == GROWING else ""
         where = "edge-sr" if place == PACKAGED else str(place)
         raise InvalidInputError(f"{where} has no weights of {spec.canonical_id}{also} to start from")
     return max(fitting, key=lambda other: (other.scale == spec.scale, other["L"], -abs(other.scale - spec.scale)))
-
-
-def _grows_into(other: ModelSpec, spec: ModelSpec) -> bool:
-    if other.family != GROWING or spec.family != GROWING:
-        return False
-    return other["C"] == spec["C"] and other["L"] <= spec["L"] and other.padding == spec.padding
 
 
 def grow_weights(weights: Weights, source: ModelSpec, spec: ModelSpec) -> dict[str, NDArray[np.float32]]:
@@ -60,33 +61,26 @@ def grow_weights(weights: Weights, source: ModelSpec, spec: ModelSpec) -> dict[s
     if (source.scale, source.values) == (spec.scale, spec.values):
         return {name: np.array(tensor) for name, tensor in weights.items()}
     inner, last = source["L"] - 1, spec["L"] - 1
-    tensors = {name: np.array(tensor) for name, tensor in weights.items() if _layer_of(name) < inner}
+    # Even positions are convolutions, odd ones ReLU.
+    tensors = {name: np.array(tensor) for name, tensor in weights.items() if int(name.split(".")[1]) // 2 < inner}
     identity = np.zeros((spec["C"], spec["C"], 3, 3), np.float32)
     identity[range(spec["C"]), range(spec["C"]), 1, 1] = 1
     for layer in range(inner, last):
         tensors[f"net.{2 * layer}.weight"] = identity.copy()
         tensors[f"net.{2 * layer}.bias"] = np.zeros(spec["C"], np.float32)
     for kind in ("weight", "bias"):
-        phases = np.asarray(weights[f"net.{2 * inner}.{kind}"])
-        tensors[f"net.{2 * last}.{kind}"] = _at_scale(phases, source.scale, spec.scale)
+        phases = np.array(weights[f"net.{2 * inner}.{kind}"])
+        if source.scale != spec.scale:
+            values = phases.reshape(source.scale**2, -1).astype(np.float64)
+            terms = np.linalg.lstsq(_bilinear_terms(source.scale), values, rcond=None)[0]
+            rescaled = _bilinear_terms(spec.scale) @ terms
+            phases = rescaled.reshape(spec.scale**2, *phases.shape[1:]).astype(np.float32)
+        tensors[f"net.{2 * last}.{kind}"] = phases
     return tensors
-
-
-def _layer_of(name: str) -> int:
-    # Even positions are convolutions, odd ones ReLU.
-    return int(name.split(".")[1]) // 2
-
-
-def _at_scale(phases: NDArray[np.float32], old: int, new: int) -> NDArray[np.float32]:
-    if old == new:
-        return phases.copy()
-    known, wanted = _bilinear_terms(old), _bilinear_terms(new)
-    terms = np.linalg.lstsq(known, phases.reshape(old**2, -1).astype(np.float64), rcond=None)[0]
-    return (wanted @ terms).reshape(new**2, *phases.shape[1:]).astype(np.float32)
 
 
 def _bilinear_terms(scale: int) -> NDArray[np.float64]:
     """Return 1, y, x and y·x at the centre of each phase, from the middle of the LR pixel: (s², 4)."""
-    at = (np.arange(scale) + 0.5) / scale - 0.5
-    y, x = (part.ravel() for part in np.meshgrid(at, at, indexing="ij"))
+    centres = (np.arange(scale) + 0.5) / scale - 0.5
+    y, x = (part.ravel() for part in np.meshgrid(centres, centres, indexing="ij"))
     return np.stack([np.ones_like(y), y, x, y * x], 1)

@@ -21,7 +21,6 @@ from torch import Tensor
 
 from esr_upscale.errors import InvalidInputError, UnknownModelError, WeightsError
 from esr_upscale.models import ModelCard, ModelSpec, Padding, resolve, save_weights
-from esr_upscale.models.spec import Shapes
 from esr_upscale.training.cards import today, versions
 
 MOST_FAULTS = 6
@@ -37,14 +36,17 @@ def import_checkpoint(file: Path, spec: ModelSpec, licence: str, out: Path) -> P
     """
     if not spec.tensor_shapes:
         raise InvalidInputError(f"{spec.canonical_id} is a fixed filter and has no weights to import")
-    content = _content(file)
-    tensors = _float32(_fitting(_state_dict(content, file.name), spec, file.name), file.name)
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        raise WeightsError(f"{file} cannot be read: {error.strerror}") from error
+    tensors = _float32(_check_fit(_state_dict(content, file.name), spec, file.name), file.name)
     card = _card(spec, file.name, hashlib.sha256(content).hexdigest(), licence)
     return save_weights(spec, tensors, card, out)
 
 
 def checkpoint_spec(file: Path, name: str | None, padding: Padding) -> ModelSpec:
-    """The model that `file` holds: called `name`, or else as the file is, with `padding` in either case.
+    """Return the model that `file` holds: called `name`, or else as the file is, with `padding` in either case.
 
     Raises UnknownModelError for a `name` that is none, InvalidInputError for a file's, and for a name that ends in
     `_zeros` with another padding.
@@ -62,13 +64,6 @@ def checkpoint_spec(file: Path, name: str | None, padding: Padding) -> ModelSpec
     return replace(spec, padding=padding) if spec.tensor_shapes else spec
 
 
-def _content(file: Path) -> bytes:
-    try:
-        return file.read_bytes()
-    except OSError as error:
-        raise WeightsError(f"{file} cannot be read: {error.strerror}") from error
-
-
 def _state_dict(content: bytes, origin: str) -> dict[str, Tensor]:
     try:
         with warnings.catch_warnings():
@@ -76,8 +71,13 @@ def _state_dict(content: bytes, origin: str) -> dict[str, Tensor]:
             warnings.simplefilter("ignore", UserWarning)
             loaded = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except Exception as error:  # on damaged bytes torch and its unpickler fail in any way there is
+        # Only the wording of torch's error tells an object that was refused from bytes that are none.
+        match = re.search(r"GLOBAL (\S+)", str(error))
+        reason = "cannot be read as a torch checkpoint"
+        if match:
+            reason = f"holds a pickled object that is no tensor, {match[1]}, which could run code and is never loaded"
         raise WeightsError(
-            f"{origin} {_refusal(error)}; a state dict is needed, as torch.save(module.state_dict(), file) writes it"
+            f"{origin} {reason}; a state dict is needed, as torch.save(module.state_dict(), file) writes it"
         ) from error
     if not isinstance(loaded, Mapping):
         raise WeightsError(f"{origin} holds a {type(loaded).__name__}; a state dict is needed, tensors by their names")
@@ -87,39 +87,21 @@ def _state_dict(content: bytes, origin: str) -> dict[str, Tensor]:
     return dict(loaded)
 
 
-def _refusal(error: Exception) -> str:
-    # Only the wording of torch's error tells an object that was refused from bytes that are none.
-    named = re.search(r"GLOBAL (\S+)", str(error))
-    if named:
-        return f"holds a pickled object that is no tensor, {named[1]}, which could run code and is never loaded"
-    return "cannot be read as a torch checkpoint"
-
-
-def _fitting(tensors: dict[str, Tensor], spec: ModelSpec, origin: str) -> dict[str, Tensor]:
+def _check_fit(tensors: dict[str, Tensor], spec: ModelSpec, origin: str) -> dict[str, Tensor]:
     # All that is wrong in one message: from one line of it alone it is hard to see which model the file is of.
     expected = spec.tensor_shapes
-    faults = [*_missing(tensors, expected), *_extra(tensors, expected), *_misshapen(tensors, expected)]
+    shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    faults = [f"it lacks {name!r} {shape}" for name, shape in expected.items() if name not in shapes]
+    unknown = {name: shape for name, shape in shapes.items() if name not in expected}
+    faults += [f"it has {name!r} {shape}, which that model has not" for name, shape in unknown.items()]
+    for name, shape in expected.items():
+        if name in shapes and shapes[name] != shape:
+            faults.append(f"{name!r} is {shapes[name]}, it must be {shape}")
     if len(faults) > MOST_FAULTS:
         faults[MOST_FAULTS:] = [f"and {len(faults) - MOST_FAULTS} differences more"]
     if faults:
         raise WeightsError(f"{origin} is not a checkpoint of {spec.paper_id}: {'; '.join(faults)}")
     return tensors
-
-
-def _missing(tensors: dict[str, Tensor], expected: Shapes) -> list[str]:
-    return [f"it lacks {name!r} {shape}" for name, shape in expected.items() if name not in tensors]
-
-
-def _extra(tensors: dict[str, Tensor], expected: Shapes) -> list[str]:
-    unknown = {name: tuple(tensor.shape) for name, tensor in tensors.items() if name not in expected}
-    return [f"it has {name!r} {shape}, which that model has not" for name, shape in unknown.items()]
-
-
-def _misshapen(tensors: dict[str, Tensor], expected: Shapes) -> list[str]:
-    found = {name: tuple(tensors[name].shape) for name in expected if name in tensors}
-    return [
-        f"{name!r} is {shape}, it must be {expected[name]}" for name, shape in found.items() if shape != expected[name]
-    ]
 
 
 def _float32(tensors: dict[str, Tensor], origin: str) -> dict[str, NDArray[np.float32]]:

@@ -20,57 +20,57 @@ Passage = tuple[nn.Module, Tensor, Tensor]
 
 
 def curvature(forward: Callable[[Tensor], Tensor], module: nn.Module, x: Tensor, generator: torch.Generator) -> Tensor:
-    """E[JᵀJ] (P, P) of `forward`, which runs `module` on crops `x` (N, 1, h, w) → (N, …), in `parameters()`' order."""
-    found = rows(forward, module, x, generator)
-    return found.T @ found / len(found)
+    """Return E[JᵀJ] (P, P) of `forward`, which runs `module` on crops `x` (N, 1, h, w), in `parameters()`' order."""
+    jacobian = rows(forward, module, x, generator)
+    return jacobian.T @ jacobian / len(jacobian)
 
 
 def rows(forward: Callable[[Tensor], Tensor], module: nn.Module, x: Tensor, generator: torch.Generator) -> Tensor:
-    """The rows of the crops, (N, P), each divided by the root of the number of its output pixels."""
-    with _passages(module) as passed:
+    """Return the rows of the crops, (N, P), each divided by the root of the number of its output pixels."""
+    with _passages(module) as passages:
         y = forward(x)
     signs = torch.randint(0, 2, y.shape, generator=generator) * 2.0 - 1
-    backs = torch.autograd.grad((y * signs).sum() / math.sqrt(y[0].numel()), [out for _, _, out in passed])
-    found: dict[Tensor, Tensor] = {}
-    for (layer, into, _), back in zip(passed, backs, strict=True):
-        found |= LAYERS[type(layer)](layer, into, back)
-    return torch.cat([found[parameter] for parameter in module.parameters()], 1)
+    backs = torch.autograd.grad((y * signs).sum() / math.sqrt(y[0].numel()), [out for _, _, out in passages])
+    derivatives: dict[Tensor, Tensor] = {}
+    for (layer, into, _), back in zip(passages, backs, strict=True):
+        derivatives |= LAYERS[type(layer)](layer, into, back)
+    return torch.cat([derivatives[parameter] for parameter in module.parameters()], 1)
 
 
 @contextmanager
 def _passages(module: nn.Module) -> Iterator[list[Passage]]:
-    passed: list[Passage] = []
+    passages: list[Passage] = []
 
     def keep(layer: nn.Module, into: tuple[Tensor, ...], out: Tensor) -> None:
-        passed.append((layer, into[0].detach(), out))
+        passages.append((layer, into[0].detach(), out))
 
     hooks = [layer.register_forward_hook(keep) for layer in module.modules() if type(layer) in LAYERS]
     try:
-        yield passed
+        yield passages
     finally:
         for hook in hooks:
             hook.remove()
 
 
-def _convolution(layer: nn.Module, into: Tensor, back: Tensor) -> dict[Tensor, Tensor]:
+def _convolution(layer: nn.Module, x: Tensor, back: Tensor) -> dict[Tensor, Tensor]:
     assert isinstance(layer, nn.Conv2d)
-    patches = functional.unfold(into, layer.kernel_size, padding=layer.padding)  # type: ignore[arg-type]
+    patches = functional.unfold(x, layer.kernel_size, padding=layer.padding)  # type: ignore[arg-type]
     return {layer.weight: (back.flatten(2) @ patches.mT).flatten(1)} | _bias(layer.bias, back)
 
 
-def _transposed(layer: nn.Module, into: Tensor, back: Tensor) -> dict[Tensor, Tensor]:
+def _transposed(layer: nn.Module, x: Tensor, back: Tensor) -> dict[Tensor, Tensor]:
     # Every input pixel was spread over k×k output pixels; those are what comes back to it.
     assert isinstance(layer, nn.ConvTranspose2d)
     (kernel, _), (stride, _) = layer.kernel_size, layer.stride
     before = int(layer.padding[0])
-    behind = [(n - 1) * stride + kernel - before - m for n, m in zip(into.shape[2:], back.shape[2:], strict=True)]
+    behind = [(n - 1) * stride + kernel - before - m for n, m in zip(x.shape[2:], back.shape[2:], strict=True)]
     patches = functional.unfold(functional.pad(back, (before, behind[1], before, behind[0])), kernel, stride=stride)
-    return {layer.weight: (into.flatten(2) @ patches.mT).flatten(1)} | _bias(layer.bias, back)
+    return {layer.weight: (x.flatten(2) @ patches.mT).flatten(1)} | _bias(layer.bias, back)
 
 
-def _prelu(layer: nn.Module, into: Tensor, back: Tensor) -> dict[Tensor, Tensor]:
+def _prelu(layer: nn.Module, x: Tensor, back: Tensor) -> dict[Tensor, Tensor]:
     assert isinstance(layer, nn.PReLU)
-    return {layer.weight: (back * into.clamp_max(0)).flatten(1).sum(1, keepdim=True)}
+    return {layer.weight: (back * x.clamp_max(0)).flatten(1).sum(1, keepdim=True)}
 
 
 def _bias(bias: Tensor | None, back: Tensor) -> dict[Tensor, Tensor]:

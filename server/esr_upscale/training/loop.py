@@ -36,9 +36,10 @@ class Trainer(Protocol):
     """One network in training. The same trainer, seed, number of steps and threads make the same weights."""
 
     def step(self, done: float) -> float:
-        """One step; `done`, above 0 up to 1, is the share of the run with it. Returns the batch's mean squared error.
+        """Take one step and return the batch's mean squared error.
 
-        When that is not finite the weights stay as they are.
+        `done`, above 0 up to 1, is the share of the run with this step. When the error is not finite the
+        weights stay as they are.
         """
         ...
 
@@ -47,7 +48,7 @@ class Trainer(Protocol):
         ...
 
     def weights(self) -> dict[str, NDArray[np.float32]]:
-        """The weights so far, by their published names."""
+        """Return the weights so far, by their published names."""
         ...
 
     def state(self) -> dict[str, Tensor]:
@@ -92,7 +93,7 @@ def run(
 
     Raises TrainingStoppedError when `stop` says so, after the checkpoint; DivergedError when the loss is not finite.
     """
-    before, start = journal.seconds, time.perf_counter()
+    earlier_s, start = journal.seconds, time.perf_counter()
     keep = _Keeper(trainer, journal, checkpoint)
     loss = 0.0
     for step in range(journal.step + 1, journal.steps + 1):
@@ -102,7 +103,7 @@ def run(
         loss = trainer.step(step / journal.steps)
         if not math.isfinite(loss):
             raise DivergedError(f"the loss is {loss} at step {step}; a lower rate may help")
-        journal.step, journal.seconds = step, before + time.perf_counter() - start
+        journal.step, journal.seconds = step, earlier_s + time.perf_counter() - start
         _take_figures(trainer, journal, loss)
         if _due(step, journal.steps, REPORTS):
             report(Progress(step, journal.steps, loss, journal.psnr))
@@ -139,8 +140,8 @@ class _Keeper:
 def steps_in(seconds: float, trainer: Trainer) -> int:
     """Return how many steps fit into `seconds` on this machine. A few are timed on `trainer`, which is spent."""
     trainer.step(0.5)  # the first one pays for everything that is set up once
-    start, done = time.perf_counter(), 0
-    while (passed := time.perf_counter() - start) < min(PROBE_SECONDS, seconds / 10) or done == 0:
+    start, steps = time.perf_counter(), 0
+    while (elapsed_s := time.perf_counter() - start) < min(PROBE_SECONDS, seconds / 10) or steps == 0:
         trainer.step(0.5)
-        done += 1
-    return max(1, round(seconds * done / passed))
+        steps += 1
+    return max(1, round(seconds * steps / elapsed_s))

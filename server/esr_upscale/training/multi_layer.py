@@ -61,7 +61,10 @@ class CropTrainer:
         self._source = source
         self._crops = source.crops(check_size(crop, source, spec.radius), spec.radius)
         self._sketched = source.crops(check_size(SKETCHED + 2 * spec.radius, source, spec.radius), spec.radius)
-        self._module = _fresh(dataclasses.replace(spec, padding="zeros"), seed)
+        # Modules draw their first weights from torch's global generator; whoever else uses it is not to notice.
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self._module = nets.build_module(dataclasses.replace(spec, padding="zeros"))
         if start is None:
             self._whiten_first()
         else:
@@ -90,21 +93,28 @@ class CropTrainer:
 
     def step(self, done: float) -> float:
         """Take one step: Adam first, then Gauss–Newton, both fading to nothing by half a cosine."""
-        loss = self._differentiate()
-        if math.isfinite(loss):
-            fading = 0.5 * (1 + math.cos(math.pi * done))
-            self._step_adam(done, fading) if done < self._adam_share else self._step_newton(fading)
-            self._make_symmetric()
-            self._take_into_average()
-        return loss
-
-    def _differentiate(self) -> float:
         x, y, weight = self._crops.draw(self._batch, self._generator)
         x = x.contiguous(memory_format=torch.channels_last)
         loss = (weight * (self._inside(self._module(x), self._crops) - y).square()).mean()
         self._module.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
-        return float(loss.detach())
+        error = float(loss.detach())
+        if not math.isfinite(error):
+            return error
+        fading = 0.5 * (1 + math.cos(math.pi * done))
+        if done < self._adam_share:
+            nn.utils.clip_grad_norm_(self._parameters, 1.0)
+            self._adam.param_groups[0]["lr"] = self._rate * min(1.0, 10 * done / START) * fading
+            self._adam.step()
+        else:
+            self._step_newton(fading)
+        self._make_symmetric()
+        # Of the first weights, which are random, nothing may stay: never more than a tenth of the steps is averaged.
+        self._steps += 1
+        share = max(1 - EMA_DECAY, 10 / (float(self._steps) + 9))
+        for name, value in self._module.state_dict().items():
+            self._average[name].lerp_(value, share)
+        return error
 
     @torch.no_grad()
     def _make_symmetric(self) -> None:
@@ -116,21 +126,14 @@ class CropTrainer:
         same = self._symmetry.expand(self._symmetry.average(by_phase.numpy()))
         by_phase.copy_(torch.from_numpy(same))
 
-    def _take_into_average(self) -> None:
-        # Of the first weights, which are random, nothing may stay: never more than a tenth of the steps is averaged.
-        self._steps += 1
-        share = max(1 - EMA_DECAY, 10 / (float(self._steps) + 9))
-        for name, value in self._module.state_dict().items():
-            self._average[name].lerp_(value, share)
-
-    def _step_adam(self, done: float, fading: float) -> None:
-        nn.utils.clip_grad_norm_(self._parameters, 1.0)
-        self._adam.param_groups[0]["lr"] = self._rate * min(1.0, 10 * done / START) * fading
-        self._adam.step()
-
     def _step_newton(self, fading: float) -> None:
         if self._newton.due:
-            self._newton.settle(self._curvature()[None], SHARE)
+            parts = 1 if self._newton.started else -(-max(ROWS, sum(self._sizes)) // PART)
+            total = torch.zeros(())
+            for _ in range(parts):
+                x = self._sketched.draw(PART, self._generator)[0]
+                total = total + curvature(self._sketch, self._module, x, self._generator)
+            self._newton.settle((total / parts)[None], SHARE)
         gradient = torch.cat([p.grad.flatten() for p in self._parameters if p.grad is not None])
         # Long ways are what the first half is for; the second comes to rest.
         longest = LONGEST * min(1.0, 2 * fading)
@@ -138,11 +141,6 @@ class CropTrainer:
         with torch.no_grad():
             for parameter, part in zip(self._parameters, torch.split(change, self._sizes), strict=True):
                 parameter.add_(part.view_as(parameter))
-
-    def _curvature(self) -> Tensor:
-        parts = 1 if self._newton.started else -(-max(ROWS, sum(self._sizes)) // PART)
-        drawn = (self._sketched.draw(PART, self._generator)[0] for _ in range(parts))
-        return sum((curvature(self._sketch, self._module, x, self._generator) for x in drawn), torch.zeros(())) / parts
 
     def _sketch(self, x: Tensor) -> Tensor:
         return self._inside(self._module(x), self._sketched)
@@ -187,10 +185,3 @@ class CropTrainer:
             f"{self._source.describe()}; {first} by Adam in the coordinates "
             "of the Gauss–Newton matrix (fading, weights averaged); squared error of the inside that no padding reaches"
         )
-
-
-def _fresh(spec: ModelSpec, seed: int) -> nn.Module:
-    # Modules draw their first weights from torch's global generator; whoever else uses it is not to notice.
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return nets.build_module(spec)

@@ -91,17 +91,17 @@ class NewtonAdam:
 
     def restore(self, state: dict[str, Tensor]) -> None:
         # Copied, so that they lie in memory as the optimiser's own did: where they lie decides how products round.
-        kept = {name: value.clone(memory_format=torch.contiguous_format) for name, value in state.items()}
-        self._momentum, self._power, self._counts = kept["momentum"], kept["power"], kept["counts"]
-        self._curvature, self._lower = kept["curvature"], kept["lower"]
+        copies = {name: value.clone(memory_format=torch.contiguous_format) for name, value in state.items()}
+        self._momentum, self._power, self._counts = copies["momentum"], copies["power"], copies["counts"]
+        self._curvature, self._lower = copies["curvature"], copies["lower"]
 
 
 def _damped_factor(curvature: Tensor) -> Tensor:
     # L. Solving with it is as good as having L⁻¹, which would cost twice as much to make as L itself.
-    damped = curvature.to(torch.float64, copy=True)
-    diagonal = damped.diagonal(dim1=1, dim2=2)
+    matrix = curvature.to(torch.float64, copy=True)
+    diagonal = matrix.diagonal(dim1=1, dim2=2)
     diagonal += DAMPING * diagonal.mean(1, keepdim=True).clamp_min(1e-30)
-    lower, failed = torch.linalg.cholesky_ex(damped)
+    lower, failed = torch.linalg.cholesky_ex(matrix)
     if failed.any():
         raise DivergedError("the Gauss–Newton matrix is not positive definite; a lower rate may help")
     # Laid out in rows, as a checkpoint gives it back: products of another layout round otherwise.

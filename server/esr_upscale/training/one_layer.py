@@ -43,18 +43,15 @@ class PatchTrainer:
     """One run. A Trainer."""
 
     def __init__(self, spec: ModelSpec, tiles: list[Tile], seed: int, restarts: int) -> None:
-        self._spec, self._head, self._generator = (
-            spec,
-            HEADS[spec.family],
-            torch.Generator().manual_seed(seed),
-        )
+        self._spec, self._head = spec, HEADS[spec.family]
+        self._generator = torch.Generator().manual_seed(seed)
         self._symmetry: Symmetry = symmetry(spec["K"], spec.scale)
-        trained, held = split(tiles)
-        self._patches = Patches(trained, spec["K"])
-        self._judged = Patches(held, spec["K"]).draw(JUDGED, self._symmetry, self._generator)
+        training_tiles, held_out_tiles = split(tiles)
+        self._patches = Patches(training_tiles, spec["K"])
+        self._judged = Patches(held_out_tiles, spec["K"]).draw(JUDGED, self._symmetry, self._generator)
         x, y = self._draw(JUDGED)
         self._whiten = whitening(x)
-        self._filters = self._initial(x @ self._whiten, y, restarts).requires_grad_()
+        self._filters = self._first_filters(x @ self._whiten, y, restarts).requires_grad_()
         self._average = self._filters.detach().clone()
         self._adam = torch.optim.Adam([self._filters], betas=(0.9, 0.99))
         blocks, size = self._filters[:, :, 0, 0, 0].numel(), self._filters[0, 0].numel()
@@ -69,13 +66,13 @@ class PatchTrainer:
         error = float(losses.detach().mean())
         if math.isfinite(error):
             fading = 0.5 * (1 + math.cos(math.pi * done))
-            self._step_adam(fading) if done < START else self._step_newton(fading)
+            if done < START:
+                self._adam.param_groups[0]["lr"] = RATE * fading
+                self._adam.step()
+            else:
+                self._step_newton(fading)
             self._average.lerp_(self._filters.detach(), 1 - EMA_DECAY)
         return error
-
-    def _step_adam(self, fading: float) -> None:
-        self._adam.param_groups[0]["lr"] = RATE * fading
-        self._adam.step()
 
     def _step_newton(self, fading: float) -> None:
         if self._newton.due:
@@ -94,8 +91,8 @@ class PatchTrainer:
         for x in torch.split(self._draw(count)[0], PART):
             white = x @ self._whiten
             z = self._responses(self._filters.detach(), white).requires_grad_()
-            (follows,) = torch.autograd.grad(self._head.choose(z).sum(), z)
-            rows = follows.movedim((0, 1), (3, 4))[..., None] * white[:, None, None]  # (…, PART, groups, C, K²)
+            (slopes,) = torch.autograd.grad(self._head.choose(z).sum(), z)
+            rows = slopes.movedim((0, 1), (3, 4))[..., None] * white[:, None, None]  # (…, PART, groups, C, K²)
             rows = rows.flatten(3)
             total += rows.mT @ rows / count
         return total
@@ -108,12 +105,18 @@ class PatchTrainer:
         """Return the weights: each orbit's from its best restart."""
         errors = self._errors()
         best = self._average[errors.argmin(0), range(errors.shape[1])]  # (orbits, groups, C, K²)
-        return {TENSOR: self._assemble(best)}
+        phases = self._symmetry.expand((best @ self._whiten.T).numpy())  # (s², groups, C, K²)
+        shape = self._spec.tensor_shapes[TENSOR]
+        return {TENSOR: np.ascontiguousarray(np.moveaxis(phases, 0, 2)).reshape(shape)}
 
     def state(self) -> dict[str, Tensor]:
-        kept = {"filters": self._filters.detach(), "average": self._average, "generator": self._generator.get_state()}
+        tensors = {
+            "filters": self._filters.detach(),
+            "average": self._average,
+            "generator": self._generator.get_state(),
+        }
         newton = {f"newton.{name}": value for name, value in self._newton.state().items()}
-        return kept | newton | optimizer_tensors(self._adam)
+        return tensors | newton | optimizer_tensors(self._adam)
 
     @torch.no_grad()
     def restore(self, state: dict[str, Tensor]) -> None:
@@ -135,7 +138,7 @@ class PatchTrainer:
     def _draw(self, count: int) -> tuple[Tensor, Tensor]:
         return self._patches.draw(count, self._symmetry, self._generator)
 
-    def _initial(self, x: Tensor, y: Tensor, restarts: int) -> Tensor:
+    def _first_filters(self, x: Tensor, y: Tensor, restarts: int) -> Tensor:
         # Every value channel begins as the best linear filter, disturbed; query and key as noise.
         shape = (restarts, y.shape[1], self._head.groups, self._spec["C"], x.shape[1])
         filters = 0.1 * torch.randn(shape, generator=self._generator)
@@ -156,9 +159,3 @@ class PatchTrainer:
     def _errors(self) -> Tensor:
         parts = zip(*(torch.split(t, 20_000) for t in self._judged), strict=True)
         return torch.cat([self._squared(self._average, x, y) for x, y in parts], 2).mean(2)
-
-    def _assemble(self, filters: Tensor) -> NDArray[np.float32]:
-        pixels = (filters @ self._whiten.T).numpy()
-        phases = self._symmetry.expand(pixels)  # (s², groups, C, K²)
-        shape = self._spec.tensor_shapes[TENSOR]
-        return np.ascontiguousarray(np.moveaxis(phases, 0, 2)).reshape(shape)

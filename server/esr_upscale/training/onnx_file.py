@@ -38,30 +38,32 @@ def export_onnx(
     """Write the network of `spec` with `weights` to the ONNX file `path` and return it.
 
     Input `luma` (N, 1, H, W) and output `upscaled` (N, 1, s·H, s·W) are float32 in [0, 1], of any N, H and W; the
-    output is not clipped. `licence` is the SPDX id of the weights and `node` the
-    sources that they are for, None for any; both are for the metadata. Raises EngineError when onnx or
-    onnxscript is not installed, InvalidInputError for an opset that cannot be written and a path that cannot.
+    output is not clipped. `licence` is the SPDX id of the weights and `node` the sources that they are for, None for
+    any; both are for the metadata. Raises EngineError when onnx or onnxscript is not installed, InvalidInputError for
+    an opset that cannot be written and a path that cannot.
     """
     if opset < OLDEST_OPSET:
         raise InvalidInputError(f"opset {opset} is too old: torch writes {OLDEST_OPSET} and later")
-    _check_installed()
-    program = _program(build_module(spec, weights).eval(), opset)
-    found = program.model.opset_imports[""]
-    if found != opset:
-        raise InvalidInputError(f"opset {opset} cannot be written here, {found} can; the oldest is {OLDEST_OPSET}")
-    _describe(program, spec, licence, node)
-    _forget_sources(program)
-    with replace_file(path) as part:
-        program.save(part, external_data=False)
-    return path
-
-
-def _check_installed() -> None:
     for name in ("onnx", "onnxscript"):
         try:
             import_module(name)
         except ModuleNotFoundError as error:
             raise EngineError(f'{name} is not installed, which export needs: pip install "edge-sr[onnx]"') from error
+    program = _program(build_module(spec, weights).eval(), opset)
+    written_opset = program.model.opset_imports[""]
+    if written_opset != opset:
+        raise InvalidInputError(
+            f"opset {opset} cannot be written here, {written_opset} can; the oldest is {OLDEST_OPSET}"
+        )
+    _describe(program, spec, licence, node)
+    # The exporter notes where in the source, by the paths of this machine, each operation comes from.
+    graph = program.model.graph
+    results = [value for operation in graph for value in operation.outputs]
+    for item in (graph, *graph, *results, *graph.inputs, *graph.initializers.values()):
+        item.metadata_props.clear()
+    with replace_file(path) as part:
+        program.save(part, external_data=False)
+    return path
 
 
 def _program(module: nn.Module, opset: int) -> torch.onnx.ONNXProgram:
@@ -103,26 +105,20 @@ def _quiet() -> Iterator[None]:
 def _describe(program: torch.onnx.ONNXProgram, spec: ModelSpec, licence: str, node: Source | None) -> None:
     model, s = program.model, spec.scale
     outside = "the picture's edge, replicated" if spec.padding == "edge" else "zeros, at every layer"
-    takes = "float32 (N, 1, H, W), any N, H and W: luma in [0, 1], which is code values / (2^depth - 1)"
-    gives = f"float32 (N, 1, {s}*H, {s}*W): luma on the same scale, not clipped"
-    model.graph.inputs[0].doc_string, model.graph.outputs[0].doc_string = takes, gives
-    model.doc_string = f"{spec.paper_id} upscales luma by {s}. {INPUT}: {takes}. {OUTPUT}: {gives}. Padding: {outside}."
+    input_text = "float32 (N, 1, H, W), any N, H and W: luma in [0, 1], which is code values / (2^depth - 1)"
+    output_text = f"float32 (N, 1, {s}*H, {s}*W): luma on the same scale, not clipped"
+    model.graph.inputs[0].doc_string, model.graph.outputs[0].doc_string = input_text, output_text
+    model.doc_string = (
+        f"{spec.paper_id} upscales luma by {s}. {INPUT}: {input_text}. {OUTPUT}: {output_text}. Padding: {outside}."
+    )
     model.metadata_props.update(
         model=spec.canonical_id,
         paper_id=spec.paper_id,
         scale=str(s),
         padding=spec.padding,
-        input=f"{INPUT}: {takes}",
-        output=f"{OUTPUT}: {gives}",
+        input=f"{INPUT}: {input_text}",
+        output=f"{OUTPUT}: {output_text}",
         licence=licence,
         source_quality="any" if node is None else f"{node.quantizer:g}",
         downscaler="any" if node is None or not node.downscaler else node.downscaler,
     )
-
-
-def _forget_sources(program: torch.onnx.ONNXProgram) -> None:
-    # The exporter notes where in the source, by the paths of this machine, each operation comes from.
-    graph = program.model.graph
-    results = [value for node in graph for value in node.outputs]
-    for part in (graph, *graph, *results, *graph.inputs, *graph.initializers.values()):
-        part.metadata_props.clear()

@@ -35,17 +35,17 @@ class Range(StrEnum):
 
 
 def list_pictures(directory: Path) -> list[Path]:
-    """The pictures in `directory`, sorted. Raises InvalidInputError when there are none."""
+    """Return the pictures in `directory`, sorted. Raises InvalidInputError when there are none."""
     if not directory.is_dir():
         raise InvalidInputError(f"{directory} is not a directory of pictures")
-    found = sorted(p for p in directory.iterdir() if p.suffix.lower() in SUFFIXES)
-    if not found:
+    pictures = sorted(p for p in directory.iterdir() if p.suffix.lower() in SUFFIXES)
+    if not pictures:
         raise InvalidInputError(f"{directory} has no pictures ({', '.join(sorted(SUFFIXES))})")
-    return found
+    return pictures
 
 
 def read_luma(path: Path, samples: Range = Range.FULL) -> NDArray[np.float64]:
-    """BT.601 luma (H, W) of a picture, 16 … 235, not rounded.
+    """Return the BT.601 luma (H, W) of a picture, 16 … 235, not rounded.
 
     Raises InvalidInputError when it cannot be read, and when it cannot be of limited range as `samples` says.
     """
@@ -53,7 +53,7 @@ def read_luma(path: Path, samples: Range = Range.FULL) -> NDArray[np.float64]:
 
 
 def read_samples(path: Path) -> NDArray[np.float64]:
-    """The samples of a picture, 0 … 255: (H, W, 3) of colour, (H, W, 1) of gray. Transparency shows white.
+    """Return the samples of a picture, 0 … 255: (H, W, 3) of colour, (H, W, 1) of gray. Transparency shows white.
 
     Samples of 16 bits keep their fraction where they are gray. Raises InvalidInputError when it cannot be read.
     """
@@ -75,7 +75,7 @@ def read_samples(path: Path) -> NDArray[np.float64]:
 
 
 def luma_of(picture: NDArray[Any], samples: Range, name: str) -> NDArray[np.float64]:
-    """BT.601 luma (H, W) of samples (H, W, 3) or (H, W, 1). `name` is for the message.
+    """Return the BT.601 luma (H, W) of samples (H, W, 3) or (H, W, 1). `name` is for the message.
 
     Raises InvalidInputError for limited range, if more than 1 % of the samples lie outside of it.
     """

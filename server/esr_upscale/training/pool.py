@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import tomllib
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,7 +50,7 @@ Reporter = Callable[[str], AbstractContextManager[Callable[[Progress], None]]]
 
 
 def read_pool(path: Path) -> list[Entry]:
-    """The models of a TOML file, in its order. Raises InvalidInputError when it is not such a file."""
+    """Return the models of a TOML file, in its order. Raises InvalidInputError when it is not such a file."""
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -58,17 +58,14 @@ def read_pool(path: Path) -> list[Entry]:
     groups = table.pop("models", None)
     if groups is None:
         groups = [{"names": [table.pop("model")]}] if "model" in table else []
-    well_formed = isinstance(groups, list) and all(isinstance(group, dict) for group in groups)
-    entries = [entry for group in groups for entry in _entries(table, group)] if well_formed else []
+    entries = []
+    if isinstance(groups, list) and all(isinstance(group, dict) for group in groups):
+        for group in groups:
+            names = group.pop("names", ())
+            entries += [Entry(str(name), table | group) for name in names]
     if not entries:
         raise InvalidInputError(f'{path} has no models; it needs [[models]] with names = ["esr_tr_x2", …]')
     return entries
-
-
-def _entries(common: dict[str, Any], group: dict[str, Any]) -> Iterator[Entry]:
-    settings = {name: value for name, value in group.items() if name != "names"}
-    for name in group.get("names", ()):
-        yield Entry(str(name), common | settings)
 
 
 def train_pool(

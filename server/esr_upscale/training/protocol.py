@@ -19,13 +19,13 @@ PEAK = 255.0
 
 
 def crop(picture: NDArray[Any], scale: int) -> NDArray[Any]:
-    """`picture` (H, W) without the rows and columns past a multiple of `scale`."""
+    """Return `picture` (H, W) without the rows and columns past a multiple of `scale`."""
     height, width = picture.shape
     return picture[: height - height % scale, : width - width % scale]
 
 
 def degrade(luma: NDArray[Any], scale: int) -> NDArray[np.uint8]:
-    """The LR picture (H/s, W/s) of `luma` (H, W), both sizes multiples of `scale`: 8-bit code values."""
+    """Return the LR picture (H/s, W/s) of `luma` (H, W), both sizes multiples of `scale`: 8-bit code values."""
     x = torch.from_numpy(luma.astype(np.float64))[None, None]
     size = (luma.shape[0] // scale, luma.shape[1] // scale)
     y = F.interpolate(x, size=size, mode="bicubic", antialias=True, align_corners=False)
@@ -34,12 +34,12 @@ def degrade(luma: NDArray[Any], scale: int) -> NDArray[np.uint8]:
 
 
 def psnr(picture: NDArray[Any], truth: NDArray[Any], shave: int) -> float:
-    """PSNR in dB (peak 255) of (H, W) pictures, without `shave` pixels at every border."""
+    """Return the PSNR in dB (peak 255) of (H, W) pictures, without `shave` pixels at every border."""
     inner = slice(shave, -shave or None)
     difference = picture[inner, inner].astype(np.float64) - truth[inner, inner]
     return decibels(float(np.mean(difference**2)), PEAK)
 
 
 def decibels(mse: float, peak: float) -> float:
-    """The PSNR of a mean squared error of values up to `peak`; infinite for no error."""
+    """Return the PSNR of a mean squared error of values up to `peak`; infinite for no error."""
     return math.inf if mse == 0 else 10 * math.log10(peak**2 / mse)

@@ -28,11 +28,11 @@ class Published:
 
     def figures(self, spec: ModelSpec) -> tuple[Mapping[str, float], Mapping[str, float]]:
         """Return set → dB and set → SSIM of a model, or of its network if no row has its weights for clean sources."""
-        named = spec if spec in self.psnr else replace(spec, clean=False)
-        return self.psnr.get(named, {}), self.ssim.get(named, {})
+        row_spec = spec if spec in self.psnr else replace(spec, clean=False)
+        return self.psnr.get(row_spec, {}), self.ssim.get(row_spec, {})
 
     def means(self, spec: ModelSpec, ours: Mapping[str, float]) -> tuple[float, float] | None:
-        """Our mean and theirs in dB, over the sets that both have (`ours` by any case); None where there are none."""
+        """Return our mean and theirs in dB over the sets that both have, whatever their case. None if there is none."""
         theirs = self.figures(spec)[0]
         both = [(value, theirs[name.lower()]) for name, value in ours.items() if name.lower() in theirs]
         if not both:
@@ -62,7 +62,11 @@ def read_published(path: Path) -> Published:
                 f"{path}, row {number} has {len(cells)} cells, but there are {len(columns)} columns"
             )
         row = dict(zip(columns, cells, strict=False))
-        spec = _known(row)
+        words = row.get(NAME, "").split()
+        try:
+            spec = resolve(words[0]) if words else None
+        except UnknownModelError:  # a network of somebody else
+            continue
         if spec is not None and spec not in psnr:
             psnr[spec], ssim[spec] = (_figures(row, prefix, f"{path}, row {number}") for prefix in (PSNR, SSIM))
     return Published(sets, psnr, ssim)
@@ -75,14 +79,6 @@ def _read_rows(path: Path) -> list[list[str]]:
             return [[cell.strip() for cell in row] for row in csv.reader(file, strict=True)] or [[]]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InvalidInputError(f"{path} cannot be read as a CSV file: {error}") from error
-
-
-def _known(row: Mapping[str, str]) -> ModelSpec | None:
-    words = row.get(NAME, "").split()
-    try:
-        return resolve(words[0]) if words else None
-    except UnknownModelError:  # a network of somebody else
-        return None
 
 
 def _figures(row: Mapping[str, str], prefix: str, where: str) -> dict[str, float]:

@@ -40,9 +40,9 @@ def picture_quality(kernel: PlaneKernel, luma: NDArray[np.float64], scale: int) 
     truth = crop(luma, scale)
     if min(truth.shape) < 2 * scale + WINDOW:
         raise InvalidInputError(f"a picture of {luma.shape[1]}×{luma.shape[0]} is too small to judge ×{scale} on")
-    made = kernel(degrade(truth, scale))
+    upscaled = kernel(degrade(truth, scale))
     inner = slice(scale, -scale)
-    return Quality(psnr(made, truth, scale), ssim(made[inner, inner], truth[inner, inner]))
+    return Quality(psnr(upscaled, truth, scale), ssim(upscaled[inner, inner], truth[inner, inner]))
 
 
 def ignore(*_: object) -> None:
@@ -50,7 +50,7 @@ def ignore(*_: object) -> None:
 
 
 def set_quality(kernel: PlaneKernel, scale: int, directory: Path, report: Callable[[], None] = ignore) -> Quality:
-    """The mean of `kernel`, an 8-bit one, over the pictures in `directory`; `report` is called after each."""
+    """Return the mean of `kernel`, an 8-bit one, over the pictures in `directory`; `report` is called after each."""
     qualities = []
     for path in list_pictures(directory):
         qualities.append(picture_quality(kernel, read_luma(path), scale))
@@ -79,12 +79,12 @@ def judge(
             raise InvalidInputError(f"two sets of pictures are named {name}; figures are by name, so rename one folder")
     count = sum(len(list_pictures(data)) for data in sets) * len(specs)
     pictures = itertools.count(1)
-    found: dict[ModelSpec, dict[str, Quality]] = {}
+    qualities: dict[ModelSpec, dict[str, Quality]] = {}
     for spec in specs:
         kernel = LoadedModel(spec, load_weights(spec, *directories), EngineSettings(threads=threads)).luma(8)
-        found[spec] = {}
+        qualities[spec] = {}
         for name, data in zip(names, sets, strict=True):
             with torch_threads(threads):
                 quality = set_quality(kernel, spec.scale, data, lambda: report(next(pictures), count))
-            found[spec][name] = Quality(round(quality.psnr, 3), round(quality.ssim, 4))
-    return found
+            qualities[spec][name] = Quality(round(quality.psnr, 3), round(quality.ssim, 4))
+    return qualities

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from functools import partial
 from pathlib import Path
@@ -85,7 +85,7 @@ class TrainingSettings:
 
     @staticmethod
     def of(values: Mapping[str, Any]) -> TrainingSettings:
-        """Settings from a table of a TOML file. Raises InvalidInputError for an unknown one or one without sense."""
+        """Read settings from a table of a TOML file. Raises InvalidInputError for unknown and impossible ones."""
         for name, value in values.items():
             _check(name, value)
         return TrainingSettings(**values)
@@ -119,13 +119,13 @@ def _check_licence(value: object) -> None:
 
 
 def _check_nodes(value: object) -> None:
-    given = list(value) if isinstance(value, tuple | list) else []
+    entries = list(value) if isinstance(value, tuple | list) else []
     try:
-        sources = [parse_source(text) for text in given if isinstance(text, str)]
+        sources = [parse_source(text) for text in entries if isinstance(text, str)]
     except ValueError:
         sources = []
     alike = len({bool(source.downscaler) for source in sources}) == 1  # those with one go on from those without
-    if len(sources) != len(given) or not alike or len(set(sources)) != len(sources):
+    if len(sources) != len(entries) or not alike or len(set(sources)) != len(sources):
         raise InvalidInputError(
             f'nodes = {value!r} is not possible: it is a list of different quantisers, 0 to 51, as in "0", "17", or of '
             f'quantisers with downscalers, as in "0/area"; downscalers are {", ".join(DOWNSCALERS)}'
@@ -172,17 +172,17 @@ def train(
     loaded = load_tiles(tiles, spec.scale, 2 * spec.radius + 1, settings.emphasis)
     clips = _cache_of(spec, loaded, settings, out, report, stop)
     card = new_card(spec, "", tiles, len(loaded), settings.seed, settings.emphasis, settings.licence)
-    one = partial(_train_set, spec, loaded, settings, clips, card, report=report, stop=stop)
+    train_set = partial(_train_set, spec, loaded, settings, clips, card, report=report, stop=stop)
     if not settings.nodes:
-        return one(out)
+        return train_set(out)
     nodes = [parse_source(text) for text in settings.nodes]
-    before = load_nodes(*_start_of(spec, settings)) if nodes[0].downscaler else None  # new nodes replace all
-    sets = dict(before.sets) if before else {}
+    old_nodes = load_nodes(*_start_of(spec, settings)) if nodes[0].downscaler else None  # new nodes replace all
+    sets = dict(old_nodes.sets) if old_nodes else {}
     quantizers = WeightNodes(sets | {source: {} for source in nodes}).quantizers
     places = {
         source: out / DIRECTORY / f"{spec.canonical_id}_at_{source.quantizer:g}{source.downscaler}" for source in nodes
     }
-    journals = [one(place, node=Node(source, quantizers)) for source, place in places.items()]
+    journals = [train_set(place, node=Node(source, quantizers)) for source, place in places.items()]
     sets |= {source: load_weights(spec, place) for source, place in places.items()}
     blind, card = load_weights(*_start_of(spec, settings)), load_card(spec, list(places.values())[-1])
     save_weights(spec, blind, card, out, WeightNodes(sets))
@@ -205,10 +205,12 @@ def _train_set(
 ) -> Journal:
     """Train one set of weights and write it into `out`, with the `card` and how it was made."""
     checkpoint = Checkpoint(spec, out)
-    identity = _identity(spec, loaded, settings)
-    done = checkpoint.finished() if node is not None else None
-    if done and done.settings == identity and settings.steps in (None, done.steps):
-        return done  # of a run that was stopped at a later node
+    values = asdict(settings) | {"nodes": list(settings.nodes)}  # as a checkpoint gives it back
+    fixed_values = {name: value for name, value in values.items() if name not in MAY_CHANGE}
+    identity = {"model": spec.canonical_id, "tiles": len(loaded), **fixed_values}
+    earlier = checkpoint.finished() if node is not None else None
+    if earlier and earlier.settings == identity and settings.steps in (None, earlier.steps):
+        return earlier  # of a run that was stopped at a later node
     start = partial(_trainer, spec, loaded, settings, clips, node)
     with torch_threads(settings.threads):
         trainer = start()
@@ -217,19 +219,16 @@ def _train_set(
             journal = Journal(identity, settings.steps or steps_in(settings.seconds, start()))
         run(trainer, journal, report, checkpoint, stop)
         weights = trainer.weights()
-    made = dataclasses.replace(card, recipe=trainer.recipe(journal.steps))
+    trained_card = dataclasses.replace(card, recipe=trainer.recipe(journal.steps))
     if settings.start:
-        made = continued_card(made, load_card(*_start_of(spec, settings)), _joint(node, settings.nodes))
-    save_weights(spec, weights, made, out)
+        # What stands between the recipe of the weights to start from and that of the new ones.
+        joint = NODES if node is not None else ""
+        if node is not None and node.source.downscaler:
+            joint = f"; its sets for {', '.join(settings.nodes)} from there "
+        trained_card = continued_card(trained_card, load_card(*_start_of(spec, settings)), joint)
+    save_weights(spec, weights, trained_card, out)
     checkpoint.finish(journal)
     return journal
-
-
-def _joint(node: Node | None, nodes: Sequence[str]) -> str:
-    """Return what stands between the recipe of the weights to start from and that of the new ones."""
-    if node is None:
-        return ""
-    return f"; its sets for {', '.join(nodes)} from there " if node.source.downscaler else NODES
 
 
 def _cache_of(
@@ -271,24 +270,18 @@ def _trainer(
 
 
 def _start_weights(spec: ModelSpec, settings: TrainingSettings, node: Node | None) -> Weights:
-    of, place = _start_of(spec, settings)
-    weights: Weights = load_weights(of, place)
-    before = load_nodes(of, place)
-    if node is not None and node.source.downscaler and before is not None:
+    start_spec, place = _start_of(spec, settings)
+    weights: Weights = load_weights(start_spec, place)
+    nodes = load_nodes(start_spec, place)
+    if node is not None and node.source.downscaler and nodes is not None:
         alike = Source(node.source.quantizer)
-        weights = before.at(alike) if alike in before.sets else weights
-    return grow_weights(weights, of, spec)
+        weights = nodes.at(alike) if alike in nodes.sets else weights
+    return grow_weights(weights, start_spec, spec)
 
 
 def _start_of(spec: ModelSpec, settings: TrainingSettings) -> tuple[ModelSpec, Path]:
     place = PACKAGED if settings.start == SHIPPED else Path(settings.start)
     return nearest_start(spec, place), place
-
-
-def _identity(spec: ModelSpec, tiles: list[Tile], settings: TrainingSettings) -> dict[str, Any]:
-    given = asdict(settings) | {"nodes": list(settings.nodes)}  # as a checkpoint gives it back
-    chosen = {name: value for name, value in given.items() if name not in MAY_CHANGE}
-    return {"model": spec.canonical_id, "tiles": len(tiles), **chosen}
 
 
 def _take_up(checkpoint: Checkpoint, trainer: Trainer, identity: dict[str, Any]) -> Journal | None:

@@ -24,7 +24,7 @@ BAND_ROWS = 16
 
 @torch.inference_mode()
 def ssim(picture: NDArray[Any], truth: NDArray[Any], peak: float = 255.0) -> float:
-    """Mean SSIM of two pictures (H, W) whose values go up to `peak`: 1 for equal ones, less for others.
+    """Return the mean SSIM of two pictures (H, W) whose values go up to `peak`: 1 for equal ones, less for others.
 
     The form of the authors' `ssim_index`: an 11×11 Gaussian window (σ = 1.5, sum 1), only where it lies wholly inside
     the picture; variances and covariance weighted by it, without the n/(n − 1) of a sample; pictures not shrunk first.
@@ -35,18 +35,17 @@ def ssim(picture: NDArray[Any], truth: NDArray[Any], peak: float = 255.0) -> flo
             f"SSIM is of two pictures of one size, at least {WINDOW}×{WINDOW}, not {_size(picture)} and {_size(truth)}"
         )
     x, y = (torch.from_numpy(np.ascontiguousarray(plane, np.float64)) for plane in (picture, truth))
-    mean_x, mean_y, xx, yy, xy = _windowed(torch.stack([x, y, x * x, y * y, x * y]))
+    planes = torch.stack([x, y, x * x, y * y, x * y])
+    # Sums of slices in float64, in bands that stay in the cache, take a tenth of the time of torch's convolution:
+    # 0.12 s against 1.6 s for five planes of 1920×1080 on one thread.
+    starts = range(0, planes.shape[1] - WINDOW + 1, BAND_ROWS)
+    mean_x, mean_y, xx, yy, xy = torch.cat(
+        [_filter(_filter(planes[:, row : row + BAND_ROWS + WINDOW - 1], 1), 2) for row in starts], 1
+    )
     means, products = mean_x * mean_y, mean_x**2 + mean_y**2
     c1, c2 = (K1 * peak) ** 2, (K2 * peak) ** 2
     likeness = (2 * means + c1) * (2 * (xy - means) + c2) / ((products + c1) * (xx + yy - products + c2))
     return float(likeness.mean())
-
-
-def _windowed(planes: Tensor) -> Tensor:
-    # (N, H, W) → (N, H − 10, W − 10). Sums of slices in float64, in bands that stay in the cache, take a tenth of the
-    # time of torch's convolution: 0.12 s against 1.6 s for five planes of 1920×1080 on one thread.
-    starts = range(0, planes.shape[1] - WINDOW + 1, BAND_ROWS)
-    return torch.cat([_filter(_filter(planes[:, y : y + BAND_ROWS + WINDOW - 1], 1), 2) for y in starts], 1)
 
 
 def _filter(planes: Tensor, axis: int) -> Tensor:

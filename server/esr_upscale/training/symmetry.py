@@ -17,7 +17,7 @@ Indices = NDArray[np.intp]
 
 
 def permutations(size: int) -> tuple[Indices, ...]:
-    """Eight index arrays (size²,): `x.ravel()[p]` is the square `x` (size, size) in another position.
+    """Return eight index arrays (size²,): `x.ravel()[p]` is the square `x` (size, size) in another position.
 
     First as it is and its mirrors, then transposed, and the mirrors of that.
     """
@@ -38,7 +38,7 @@ class Symmetry:
     """The phase of each orbit that is trained."""
 
     def expand(self, filters: NDArray[Any]) -> NDArray[Any]:
-        """Filters of the trained phases (orbits, …, K²) → of all phases (s², …, K²)."""
+        """Return filters of all phases (s², …, K²) from those of the trained ones (orbits, …, K²)."""
         phases = len(self.phase[0])
         out = np.zeros((phases, *filters.shape[1:]), filters.dtype)
         for orbit, trained in zip(self.orbits, filters, strict=True):
@@ -48,13 +48,13 @@ class Symmetry:
         return out
 
     def average(self, filters: NDArray[Any]) -> NDArray[Any]:
-        """Filters of all phases (s², …, K²) → of the trained ones (orbits, …, K²): the mean of what each orbit has."""
+        """Return filters of the trained phases (orbits, …, K²) from those of all (s², …, K²), by their mean."""
         every = list(zip(self.patch, self.phase, strict=True))
         return np.stack([np.mean([filters[p[orbit]][..., patch] for patch, p in every], 0) for orbit in self.orbits])
 
 
 def symmetry(kernel: int, scale: int) -> Symmetry:
-    """The symmetries for patches of `kernel`² pixels upscaled by `scale`."""
+    """Return the symmetries for patches of `kernel`² pixels upscaled by `scale`."""
     phases = permutations(scale)
     orbits = sorted({min(int(p[i]) for p in phases) for i in range(scale * scale)})
     return Symmetry(permutations(kernel), phases, tuple(orbits))

@@ -47,7 +47,7 @@ class Tile:
     """How many times as often as others it is drawn."""
 
     def picture_hr(self) -> NDArray[np.uint8]:
-        """HR as a picture: (s·h, s·w)."""
+        """Return HR as a picture: (s·h, s·w)."""
         height, width, phases = self.hr.shape
         scale = math.isqrt(phases)
         return self.hr.reshape(height, width, scale, scale).swapaxes(1, 2).reshape(height * scale, width * scale)
@@ -88,11 +88,16 @@ class Patches(_Flat):
         super().__init__(tiles, size, PATCH_MSE)
 
     def draw(self, count: int, symmetry: Symmetry, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """`count` patches (count, K²) in all positions, and the HR pixels of the orbits (count, orbits), in [0, 1]."""
+        """Draw patches (count, K²) in all positions, and the HR pixels of the orbits (count, orbits), in [0, 1]."""
         first, width = self._places(count, generator)
         middle = self.size // 2 * (width + 1)
         patches, pixels = self._lr[self._squares(first, width).flatten(1)], self._hr[first + middle]
-        return _turn(patches, pixels, symmetry)
+        x, y = [], []
+        parts = zip(patches.tensor_split(8), pixels.tensor_split(8), symmetry.patch, symmetry.phase, strict=True)
+        for patch, pixel, turn, phase in parts:
+            x.append(patch[:, turn])
+            y.append(pixel[:, phase[list(symmetry.orbits)]])
+        return torch.cat(x).float() / 255, torch.cat(y).float() / 255
 
 
 class Crops(_Flat):
@@ -109,62 +114,43 @@ class Crops(_Flat):
         hr = self._hr[where[:, inside, inside]]  # (count, h, w, s²)
         hr = functional.pixel_shuffle(hr.movedim(3, 1), math.isqrt(hr.shape[3]))
         stretched = torch.rand(count, 1, 1, 1, generator=generator) < FULL_RANGE
-        lr, hr = (_stretch(_turn_squares(squares), stretched) for squares in (self._lr[where][:, None], hr))
-        return lr, hr, torch.ones(count, 1, 1, 1)
-
-
-def _stretch(pictures: Tensor, chosen: Tensor) -> Tensor:
-    return torch.where(chosen, (pictures * 255 - 16) / 219, pictures)
-
-
-def _turn_squares(pictures: Tensor) -> Tensor:
-    parts = enumerate(pictures.tensor_split(8))
-    turned = [torch.rot90(part if i < 4 else part.mT, i % 4, (2, 3)) for i, part in parts]
-    return torch.cat(turned).float() / 255
-
-
-def _turn(patches: Tensor, pixels: Tensor, symmetry: Symmetry) -> tuple[Tensor, Tensor]:
-    x, y = [], []
-    parts = zip(patches.tensor_split(8), pixels.tensor_split(8), symmetry.patch, symmetry.phase, strict=True)
-    for patch, pixel, turn, phase in parts:
-        x.append(patch[:, turn])
-        y.append(pixel[:, phase[list(symmetry.orbits)]])
-    return torch.cat(x).float() / 255, torch.cat(y).float() / 255
+        crops = []
+        for squares in (self._lr[where][:, None], hr):
+            # An eighth of them in each position.
+            parts = enumerate(squares.tensor_split(8))
+            turned = [torch.rot90(part if i < 4 else part.mT, i % 4, (2, 3)) for i, part in parts]
+            pictures = torch.cat(turned).float() / 255
+            crops.append(torch.where(stretched, (pictures * 255 - 16) / 219, pictures))
+        return crops[0], crops[1], torch.ones(count, 1, 1, 1)
 
 
 def load_tiles(directory: Path, scale: int, kernel: int, emphasis: Mapping[str, float] | None = None) -> list[Tile]:
-    """The tiles in `directory`: 8-bit PNG of luma in limited range.
+    """Read the tiles in `directory`: 8-bit PNG of luma in limited range.
 
     `emphasis` has the beginnings of names, and how many times as often as others such tiles are to be drawn.
     Raises InvalidInputError for colour, for tiles too small to use, and for an emphasis on tiles that are not there.
     """
-    paths, tiles = list_pictures(directory), []
-    factors = _factors([path.name for path in paths], emphasis or {})
-    for path, factor in zip(paths, factors, strict=True):
+    paths, tiles, factors = list_pictures(directory), [], emphasis or {}
+    for start in factors:
+        if not any(path.name.startswith(start) for path in paths):
+            raise InvalidInputError(f"emphasis: there is no tile whose name begins with {start!r}")
+    for path in paths:
         hr = crop(_read_tile(path), scale)
         if min(hr.shape) < scale * max(kernel, 3):
             raise InvalidInputError(f"{path.name} is too small: ×{scale} needs {max(kernel, 3) * scale} pixels a side")
-        tiles.append(_tile(_picture(path.stem), hr, scale, factor))
+        lr = degrade(hr, scale)
+        phases = hr.reshape(lr.shape[0], scale, lr.shape[1], scale).swapaxes(1, 2).reshape(*lr.shape, scale**2)
+        bicubic = nets.chroma_kernel(scale, Siting.CENTRED, Siting.CENTRED, 8)
+        mse = 255**2 * 10 ** (-psnr(bicubic(lr), hr, scale) / 10)
+        # A name is picture_y_x, with the place of the tile in its picture.
+        picture = re.sub(r"_\d+_\d+$", "", path.stem)
+        factor = math.prod(factor for start, factor in factors.items() if path.name.startswith(start))
+        tiles.append(Tile(picture, lr, np.ascontiguousarray(phases), mse, factor))
     return tiles
 
 
-def _tile(picture: str, hr: NDArray[np.uint8], scale: int, emphasis: float) -> Tile:
-    lr = degrade(hr, scale)
-    bicubic = nets.chroma_kernel(scale, Siting.CENTRED, Siting.CENTRED, 8)
-    phases = hr.reshape(lr.shape[0], scale, lr.shape[1], scale).swapaxes(1, 2).reshape(*lr.shape, scale**2)
-    mse = 255**2 * 10 ** (-psnr(bicubic(lr), hr, scale) / 10)
-    return Tile(picture, lr, np.ascontiguousarray(phases), mse, emphasis)
-
-
-def _factors(names: list[str], emphasis: Mapping[str, float]) -> list[float]:
-    for start in emphasis:
-        if not any(name.startswith(start) for name in names):
-            raise InvalidInputError(f"emphasis: there is no tile whose name begins with {start!r}")
-    return [math.prod(factor for start, factor in emphasis.items() if name.startswith(start)) for name in names]
-
-
 def split(tiles: list[Tile]) -> tuple[list[Tile], list[Tile]]:
-    """Tiles to train on, and tiles of other pictures to hold out. Raises InvalidInputError for a single picture.
+    """Return tiles to train on and tiles of other pictures to hold out. Raises InvalidInputError for one picture.
 
     Always the same pictures, so that runs of different seeds can be compared by what they reach on them.
     """
@@ -172,8 +158,8 @@ def split(tiles: list[Tile]) -> tuple[list[Tile], list[Tile]]:
     if len(pictures) < 2:
         raise InvalidInputError("the tiles are all of one picture; at least two are needed, to hold one out")
     count = max(1, round(HELD_OUT * len(pictures)))
-    held = set(np.random.default_rng(HELD_OUT_SEED).permutation(pictures)[:count].tolist())
-    return [t for t in tiles if t.picture not in held], [t for t in tiles if t.picture in held]
+    held_out = set(np.random.default_rng(HELD_OUT_SEED).permutation(pictures)[:count].tolist())
+    return [t for t in tiles if t.picture not in held_out], [t for t in tiles if t.picture in held_out]
 
 
 def _read_tile(path: Path) -> NDArray[np.uint8]:
@@ -187,8 +173,3 @@ def _read_tile(path: Path) -> NDArray[np.uint8]:
     raise InvalidInputError(
         f"{path.name} is of mode {mode}; tiles are 8-bit luma, mode L. `esr tiles` makes them from any pictures"
     )
-
-
-def _picture(stem: str) -> str:
-    # picture_y_x: the place of the tile in its picture.
-    return re.sub(r"_\d+_\d+$", "", stem)

@@ -58,19 +58,19 @@ class Condition:
         return self.kernel if self.coding is None else f"{self.kernel} {self.coding.codec}:{self.coding.quality}"
 
 
-def _mean_psnr(made: Clip, truth: Clip, shave: int) -> float:
-    return float(np.mean([psnr(frame, right, shave) for frame, right in zip(made, truth, strict=True)]))
+def _mean_psnr(clip: Clip, truth: Clip, shave: int) -> float:
+    return float(np.mean([psnr(frame, right, shave) for frame, right in zip(clip, truth, strict=True)]))
 
 
-def _mean_ssim(made: Clip, truth: Clip, shave: int) -> float:
+def _mean_ssim(clip: Clip, truth: Clip, shave: int) -> float:
     inner = np.s_[:, shave:-shave, shave:-shave]
-    return float(np.mean([ssim(frame, right) for frame, right in zip(made[inner], truth[inner], strict=True)]))
+    return float(np.mean([ssim(frame, right) for frame, right in zip(clip[inner], truth[inner], strict=True)]))
 
 
 METRICS: dict[str, Callable[[Clip, Clip, int], float]] = {
     "psnr": _mean_psnr,
     "ssim": _mean_ssim,
-    "vmaf": lambda made, truth, _: vmaf(made, truth),
+    "vmaf": lambda clip, truth, _: vmaf(clip, truth),
 }
 """Name → the figure of a clip against the true one, both large, and how many pixels to shave."""
 ByClip = dict[str, dict[str, float]]
@@ -140,7 +140,8 @@ def read_clip(path: Path, scale: int, frames: int, start: int = 0) -> Clip:
         lumas.append(np.clip(np.rint(components.luma / (1 << (components.depth - 8))), 0, 255).astype(np.uint8))
     if not lumas:
         raise InvalidInputError(f"{path} has no frame {start}")
-    return _cut(np.stack(lumas), scale)
+    height, width = (side - side % (2 * scale) for side in lumas[0].shape)
+    return np.stack(lumas)[:, :height, :width]
 
 
 def _pans(directory: Path, scale: int) -> Clip:
@@ -158,11 +159,6 @@ def _pans(directory: Path, scale: int) -> Clip:
     return np.concatenate(clips)
 
 
-def _cut(clip: Clip, scale: int) -> Clip:
-    height, width = (side - side % (2 * scale) for side in clip.shape[1:])
-    return clip[:, :height, :width]
-
-
 def judge_clips(
     upscalers: Mapping[str, Upscaler],
     clips: Mapping[str, Clip],
@@ -175,20 +171,20 @@ def judge_clips(
 
     `report` is called after each clip in each condition with the number done and the number in all.
     """
-    found = Figures(gains={name: {} for name in upscalers})
-    done, count = 0, len(clips) * len(conditions)
+    results = Figures(gains={name: {} for name in upscalers})
+    number, count = 0, len(clips) * len(conditions)
     for condition in conditions:
         for name, clip in clips.items():
             small, sources = _source(clip, condition, scale)
             base = _measure(resampler(BASE, scale)(small, sources), clip, scale, metrics)
-            found.base.setdefault(condition.name, {})[name] = base
+            results.base.setdefault(condition.name, {})[name] = base
             for model, upscale in upscalers.items():
                 figures = _measure(upscale(small, sources), clip, scale, metrics)
                 gains = {metric: round(figures[metric] - base[metric], 5) for metric in metrics}
-                found.gains[model].setdefault(condition.name, {})[name] = gains
-            done += 1
-            report(done, count)
-    return found
+                results.gains[model].setdefault(condition.name, {})[name] = gains
+            number += 1
+            report(number, count)
+    return results
 
 
 def _source(clip: Clip, condition: Condition, scale: int) -> tuple[Clip, list[Source | None]]:
@@ -196,17 +192,17 @@ def _source(clip: Clip, condition: Condition, scale: int) -> tuple[Clip, list[So
     small, quantizer = Degradation(kernel=condition.kernel).apply(clip, scale, np.random.default_rng(0)), CLEAN
     if (coding := condition.coding) is not None:
         small, bits = recode_measured(small, coding.codec, coding.quality, coding.preset)
-        found = estimate(small[0], 8, RECODERS[coding.codec].codec, bits)
-        if found is None:
+        estimated = estimate(small[0], 8, RECODERS[coding.codec].codec, bits)
+        if estimated is None:
             return small, [None] * len(small)
-        quantizer = found
+        quantizer = estimated
     tracker, gray = SourceTracker(given=quantizer), pixel_format("gray")
     height, width = small.shape[1:]
     return small, [tracker.source_of(Frame(gray, width, height, (luma,))) for luma in small]
 
 
-def _measure(made: Clip, truth: Clip, scale: int, metrics: Sequence[str]) -> dict[str, float]:
-    return {metric: METRICS[metric](made, truth, scale) for metric in metrics}
+def _measure(clip: Clip, truth: Clip, scale: int, metrics: Sequence[str]) -> dict[str, float]:
+    return {metric: METRICS[metric](clip, truth, scale) for metric in metrics}
 
 
 def frame_by_frame(upscale: Callable[[NDArray[np.uint8]], NDArray[Any]]) -> Upscaler:
@@ -216,7 +212,7 @@ def frame_by_frame(upscale: Callable[[NDArray[np.uint8]], NDArray[Any]]) -> Upsc
 
 def by_source(choose: Callable[[Source | None], Callable[[NDArray[np.uint8]], NDArray[Any]]]) -> Upscaler:
     """Return the upscaler of clips that applies what `choose` has for its source to each frame."""
-    return lambda clip, sources: np.stack([choose(of)(frame) for frame, of in zip(clip, sources, strict=True)])
+    return lambda clip, sources: np.stack([choose(source)(frame) for frame, source in zip(clip, sources, strict=True)])
 
 
 def resampler(kernel: str, scale: int) -> Upscaler:

@@ -9,9 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from esr_upscale.components import Components, unpack
+from esr_upscale.components import unpack
 from esr_upscale.errors import InvalidInputError
-from esr_upscale.frame import Frame
 from esr_upscale.media.files import read_frames
 from esr_upscale.training.protocol import decibels
 from esr_upscale.training.ssim import ssim
@@ -70,27 +69,20 @@ def summary(scores: Iterable[_Score]) -> VideoQuality:
 def _scores(reference: Path, distorted: Path) -> Iterator[_Score]:
     pairs = zip_longest(read_frames(reference), read_frames(distorted))
     number = -1
-    for number, (truth, made) in enumerate(pairs):
-        if truth is None or made is None:
+    for number, (true_frame, frame) in enumerate(pairs):
+        if true_frame is None or frame is None:
             longer = number + 1 + sum(1 for _ in pairs)
-            counts = (number, longer) if truth is None else (longer, number)
+            counts = (number, longer) if true_frame is None else (longer, number)
             raise InvalidInputError(f"{reference} has {counts[0]} frames and {distorted} has {counts[1]}")
-        yield _score(unpack(truth), unpack(made), f"frame {number}: {_sizes(reference, truth, distorted, made)}")
+        truth, components = unpack(true_frame), unpack(frame)
+        if (truth.luma.shape, truth.depth) != (components.luma.shape, components.depth):
+            sizes = ", ".join(
+                f"{path.name} is {each.width}x{each.height} {each.format.name}"
+                for path, each in ((reference, true_frame), (distorted, frame))
+            )
+            raise InvalidInputError(f"frame {number}: {sizes}; only luma of one size and depth can be compared")
+        peak = float((1 << truth.depth) - 1)
+        difference = (components.luma.astype(np.float64) - truth.luma) / peak
+        yield _Score(float(np.mean(difference**2)), ssim(components.luma, truth.luma, peak))
     if number < 0:
         raise InvalidInputError(f"{reference} and {distorted} have no frames")
-
-
-def _sizes(reference: Path, truth: Frame, distorted: Path, made: Frame) -> str:
-    parts = (
-        f"{path.name} is {frame.width}x{frame.height} {frame.format.name}"
-        for path, frame in ((reference, truth), (distorted, made))
-    )
-    return ", ".join(parts)
-
-
-def _score(truth: Components, made: Components, what: str) -> _Score:
-    if (truth.luma.shape, truth.depth) != (made.luma.shape, made.depth):
-        raise InvalidInputError(f"{what}; only luma of one size and depth can be compared")
-    peak = float((1 << truth.depth) - 1)
-    difference = (made.luma.astype(np.float64) - truth.luma) / peak
-    return _Score(float(np.mean(difference**2)), ssim(made.luma, truth.luma, peak))

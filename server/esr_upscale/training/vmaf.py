@@ -35,19 +35,14 @@ def vmaf(clip: NDArray[np.uint8], truth: NDArray[np.uint8]) -> float:
     with TemporaryDirectory() as name:
         folder, inputs = Path(name), []
         for file, frames in (("clip.yuv", clip), ("truth.yuv", truth)):
-            (folder / file).write_bytes(b"".join(_yuv420(frame) for frame in frames))
+            # libvmaf takes no gray; it looks at luma alone.
+            rows, columns = frames.shape[1:]
+            chroma = np.full(2 * ((rows + 1) // 2) * ((columns + 1) // 2), GRAY, np.uint8).tobytes()
+            (folder / file).write_bytes(b"".join(frame.tobytes() + chroma for frame in frames))
             inputs += ["-f", "rawvideo", "-pix_fmt", "yuv420p", "-video_size", f"{width}x{height}", "-i", file]
         graph = "[0:v][1:v]libvmaf=log_fmt=json:log_path=vmaf.json"
-        done = run_ffmpeg([*inputs, "-lavfi", graph, "-f", "null", "-"], folder=folder)
-        if done.exit_code:
-            raise EngineError(f"ffmpeg's filter libvmaf failed: {done.reason}")
+        result = run_ffmpeg([*inputs, "-lavfi", graph, "-f", "null", "-"], folder=folder)
+        if result.exit_code:
+            raise EngineError(f"ffmpeg's filter libvmaf failed: {result.reason}")
         report: dict[str, Any] = json.loads((folder / "vmaf.json").read_text(encoding="utf-8"))
     return float(report["pooled_metrics"]["vmaf"]["mean"])
-
-
-def _yuv420(luma: NDArray[np.uint8]) -> bytes:
-    # libvmaf takes no gray; it looks at luma alone.
-    height, width = luma.shape
-    neutral = np.full(2 * ((height + 1) // 2) * ((width + 1) // 2), GRAY, np.uint8)
-    samples: bytes = np.concatenate([luma.ravel(), neutral]).tobytes()
-    return samples
