@@ -66,7 +66,9 @@ def _fit_quality(pictures: list[Any], origin: dict[str, Any], path: Path) -> Non
     from esr_upscale.training.degradation.calibration import describe, fit, sample_key_frames
 
     with show_progress("coding clips") as show:
-        samples = sample_key_frames(pictures, origin["clips"], origin["seed"], lambda done, of: show(done, of, ""))
+        samples = sample_key_frames(
+            pictures, origin["clips"], origin["seed"], lambda count, total: show(count, total, "")
+        )
     function, figures = fit(samples)
     write_text(path, json.dumps(describe(function, figures, origin), indent=1) + "\n")
     rows = [[name, f"{error:.2f}"] for name, error in sorted(figures["error_by_codec"].items())]
@@ -86,7 +88,11 @@ def _fit_downscaler(
         raise InvalidInputError(f"--model is a model of x{SCALE} with sets for downscalers, not {model}")
     with show_progress("looking at clips") as show, torch_threads(1):  # pictures are small
         samples = sample_pictures(
-            pictures, SetJudge(spec, nodes), origin["clips"], origin["seed"], lambda done, of: show(done, of, "")
+            pictures,
+            SetJudge(spec, nodes),
+            origin["clips"],
+            origin["seed"],
+            lambda count, total: show(count, total, ""),
         )
     functions, figures = fit(samples)
     text = json.dumps(describe(functions, figures, origin | {"model": spec.canonical_id})) + "\n"

@@ -43,17 +43,17 @@ def compile_models(
     files = [out / name for name in (LIBRARY, MANIFEST)]
     check_outputs(files, overwrite=overwrite)
 
-    loaded: list[tuple[ModelSpec, Tensors]] = []
+    networks: list[tuple[ModelSpec, Tensors]] = []
     for name in dict.fromkeys(model or [DEFAULT_MODEL]):
         _, has_file, file = name.partition("=")
         if has_file:
             content = read_weights_file(Path(file), name)
-            loaded.append((content.spec, content.tensors))
+            networks.append((content.spec, content.tensors))
         else:
             spec = resolve(name, list_models(*(weights or ())))
-            loaded.append((spec, load_weights(spec, *(weights or ()))))
+            networks.append((spec, load_weights(spec, *(weights or ()))))
     with tempfile.TemporaryDirectory() as folder:
-        compile_library(loaded, depth or DEPTHS, target, Path(folder), cc, lambda name: typer.echo(name, err=True))
+        compile_library(networks, depth or DEPTHS, target, Path(folder), cc, lambda name: typer.echo(name, err=True))
         for path in files:
             with replace_file(path) as part:
                 shutil.copyfile(Path(folder) / path.name, part)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -74,11 +74,12 @@ def evaluate_models(
             )
         _judge_video(*video, json_file, threads)
         return
+    directories = tuple(weights or ())
     if clips and (models or shader):
         if data or published or cards:
             raise InvalidInputError("--clips takes no --data, --published or --cards")
         downscalers = downscaler or ["bicubic", "area"]
-        peers, directories = shader or [], tuple(weights or ())
+        peers = shader or []
         judge_on_clips(models or [], peers, clips, downscalers, codec or [], frames, directories, threads, json_file)
         return
     if codec or downscaler or shader:
@@ -87,7 +88,6 @@ def evaluate_models(
         raise InvalidInputError("there is nothing to judge; name models, or compare files: --video a.mp4 b.mp4")
     if not data:
         raise InvalidInputError("there is nothing to judge on; give a directory of pictures: --data path/to/Set5")
-    directories = tuple(weights or ())
     specs = [resolve(model, list_models(*directories)) for model in models]
     if cards:
         # Before anything is measured: can the cards be read and written?
@@ -130,18 +130,15 @@ def print_qualities(scores: Mapping[ModelSpec, Mapping[str, Quality]], published
 
     sets = list(next(iter(scores.values())))
     head = ["model", *sets, "mean"]
-    rows = [
-        [spec.canonical_id, *_cells([*score.values(), Quality.mean(score.values())])] for spec, score in scores.items()
-    ]
+    rows = []
+    for spec, score in scores.items():
+        qualities = [*score.values(), Quality.mean(score.values())]
+        rows.append([spec.canonical_id, *(f"{quality.psnr:.2f} / {quality.ssim:.4f}" for quality in qualities)])
     if published:
         head += [f"published: {sets[0]}", *sets[1:], "mean", "gain"]
         for row, (spec, score) in zip(rows, scores.items(), strict=True):
             row += _published_cells(published, spec, score)
     print_table(head, rows)
-
-
-def _cells(qualities: Iterable[Quality]) -> list[str]:
-    return [f"{quality.psnr:.2f} / {quality.ssim:.4f}" for quality in qualities]
 
 
 def _published_cells(published: Published, spec: ModelSpec, score: Mapping[str, Quality]) -> list[str]:
@@ -159,7 +156,7 @@ def _judge_video(reference: Path, distorted: Path, json_file: Path | None, threa
     from esr_upscale.training.videos import compare_videos
 
     with torch_threads(threads), show_progress("comparing frames") as show:
-        quality = compare_videos(reference, distorted, lambda done: show(done, None))
+        quality = compare_videos(reference, distorted, lambda count: show(count, None))
     head = ["video", "frames", "PSNR", "PSNR of mean MSE", "worst frame", "SSIM"]
     worst = f"{quality.worst_psnr:.2f} (frame {quality.worst_frame})"
     figures = [f"{quality.psnr:.2f}", f"{quality.psnr_of_mean_mse:.2f}", worst, f"{quality.ssim:.4f}"]

@@ -74,11 +74,11 @@ def draw_pareto(
     target = Target.of(recommend) if recommend else None
     check_outputs([*(out / name for name in FILES), json_file], overwrite=overwrite)
     directories = tuple(weights or ())
-    known = list_models(*directories)
+    available = list_models(*directories)
     specs = (
-        list(dict.fromkeys(resolve(model, known) for model in models))
+        list(dict.fromkeys(resolve(model, available) for model in models))
         if models
-        else [spec for spec in known if not spec.clean]
+        else [spec for spec in available if not spec.clean]
     )
     frame_size = Size.of(size or SIZE)
     sizes = {spec: target.size.over(spec.scale) if target else frame_size for spec in specs}

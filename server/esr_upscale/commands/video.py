@@ -55,9 +55,9 @@ def judge_on_clips(
     if len(set(names)) < len(names):
         raise InvalidInputError("two clips have the same name; figures are by name, so rename one")
     metrics = _metrics()
-    loaded = {name: read_clip(path, scale, frames) for name, path in zip(names, clips, strict=True)}
+    frames_by_name = {name: read_clip(path, scale, frames) for name, path in zip(names, clips, strict=True)}
     with torch_threads(threads), show_progress("judging clips") as show:
-        figures = judge_clips(upscalers, loaded, conditions, scale, show, metrics)
+        figures = judge_clips(upscalers, frames_by_name, conditions, scale, show, metrics)
     for metric in metrics:
         _print(figures, [condition.name for condition in conditions], metric)
     if json_file:

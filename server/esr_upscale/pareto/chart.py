@@ -119,10 +119,10 @@ def _room(axes: Axes, places: Sequence[Place]) -> None:
     rates = [place.measured.fps for place in places]
     decades = max(max(rates) / min(rates), 4.0)
     axes.set_xlim(min(rates) / decades**0.08, max(rates) * decades**0.28)
-    known = [place.psnr for place in places if place.psnr is not None]
-    if known:
-        height = max(max(known) - min(known), 0.2)
-        axes.set_ylim(min(known) - 0.08 * height, max(known) + 0.14 * height)
+    psnrs = [place.psnr for place in places if place.psnr is not None]
+    if psnrs:
+        height = max(max(psnrs) - min(psnrs), 0.2)
+        axes.set_ylim(min(psnrs) - 0.08 * height, max(psnrs) + 0.14 * height)
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.xaxis.set_minor_formatter("")

@@ -64,11 +64,11 @@ def frontier(places: Iterable[Place]) -> list[Place]:
 
     Places of unknown quality are left out. Equal places are all kept.
     """
-    known = [(place, place.psnr, place.measured.fps) for place in places if place.psnr is not None]
+    candidates = [(place, place.psnr, place.measured.fps) for place in places if place.psnr is not None]
     best = [
         (place, psnr, fps)
-        for place, psnr, fps in known
-        if not any(q >= psnr and f >= fps and (q > psnr or f > fps) for _, q, f in known)
+        for place, psnr, fps in candidates
+        if not any(q >= psnr and f >= fps and (q > psnr or f > fps) for _, q, f in candidates)
     ]
     return [place for place, psnr, fps in sorted(best, key=lambda row: (-row[2], -row[1]))]
 

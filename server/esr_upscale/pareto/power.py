@@ -70,9 +70,9 @@ class Counter:
     read: Callable[[], int]
     top: int
 
-    def since(self, before: int) -> int:
-        """Return the microjoules since it read `before`, if it began again once at most."""
-        microjoules = self.read() - before
+    def since(self, start: int) -> int:
+        """Return the microjoules since it read `start`, if it began again once at most."""
+        microjoules = self.read() - start
         return microjoules if microjoules >= 0 else microjoules + self.top
 
 

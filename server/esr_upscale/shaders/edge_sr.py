@@ -33,8 +33,8 @@ def _build(family: str, spec: ModelSpec, weights: Weights) -> Network:
     filters = weights[TENSOR].reshape(len(letters) * channels, spec.scale**2, 1, size, size)
     names = [f"{letter}{c}" for letter in letters for c in range(channels)]
     # Of one channel the softmax is 1, and what is no value has no effect.
-    used = names if channels > 1 else names[:1]
-    return Network((), tuple(bank(n, f) for n, f in zip(used, filters, strict=False)), steps, result)
+    active_names = names if channels > 1 else names[:1]
+    return Network((), tuple(bank(n, f) for n, f in zip(active_names, filters, strict=False)), steps, result)
 
 
 FAMILIES = tuple(ShaderFamily(family, partial(_build, family)) for family in HEADS)

@@ -78,7 +78,7 @@ def convolutions(filters: dict[str, NDArray[np.float32]], textures: Sequence[str
                     # A smaller filter has no tap out here.
                     if max(abs(y), abs(x)) <= reach:
                         taps[name] = weight[:, channels, y + reach, x + reach]
-                used = {name: tap for name, tap in taps.items() if tap.any()}
-                if used:
+                nonzero_taps = {name: tap for name, tap in taps.items() if tap.any()}
+                if nonzero_taps:
                     yield f"t = {texture}_tex(({position} + vec2({x}.0, {y}.0)) * {texture}_pt);"
-                yield from (f"{name} += {product(tap, 't')};" for name, tap in used.items())
+                yield from (f"{name} += {product(tap, 't')};" for name, tap in nonzero_taps.items())

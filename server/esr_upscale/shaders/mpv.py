@@ -113,27 +113,31 @@ def _passes(spec: ModelSpec, network: Network) -> Iterator[Pass]:
     margins.insert(0, 0)
     for depth, layer in enumerate(network.layers, 1):
         outputs = tuple(f"LAYER{depth}_{i}" for i in range(-(-len(layer.bias) // CHANNELS)))
-        before, after = margins[depth - 1 : depth + 1]
-        yield from (_layer_pass(layer, i, textures, name, before, after) for i, name in enumerate(outputs))
+        input_margin, output_margin = margins[depth - 1 : depth + 1]
+        yield from (
+            _layer_pass(layer, i, textures, name, input_margin, output_margin) for i, name in enumerate(outputs)
+        )
         textures = outputs
     phases = tuple(f"PHASES{i}" for i in range(-(-(spec.scale**2) // CHANNELS)))
     yield from (_phase_pass(network, i, textures, name, margins[-1]) for i, name in enumerate(phases))
     yield _shuffle_pass(spec.scale, phases)
 
 
-def _layer_pass(layer: Layer, index: int, textures: tuple[str, ...], name: str, before: int, after: int) -> Pass:
+def _layer_pass(
+    layer: Layer, index: int, textures: tuple[str, ...], name: str, input_margin: int, output_margin: int
+) -> Pass:
     channels = slice(CHANNELS * index, CHANNELS * (index + 1))
     bias, weight = layer.bias[channels], layer.weight[channels]
     kind = type_of(len(bias))
     statements = (
-        positions("here", textures[0], before - after),
+        positions("here", textures[0], input_margin - output_margin),
         "vec4 t;",
         f"{kind} {SUM} = {vector(bias)};",
         *convolutions({SUM: weight}, textures, "here"),
         f"{SUM} = {layer.activation};",
         f"return {as_vec4(len(bias), SUM)};",
     )
-    return Pass(_numbered(name, "channel", channels.start, len(bias)), textures, statements, name, margin=after)
+    return Pass(_numbered(name, "channel", channels.start, len(bias)), textures, statements, name, margin=output_margin)
 
 
 def _phase_pass(network: Network, index: int, textures: tuple[str, ...], name: str, margin: int) -> Pass:

@@ -43,8 +43,8 @@ def _esr_cnn(spec: ModelSpec, weights: Weights) -> Network:
     names = [f"{letter}{c}" for letter in "vk" for c in range(spec["C"])]
     banks = [bank(name, filters[i * phases : (i + 1) * phases]) for i, name in enumerate(names)]
     steps, result = attention([f"k{c} * k{c}" for c in range(spec["C"])])
-    needed_banks = banks if spec["C"] > 1 else banks[:1]
-    return Network(_features(layers, "filter", weights), tuple(needed_banks), steps, result)
+    active_banks = banks if spec["C"] > 1 else banks[:1]
+    return Network(_features(layers, "filter", weights), tuple(active_banks), steps, result)
 
 
 def _espcn(spec: ModelSpec, weights: Weights) -> Network:
