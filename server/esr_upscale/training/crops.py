@@ -53,8 +53,8 @@ class TileSource:
     """Tiles made smaller by the protocol's bicubic."""
 
     def __init__(self, tiles: list[Tile]) -> None:
-        self._trained, held = split(tiles)
-        self._held = held[:: -(-len(held) // JUDGED)]
+        self._trained, held_out = split(tiles)
+        self._held = held_out[:: -(-len(held_out) // JUDGED)]
         self.smallest = min(min(tile.lr.shape) for tile in self._trained)
 
     def crops(self, size: int, margin: int) -> CropSampler:

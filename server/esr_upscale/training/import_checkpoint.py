@@ -69,7 +69,7 @@ def _state_dict(content: bytes, origin: str) -> dict[str, Tensor]:
         with warnings.catch_warnings():
             # Remarks on the age of the format, of no use to who has only this file.
             warnings.simplefilter("ignore", UserWarning)
-            loaded = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+            state_dict = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except Exception as error:  # on damaged bytes torch and its unpickler fail in any way there is
         # Only the wording of torch's error tells an object that was refused from bytes that are none.
         match = re.search(r"GLOBAL (\S+)", str(error))
@@ -79,12 +79,14 @@ def _state_dict(content: bytes, origin: str) -> dict[str, Tensor]:
         raise WeightsError(
             f"{origin} {reason}; a state dict is needed, as torch.save(module.state_dict(), file) writes it"
         ) from error
-    if not isinstance(loaded, Mapping):
-        raise WeightsError(f"{origin} holds a {type(loaded).__name__}; a state dict is needed, tensors by their names")
-    for name, value in loaded.items():
+    if not isinstance(state_dict, Mapping):
+        raise WeightsError(
+            f"{origin} holds a {type(state_dict).__name__}; a state dict is needed, tensors by their names"
+        )
+    for name, value in state_dict.items():
         if not isinstance(value, Tensor):
             raise WeightsError(f"{origin}: {name!r} is a {type(value).__name__}; a state dict has tensors only")
-    return dict(loaded)
+    return dict(state_dict)
 
 
 def _check_fit(tensors: dict[str, Tensor], spec: ModelSpec, origin: str) -> dict[str, Tensor]:

@@ -32,8 +32,8 @@ def rows(forward: Callable[[Tensor], Tensor], module: nn.Module, x: Tensor, gene
     signs = torch.randint(0, 2, y.shape, generator=generator) * 2.0 - 1
     backs = torch.autograd.grad((y * signs).sum() / math.sqrt(y[0].numel()), [out for _, _, out in passages])
     derivatives: dict[Tensor, Tensor] = {}
-    for (layer, into, _), back in zip(passages, backs, strict=True):
-        derivatives |= LAYERS[type(layer)](layer, into, back)
+    for (layer, layer_input, _), back in zip(passages, backs, strict=True):
+        derivatives |= LAYERS[type(layer)](layer, layer_input, back)
     return torch.cat([derivatives[parameter] for parameter in module.parameters()], 1)
 
 
@@ -41,8 +41,8 @@ def rows(forward: Callable[[Tensor], Tensor], module: nn.Module, x: Tensor, gene
 def _passages(module: nn.Module) -> Iterator[list[Passage]]:
     passages: list[Passage] = []
 
-    def keep(layer: nn.Module, into: tuple[Tensor, ...], out: Tensor) -> None:
-        passages.append((layer, into[0].detach(), out))
+    def keep(layer: nn.Module, inputs: tuple[Tensor, ...], out: Tensor) -> None:
+        passages.append((layer, inputs[0].detach(), out))
 
     hooks = [layer.register_forward_hook(keep) for layer in module.modules() if type(layer) in LAYERS]
     try:

@@ -35,11 +35,11 @@ class DivergedError(UpscaleError):
 class Trainer(Protocol):
     """One network in training. The same trainer, seed, number of steps and threads make the same weights."""
 
-    def step(self, done: float) -> float:
+    def step(self, progress: float) -> float:
         """Take one step and return the batch's mean squared error.
 
-        `done`, above 0 up to 1, is the share of the run with this step. When the error is not finite the
-        weights stay as they are.
+        `progress`, above 0 up to 1, is the share of the run with this step. When the error is not finite the weights
+        stay as they are.
         """
         ...
 

@@ -91,7 +91,7 @@ class CropTrainer:
             filters = noise @ whitening(patches, 1e-3).T / math.sqrt(patches.shape[1])
             first.weight.copy_(filters.view_as(first.weight))
 
-    def step(self, done: float) -> float:
+    def step(self, progress: float) -> float:
         """Take one step: Adam first, then Gauss–Newton, both fading to nothing by half a cosine."""
         x, y, weight = self._crops.draw(self._batch, self._generator)
         x = x.contiguous(memory_format=torch.channels_last)
@@ -101,10 +101,10 @@ class CropTrainer:
         error = float(loss.detach())
         if not math.isfinite(error):
             return error
-        fading = 0.5 * (1 + math.cos(math.pi * done))
-        if done < self._adam_share:
+        fading = 0.5 * (1 + math.cos(math.pi * progress))
+        if progress < self._adam_share:
             nn.utils.clip_grad_norm_(self._parameters, 1.0)
-            self._adam.param_groups[0]["lr"] = self._rate * min(1.0, 10 * done / START) * fading
+            self._adam.param_groups[0]["lr"] = self._rate * min(1.0, 10 * progress / START) * fading
             self._adam.step()
         else:
             self._step_newton(fading)
@@ -132,7 +132,9 @@ class CropTrainer:
             total = torch.zeros(())
             for _ in range(parts):
                 x = self._sketched.draw(PART, self._generator)[0]
-                total = total + curvature(self._sketch, self._module, x, self._generator)
+                total = total + curvature(
+                    lambda crops: self._inside(self._module(crops), self._sketched), self._module, x, self._generator
+                )
             self._newton.settle((total / parts)[None], SHARE)
         gradient = torch.cat([p.grad.flatten() for p in self._parameters if p.grad is not None])
         # Long ways are what the first half is for; the second comes to rest.
@@ -141,9 +143,6 @@ class CropTrainer:
         with torch.no_grad():
             for parameter, part in zip(self._parameters, torch.split(change, self._sizes), strict=True):
                 parameter.add_(part.view_as(parameter))
-
-    def _sketch(self, x: Tensor) -> Tensor:
-        return self._inside(self._module(x), self._sketched)
 
     def _inside(self, y: Tensor, crops: CropSampler) -> Tensor:
         margin = crops.margin * self._spec.scale

@@ -51,13 +51,19 @@ class PatchTrainer:
         self._judged = Patches(held_out_tiles, spec["K"]).draw(JUDGED, self._symmetry, self._generator)
         x, y = self._draw(JUDGED)
         self._whiten = whitening(x)
-        self._filters = self._first_filters(x @ self._whiten, y, restarts).requires_grad_()
+        # Every value channel begins as the best linear filter, disturbed; query and key as noise.
+        white = x @ self._whiten
+        shape = (restarts, y.shape[1], self._head.groups, spec["C"], white.shape[1])
+        filters = 0.1 * torch.randn(shape, generator=self._generator)
+        linear = torch.linalg.lstsq(white.double(), y.double()).solution.float()  # (K², orbits)
+        filters[:, :, 0] += linear.T[:, None]
+        self._filters = filters.requires_grad_()
         self._average = self._filters.detach().clone()
         self._adam = torch.optim.Adam([self._filters], betas=(0.9, 0.99))
         blocks, size = self._filters[:, :, 0, 0, 0].numel(), self._filters[0, 0].numel()
         self._newton = NewtonAdam(blocks, size, JOURNEY)
 
-    def step(self, done: float) -> float:
+    def step(self, progress: float) -> float:
         """Take one step and return the error of the average restart. The rate fades by half a cosine."""
         x, y = self._draw(BATCH)
         losses = self._squared(self._filters, x, y).mean(2)
@@ -65,8 +71,8 @@ class PatchTrainer:
         losses.sum().backward()  # type: ignore[no-untyped-call]
         error = float(losses.detach().mean())
         if math.isfinite(error):
-            fading = 0.5 * (1 + math.cos(math.pi * done))
-            if done < START:
+            fading = 0.5 * (1 + math.cos(math.pi * progress))
+            if progress < START:
                 self._adam.param_groups[0]["lr"] = RATE * fading
                 self._adam.step()
             else:
@@ -137,14 +143,6 @@ class PatchTrainer:
 
     def _draw(self, count: int) -> tuple[Tensor, Tensor]:
         return self._patches.draw(count, self._symmetry, self._generator)
-
-    def _first_filters(self, x: Tensor, y: Tensor, restarts: int) -> Tensor:
-        # Every value channel begins as the best linear filter, disturbed; query and key as noise.
-        shape = (restarts, y.shape[1], self._head.groups, self._spec["C"], x.shape[1])
-        filters = 0.1 * torch.randn(shape, generator=self._generator)
-        linear = torch.linalg.lstsq(x.double(), y.double()).solution.float()  # (K², orbits)
-        filters[:, :, 0] += linear.T[:, None]
-        return filters
 
     def _squared(self, filters: Tensor, x: Tensor, y: Tensor) -> Tensor:
         # (restarts, orbits, groups, C, K²), (B, K²), (B, orbits) → (restarts, orbits, B)

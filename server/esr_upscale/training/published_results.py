@@ -68,7 +68,12 @@ def read_published(path: Path) -> Published:
         except UnknownModelError:  # a network of somebody else
             continue
         if spec is not None and spec not in psnr:
-            psnr[spec], ssim[spec] = (_figures(row, prefix, f"{path}, row {number}") for prefix in (PSNR, SSIM))
+            for prefix, figures in ((PSNR, psnr), (SSIM, ssim)):
+                figures[spec] = {
+                    column.removeprefix(prefix).lower(): _number(cell, f"{path}, row {number}: {column}")
+                    for column, cell in row.items()
+                    if column.startswith(prefix) and cell
+                }
     return Published(sets, psnr, ssim)
 
 
@@ -79,14 +84,6 @@ def _read_rows(path: Path) -> list[list[str]]:
             return [[cell.strip() for cell in row] for row in csv.reader(file, strict=True)] or [[]]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InvalidInputError(f"{path} cannot be read as a CSV file: {error}") from error
-
-
-def _figures(row: Mapping[str, str], prefix: str, where: str) -> dict[str, float]:
-    return {
-        column.removeprefix(prefix).lower(): _number(cell, f"{where}: {column}")
-        for column, cell in row.items()
-        if column.startswith(prefix) and cell
-    }
 
 
 def _number(cell: str, where: str) -> float:

@@ -30,8 +30,8 @@ class Quality:
     """1 is equal."""
 
     @staticmethod
-    def mean(of: Iterable[Quality]) -> Quality:
-        psnrs, ssims = zip(*((quality.psnr, quality.ssim) for quality in of), strict=True)
+    def mean(qualities: Iterable[Quality]) -> Quality:
+        psnrs, ssims = zip(*((quality.psnr, quality.ssim) for quality in qualities), strict=True)
         return Quality(sum(psnrs) / len(psnrs), sum(ssims) / len(ssims))
 
 

@@ -169,10 +169,10 @@ def train(
     start = _start_of(spec, settings)[0] if settings.start else None  # before anything that takes long
     if settings.nodes and start != spec:
         raise InvalidInputError(f"{settings.start} has no weights of {spec.canonical_id}, which nodes are trained from")
-    loaded = load_tiles(tiles, spec.scale, 2 * spec.radius + 1, settings.emphasis)
-    clips = _cache_of(spec, loaded, settings, out, report, stop)
-    card = new_card(spec, "", tiles, len(loaded), settings.seed, settings.emphasis, settings.licence)
-    train_set = partial(_train_set, spec, loaded, settings, clips, card, report=report, stop=stop)
+    luma_tiles = load_tiles(tiles, spec.scale, 2 * spec.radius + 1, settings.emphasis)
+    clips = _cache_of(spec, luma_tiles, settings, out, report, stop)
+    card = new_card(spec, "", tiles, len(luma_tiles), settings.seed, settings.emphasis, settings.licence)
+    train_set = partial(_train_set, spec, luma_tiles, settings, clips, card, report=report, stop=stop)
     if not settings.nodes:
         return train_set(out)
     nodes = [parse_source(text) for text in settings.nodes]
@@ -193,7 +193,7 @@ def train(
 
 def _train_set(
     spec: ModelSpec,
-    loaded: list[Tile],
+    luma_tiles: list[Tile],
     settings: TrainingSettings,
     clips: Path | None,
     card: ModelCard,
@@ -207,11 +207,11 @@ def _train_set(
     checkpoint = Checkpoint(spec, out)
     values = asdict(settings) | {"nodes": list(settings.nodes)}  # as a checkpoint gives it back
     fixed_values = {name: value for name, value in values.items() if name not in MAY_CHANGE}
-    identity = {"model": spec.canonical_id, "tiles": len(loaded), **fixed_values}
+    identity = {"model": spec.canonical_id, "tiles": len(luma_tiles), **fixed_values}
     earlier = checkpoint.finished() if node is not None else None
     if earlier and earlier.settings == identity and settings.steps in (None, earlier.steps):
         return earlier  # of a run that was stopped at a later node
-    start = partial(_trainer, spec, loaded, settings, clips, node)
+    start = partial(_trainer, spec, luma_tiles, settings, clips, node)
     with torch_threads(settings.threads):
         trainer = start()
         journal = _take_up(checkpoint, trainer, identity)
@@ -243,10 +243,10 @@ def _cache_of(
     if settings.degradation != VIDEO:
         return None
 
-    def show(done: int, of: int) -> None:
-        report(Progress(done, of, doing="degrading clips"))
+    def show(count: int, total: int) -> None:
+        report(Progress(count, total, doing="degrading clips"))
         if stop():
-            raise TrainingStoppedError(f"stopped after clip {done} of {of}; start it again to go on")
+            raise TrainingStoppedError(f"stopped after clip {count} of {total}; start it again to go on")
 
     pairs = PairSettings(scale=spec.scale, mosaics=settings.mosaics, ways=settings.ways, seed=settings.seed)
     return make_clips(tiles, out / DIRECTORY, pairs, show)

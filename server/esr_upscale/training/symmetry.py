@@ -41,10 +41,10 @@ class Symmetry:
         """Return filters of all phases (s², …, K²) from those of the trained ones (orbits, …, K²)."""
         phases = len(self.phase[0])
         out = np.zeros((phases, *filters.shape[1:]), filters.dtype)
-        for orbit, trained in zip(self.orbits, filters, strict=True):
+        for orbit, taps in zip(self.orbits, filters, strict=True):
             # Backwards, so that the identity has the last word, and mirrors have it before what is transposed.
             for patch, phase in reversed(list(zip(self.patch, self.phase, strict=True))):
-                out[phase[orbit]][..., patch] = trained
+                out[phase[orbit]][..., patch] = taps
         return out
 
     def average(self, filters: NDArray[Any]) -> NDArray[Any]:

@@ -113,14 +113,14 @@ class Crops(_Flat):
         inside = slice(self.margin, self.size - self.margin)
         hr = self._hr[where[:, inside, inside]]  # (count, h, w, s²)
         hr = functional.pixel_shuffle(hr.movedim(3, 1), math.isqrt(hr.shape[3]))
-        stretched = torch.rand(count, 1, 1, 1, generator=generator) < FULL_RANGE
+        is_full_range = torch.rand(count, 1, 1, 1, generator=generator) < FULL_RANGE
         crops = []
         for squares in (self._lr[where][:, None], hr):
             # An eighth of them in each position.
             parts = enumerate(squares.tensor_split(8))
-            turned = [torch.rot90(part if i < 4 else part.mT, i % 4, (2, 3)) for i, part in parts]
-            pictures = torch.cat(turned).float() / 255
-            crops.append(torch.where(stretched, (pictures * 255 - 16) / 219, pictures))
+            positions = [torch.rot90(part if i < 4 else part.mT, i % 4, (2, 3)) for i, part in parts]
+            pictures = torch.cat(positions).float() / 255
+            crops.append(torch.where(is_full_range, (pictures * 255 - 16) / 219, pictures))
         return crops[0], crops[1], torch.ones(count, 1, 1, 1)
 
 

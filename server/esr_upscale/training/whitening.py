@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def whitening(x: Tensor, least: float = 1e-7) -> Tensor:
-    """The matrix (K², K²) that makes patches `x` (N, K²) uncorrelated and of unit power.
+    """Return the matrix (K², K²) that makes patches `x` (N, K²) uncorrelated and of unit power.
 
     Directions of less than `least` of the greatest power are left weaker.
 

@@ -120,10 +120,10 @@ def fit(samples: Sequence[KeyFrameSample]) -> tuple[Calibration, dict[str, Any]]
     return function, _errors(function, [sample for sample, out in zip(samples, is_held_out, strict=True) if out])
 
 
-def _errors(function: Calibration, held: Sequence[KeyFrameSample]) -> dict[str, Any]:
+def _errors(function: Calibration, test_samples: Sequence[KeyFrameSample]) -> dict[str, Any]:
     errors: dict[str, list[float]] = {}
     quantizers: dict[str, list[float]] = {}
-    for sample in held:
+    for sample in test_samples:
         estimated = function.quantizer(sample.codec, sample.measures)
         assert estimated is not None
         errors.setdefault(sample.codec, []).append(abs(estimated - sample.quantizer))

@@ -99,9 +99,9 @@ class ClipCrops:
         cache, size, scale = self._cache, self.size, self._cache.settings.scale
         inside = slice(scale * self.margin, scale * (size - self.margin))
         lr, hr = np.empty((count, size, size), np.float32), np.empty((count, scale * size, scale * size), np.float32)
-        chosen = torch.rand(count, 5, generator=generator, dtype=torch.float64).numpy()
+        draws = torch.rand(count, 5, generator=generator, dtype=torch.float64).numpy()
         weights = np.empty(count, np.float32)
-        for n, (which, frame, down, across, turn) in enumerate(chosen):
+        for n, (which, frame, down, across, turn) in enumerate(draws):
             places = cache.window - size + 1
             part = int(np.searchsorted(self._ends, which, side="right"))
             window = cache.read(part, _index(frame, cache.lr.shape[2]))
@@ -110,9 +110,9 @@ class ClipCrops:
             large = window[1][scale * y : scale * (y + size), scale * x : scale * (x + size)]
             weights[n] = 1 / (np.square(enlarge(small, scale, BASE) - large)[inside, inside].mean() + EASE)
             lr[n], hr[n] = _turned(small, _index(turn, 8)), _turned(large, _index(turn, 8))
-        stretched = torch.rand(count, 1, 1, generator=generator) < FULL_RANGE
+        is_full_range = torch.rand(count, 1, 1, generator=generator) < FULL_RANGE
         pictures = (torch.from_numpy(picture) for picture in (lr, hr[:, inside, inside]))
-        small_ones, large_ones = (torch.where(stretched, (p - 16) / 219, p / 255)[:, None] for p in pictures)
+        small_ones, large_ones = (torch.where(is_full_range, (p - 16) / 219, p / 255)[:, None] for p in pictures)
         return small_ones, large_ones, torch.from_numpy(weights * EASE)[:, None, None, None]
 
 

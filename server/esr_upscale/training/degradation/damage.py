@@ -55,9 +55,8 @@ def damage_maps(
     The error is measured from what the same downscaler makes of the clean picture; its detail is the difference of a
     pixel from the four around it, times four.
     """
-    clean = (
-        replace(degradation, noise=0.0, before=None, coding=None).apply(large[None], scale, rng)[0].astype(np.float32)
-    )
+    downscaling = replace(degradation, noise=0.0, before=None, coding=None)
+    clean = downscaling.apply(large[None], scale, rng)[0].astype(np.float32)
     padded = np.pad(clean, 1, mode="edge")
     around = padded[:-2, 1:-1] + padded[2:, 1:-1] + padded[1:-1, :-2] + padded[1:-1, 2:]
     return np.square(clean - small), np.square(4 * clean - around)

@@ -136,12 +136,15 @@ def fit(samples: Sequence[PictureSample]) -> tuple[dict[float, Recognition], dic
     functions, figures = {}, {}
     for node in sorted({sample.node for sample in samples}):
         of_node = [sample for sample in samples if sample.node == node]
-        held = [sample for sample in of_node if sample.clip % HELD == 0]
-        trained = [sample for sample in of_node if sample.clip % HELD]
-        if min(len(trained) - LEAST, *(sum(of.name == name for of in held) - 1 for name in SHARES)) < 0:
-            raise InvalidInputError(f"of sources near {node:g} there are {len(trained)} pictures; make more clips")
-        functions[node] = _fit(trained)
-        figures[f"{node:g}"] = _worth(functions[node], held)
+        test_samples = [sample for sample in of_node if sample.clip % HELD == 0]
+        training_samples = [sample for sample in of_node if sample.clip % HELD]
+        names = {sample.name for sample in test_samples}
+        if len(training_samples) < LEAST or not names.issuperset(SHARES):
+            raise InvalidInputError(
+                f"of sources near {node:g} there are {len(training_samples)} pictures; make more clips"
+            )
+        functions[node] = _fit(training_samples)
+        figures[f"{node:g}"] = _worth(functions[node], test_samples)
     return functions, figures
 
 
@@ -171,17 +174,17 @@ def _fit(samples: Sequence[PictureSample]) -> Recognition:
     return Recognition(names, mean, deviation, weights, offsets, by_name)
 
 
-def _worth(function: Recognition, held: Sequence[PictureSample]) -> dict[str, Any]:
+def _worth(function: Recognition, test_samples: Sequence[PictureSample]) -> dict[str, Any]:
     """Return the mean gain in dB on each way, of the sets that are chosen and of the best ones."""
     rows: dict[str, dict[str, float]] = {}
     for name in SHARES:
-        of_name = [sample for sample in held if sample.name == name]
+        of_name = [sample for sample in test_samples if sample.name == name]
         gains = np.array([(0.0, *sample.gains_db) for sample in of_name])
         best = [function.best(function.scores(sample.features)) for sample in of_name]
-        chosen = gains[np.arange(len(gains)), [("", *DOWNSCALERS).index(name) for name in best]]
+        selected_gains = gains[np.arange(len(gains)), [("", *DOWNSCALERS).index(name) for name in best]]
         rows[name] = {
             "pictures": len(of_name),
-            "gain_db": round(float(chosen.mean()), 3),
+            "gain_db": round(float(selected_gains.mean()), 3),
             "best_gain_db": round(float(gains.max(1).mean()), 3),
         }
     return rows

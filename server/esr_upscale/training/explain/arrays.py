@@ -81,8 +81,8 @@ def upscaling_filter(phases: NDArray[Any]) -> Array:
     """
     count, kernel, _ = phases.shape
     scale = round(count**0.5)
-    turned = phases[:, ::-1, ::-1].reshape(scale, scale, kernel, kernel)
-    whole: Array = turned.transpose(2, 0, 3, 1).reshape(scale * kernel, scale * kernel).astype(np.float64)
+    kernels = phases[:, ::-1, ::-1].reshape(scale, scale, kernel, kernel)
+    whole: Array = kernels.transpose(2, 0, 3, 1).reshape(scale * kernel, scale * kernel).astype(np.float64)
     return whole
 
 
