@@ -44,7 +44,7 @@ def test_every_scale_has_a_part_and_its_frontier(chart: Chart) -> None:
     assert [part.get_title().partition(":")[0] for part in axes] == ["×2", "×3", "×4"]
     for part, scale in zip(axes, chart.scales(), strict=True):
         line = next(line for line in part.lines if line.get_linestyle() == "--")
-        best = frontier(chart.at(scale))
+        best = frontier(chart.places_at(scale))
         np.testing.assert_array_equal(line.get_xydata(), [(p.measured.fps, p.psnr) for p in best])
         assert part.get_xscale() == "log"
 
@@ -61,7 +61,7 @@ def test_labels_do_not_lie_on_each_other(chart: Chart) -> None:
         assert len(labels) > 5
         boxes = [Text.get_window_extent(label) for label in labels]
         assert not any(a.overlaps(b) for a, b in combinations(boxes, 2))
-        fastest, *_, best = frontier(chart.at(scale))
+        fastest, *_, best = frontier(chart.places_at(scale))
         assert {fastest.measured.fps, best.measured.fps} <= {label.xy[0] for label in labels}
 
 

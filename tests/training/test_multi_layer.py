@@ -100,7 +100,7 @@ def test_a_stopped_run_goes_on_to_the_bit(
     assert _same(whole, second)
     assert [row[0] for row in kept.curve] == list(range(1, 31))
     checkpoint.finish(kept)
-    assert checkpoint.finished() == kept
+    assert checkpoint.last_journal() == kept
     assert not checkpoint.exists()
 
 

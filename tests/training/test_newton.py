@@ -84,23 +84,23 @@ def test_blocks_have_nothing_to_do_with_each_other() -> None:
 @pytest.mark.parametrize(("longest", "steps"), [(1 / 4, 4), (1 / 8, 8), (1e-5, OLDEST)])
 def test_a_matrix_grows_old(longest: float, steps: int) -> None:
     optimizer = NewtonAdam(1, 3, 0.99)
-    assert optimizer.due
+    assert optimizer.is_due
     optimizer.settle(torch.eye(3)[None], 1.0)
     for _ in range(steps):
-        assert not optimizer.due
+        assert not optimizer.is_due
         optimizer.change(torch.ones(1, 3), 1e6, longest)
-    assert optimizer.due
+    assert optimizer.is_due
     optimizer.settle(torch.eye(3)[None], 1.0)
-    assert not optimizer.due
+    assert not optimizer.is_due
 
 
 def test_a_matrix_counts_for_its_share() -> None:
     optimizer = NewtonAdam(1, 3, FAR)
-    assert not optimizer.started
+    assert not optimizer.is_started
     for factor, mean in [(1.0, 1.0), (3.0, 1.5), (1.5, 1.5)]:
         optimizer.settle(factor * torch.eye(3)[None], 0.25)
         torch.testing.assert_close(optimizer.state()["curvature"][0], mean * torch.eye(3))
-    assert optimizer.started
+    assert optimizer.is_started
 
 
 def test_a_matrix_that_is_none() -> None:

@@ -43,7 +43,7 @@ class Chart:
         """Return the scales of all models, sorted."""
         return sorted({place.measured.spec.scale for place in self.places})
 
-    def at(self, scale: int) -> list[Place]:
+    def places_at(self, scale: int) -> list[Place]:
         return [place for place in self.places if place.measured.spec.scale == scale]
 
 
@@ -69,7 +69,7 @@ def write_png(figure: Figure, path: Path) -> None:
 
 
 def _scale(axes: Axes, scale: int, chart: Chart) -> list[Annotation]:
-    places = chart.at(scale)
+    places = chart.places_at(scale)
     size = places[0].measured.size
     axes.set_title(f"×{scale}: {size} → {size.times(scale)}", fontsize=10)
     axes.set_xlabel("frames per second, luma and chroma (log)")

@@ -51,7 +51,7 @@ class Target:
 
     @property
     def limit_s(self) -> float:
-        """Seconds that a frame may take."""
+        """Return the seconds that a frame may take."""
         return (1 - MARGIN) / self.rate
 
     def held_by(self, place: Place) -> bool:

@@ -77,7 +77,7 @@ class Checkpoint:
         write_text(self._journal, journal.to_json())
         self.path.unlink(missing_ok=True)
 
-    def finished(self) -> Journal | None:
+    def last_journal(self) -> Journal | None:
         """Return the journal of the last run that came to its end."""
         return _parse(self._journal.read_text(encoding="utf-8")) if self._journal.is_file() else None
 

@@ -58,7 +58,7 @@ def _convolution(layer: nn.Module, x: Tensor, back: Tensor) -> dict[Tensor, Tens
     return {layer.weight: (back.flatten(2) @ patches.mT).flatten(1)} | _bias(layer.bias, back)
 
 
-def _transposed(layer: nn.Module, x: Tensor, back: Tensor) -> dict[Tensor, Tensor]:
+def _transposed_convolution(layer: nn.Module, x: Tensor, back: Tensor) -> dict[Tensor, Tensor]:
     # Every input pixel was spread over k×k output pixels; those are what comes back to it.
     assert isinstance(layer, nn.ConvTranspose2d)
     (kernel, _), (stride, _) = layer.kernel_size, layer.stride
@@ -79,7 +79,7 @@ def _bias(bias: Tensor | None, back: Tensor) -> dict[Tensor, Tensor]:
 
 LAYERS: dict[type[nn.Module], Callable[[nn.Module, Tensor, Tensor], dict[Tensor, Tensor]]] = {
     nn.Conv2d: _convolution,
-    nn.ConvTranspose2d: _transposed,
+    nn.ConvTranspose2d: _transposed_convolution,
     nn.PReLU: _prelu,
 }
 """How the parameters of a layer get their part of a row. PReLU: with the one slope that all channels share."""

@@ -127,8 +127,8 @@ class CropTrainer:
         by_phase.copy_(torch.from_numpy(same))
 
     def _step_newton(self, fading: float) -> None:
-        if self._newton.due:
-            parts = 1 if self._newton.started else -(-max(ROWS, sum(self._sizes)) // PART)
+        if self._newton.is_due:
+            parts = 1 if self._newton.is_started else -(-max(ROWS, sum(self._sizes)) // PART)
             total = torch.zeros(())
             for _ in range(parts):
                 x = self._sketched.draw(PART, self._generator)[0]

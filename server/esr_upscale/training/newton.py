@@ -41,20 +41,20 @@ class NewtonAdam:
         self._counts = torch.zeros(4)  # matrices; steps with the last of them; the way they went; all steps
 
     @property
-    def started(self) -> bool:
+    def is_started(self) -> bool:
         return bool(self._counts[0])
 
     @property
-    def due(self) -> bool:
+    def is_due(self) -> bool:
         """Return whether a new matrix is needed before the next step."""
-        return bool(not self.started or self._counts[1] >= OLDEST or self._counts[2] >= self._journey)
+        return bool(not self.is_started or self._counts[1] >= OLDEST or self._counts[2] >= self._journey)
 
     def settle(self, curvature: Tensor, share: float) -> None:
         """Take the coordinates of a Gauss–Newton matrix (blocks, P, P): a `share` of it, the rest of those before it.
 
         Of the first matrix all is taken. Raises DivergedError when it is not positive definite.
         """
-        self._curvature = torch.lerp(self._curvature, curvature, share if self.started else 1.0)
+        self._curvature = torch.lerp(self._curvature, curvature, share if self.is_started else 1.0)
         self._counts[0] += 1
         self._lower = _damped_factor(self._curvature)
         self._counts[1:3] = 0

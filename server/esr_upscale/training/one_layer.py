@@ -66,7 +66,7 @@ class PatchTrainer:
     def step(self, progress: float) -> float:
         """Take one step and return the error of the average restart. The rate fades by half a cosine."""
         x, y = self._draw(BATCH)
-        losses = self._squared(self._filters, x, y).mean(2)
+        losses = self._squared_errors(self._filters, x, y).mean(2)
         self._adam.zero_grad()
         losses.sum().backward()  # type: ignore[no-untyped-call]
         error = float(losses.detach().mean())
@@ -81,7 +81,7 @@ class PatchTrainer:
         return error
 
     def _step_newton(self, fading: float) -> None:
-        if self._newton.due:
+        if self._newton.is_due:
             self._newton.settle(self._curvatures().flatten(0, 1), SHARE)
         assert self._filters.grad is not None
         gradient, longest = self._filters.grad.flatten(0, 1).flatten(1), LONGEST * min(1.0, 2 * fading)
@@ -93,7 +93,7 @@ class PatchTrainer:
         # E[JᵀJ] of every restart and orbit, (restarts, orbits, P, P): a filter's row is its patch, times how far the
         # output follows that filter's response.
         total = torch.zeros(*self._filters.shape[:2], *[self._filters[0, 0].numel()] * 2)
-        count = LATER if self._newton.started else ROWS
+        count = LATER if self._newton.is_started else ROWS
         for x in torch.split(self._draw(count)[0], PART):
             white = x @ self._whiten
             z = self._responses(self._filters.detach(), white).requires_grad_()
@@ -144,7 +144,7 @@ class PatchTrainer:
     def _draw(self, count: int) -> tuple[Tensor, Tensor]:
         return self._patches.draw(count, self._symmetry, self._generator)
 
-    def _squared(self, filters: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    def _squared_errors(self, filters: Tensor, x: Tensor, y: Tensor) -> Tensor:
         # (restarts, orbits, groups, C, K²), (B, K²), (B, orbits) → (restarts, orbits, B)
         return (self._head.choose(self._responses(filters, x @ self._whiten)) - y.T).square()
 
@@ -156,4 +156,4 @@ class PatchTrainer:
     @torch.no_grad()
     def _errors(self) -> Tensor:
         parts = zip(*(torch.split(t, 20_000) for t in self._judged), strict=True)
-        return torch.cat([self._squared(self._average, x, y) for x, y in parts], 2).mean(2)
+        return torch.cat([self._squared_errors(self._average, x, y) for x, y in parts], 2).mean(2)

@@ -103,7 +103,7 @@ def _outcome(
     try:
         spec, settings = resolve(entry.name), TrainingSettings.of(entry.settings)
         if is_finished(spec, out):
-            return Outcome(spec.canonical_id, "finished before", Checkpoint(spec, out).finished())
+            return Outcome(spec.canonical_id, "finished before", Checkpoint(spec, out).last_journal())
         with reporter(spec.canonical_id) as report:
             return Outcome(spec.canonical_id, "trained", train(spec, tiles, out, settings, report, stop))
     except TrainingStoppedError:

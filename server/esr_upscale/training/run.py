@@ -124,8 +124,8 @@ def _check_nodes(value: object) -> None:
         sources = [parse_source(text) for text in entries if isinstance(text, str)]
     except ValueError:
         sources = []
-    alike = len({bool(source.downscaler) for source in sources}) == 1  # those with one go on from those without
-    if len(sources) != len(entries) or not alike or len(set(sources)) != len(sources):
+    is_uniform = len({bool(source.downscaler) for source in sources}) == 1  # those with one go on from those without
+    if len(sources) != len(entries) or not is_uniform or len(set(sources)) != len(sources):
         raise InvalidInputError(
             f'nodes = {value!r} is not possible: it is a list of different quantisers, 0 to 51, as in "0", "17", or of '
             f'quantisers with downscalers, as in "0/area"; downscalers are {", ".join(DOWNSCALERS)}'
@@ -208,7 +208,7 @@ def _train_set(
     values = asdict(settings) | {"nodes": list(settings.nodes)}  # as a checkpoint gives it back
     fixed_values = {name: value for name, value in values.items() if name not in MAY_CHANGE}
     identity = {"model": spec.canonical_id, "tiles": len(luma_tiles), **fixed_values}
-    earlier = checkpoint.finished() if node is not None else None
+    earlier = checkpoint.last_journal() if node is not None else None
     if earlier and earlier.settings == identity and settings.steps in (None, earlier.steps):
         return earlier  # of a run that was stopped at a later node
     start = partial(_trainer, spec, luma_tiles, settings, clips, node)
@@ -274,8 +274,8 @@ def _start_weights(spec: ModelSpec, settings: TrainingSettings, node: Node | Non
     weights: Weights = load_weights(start_spec, place)
     nodes = load_nodes(start_spec, place)
     if node is not None and node.source.downscaler and nodes is not None:
-        alike = Source(node.source.quantizer)
-        weights = nodes.at(alike) if alike in nodes.sets else weights
+        any_downscaler = Source(node.source.quantizer)
+        weights = nodes.at(any_downscaler) if any_downscaler in nodes.sets else weights
     return grow_weights(weights, start_spec, spec)
 
 

@@ -109,7 +109,7 @@ class ClipCrops:
             small = window[0][y : y + size, x : x + size]
             large = window[1][scale * y : scale * (y + size), scale * x : scale * (x + size)]
             weights[n] = 1 / (np.square(enlarge(small, scale, BASE) - large)[inside, inside].mean() + EASE)
-            lr[n], hr[n] = _turned(small, _index(turn, 8)), _turned(large, _index(turn, 8))
+            lr[n], hr[n] = _turn(small, _index(turn, 8)), _turn(large, _index(turn, 8))
         is_full_range = torch.rand(count, 1, 1, generator=generator) < FULL_RANGE
         pictures = (torch.from_numpy(picture) for picture in (lr, hr[:, inside, inside]))
         small_ones, large_ones = (torch.where(is_full_range, (p - 16) / 219, p / 255)[:, None] for p in pictures)
@@ -147,7 +147,7 @@ def _index(share: float, count: int) -> int:
     return min(int(share * count), count - 1)
 
 
-def _turned(picture: NDArray[np.uint8], way: int) -> NDArray[np.uint8]:
+def _turn(picture: NDArray[np.uint8], way: int) -> NDArray[np.uint8]:
     return np.rot90(picture if way < 4 else picture.T, way % 4)
 
 
