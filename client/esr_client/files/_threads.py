@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 _TASKS = "/proc/self/task"
 
@@ -24,16 +24,10 @@ def ordinary_scheduling() -> Iterator[None]:
         yield
     finally:
         for thread in {0, *_threads() - before}:
-            _schedule(thread, policy, parameters)
+            with suppress(ProcessLookupError):  # it has ended meanwhile
+                if os.sched_getscheduler(thread) != policy:
+                    os.sched_setscheduler(thread, policy, parameters)
 
 
 def _threads() -> set[int]:
     return {int(name) for name in os.listdir(_TASKS)}
-
-
-def _schedule(thread: int, policy: int, parameters: os.sched_param) -> None:
-    try:
-        if os.sched_getscheduler(thread) != policy:
-            os.sched_setscheduler(thread, policy, parameters)
-    except ProcessLookupError:
-        return  # it has ended meanwhile

@@ -18,12 +18,20 @@ class Clock:
         self._step = 1
 
     def next(self, frame: Frame, index: int) -> int:
-        """The pts of frame number `index`.
+        """Return the pts of frame number `index`.
 
         Raises:
             FrameError: it is not after the one before.
         """
-        pts = self._continued() if frame.pts is None else frame.pts
+        if frame.pts is not None:
+            pts = frame.pts
+        elif self._last is None:
+            pts = 0
+        elif self._last.duration:
+            pts = self._pts + self._last.duration
+        else:
+            ticks = 1 / (self._rate * self._last.time_base) if self._rate else Fraction(self._step)
+            pts = self._pts + max(1, round(ticks))
         if self._last is not None:
             if pts <= self._pts:
                 raise FrameError(
@@ -33,11 +41,3 @@ class Clock:
             self._step = pts - self._pts
         self._last, self._pts = frame, pts
         return pts
-
-    def _continued(self) -> int:
-        if self._last is None:
-            return 0
-        if self._last.duration:
-            return self._pts + self._last.duration
-        ticks = 1 / (self._rate * self._last.time_base) if self._rate else Fraction(self._step)
-        return self._pts + max(1, round(ticks))

@@ -181,7 +181,11 @@ class Decoder:
             raise MediaDataError(f"packet {number} is empty")
         most = max(_MIN_PACKET_BYTES, _PACKET_BYTES_PER_PIXEL * (self._pixels or self._settings.max_pixels))
         self._check_size(packet.data, f"packet {number}", most)
-        self._remember(packet)
+        # How many bits the packet has for its picture, for the frame that has its pts.
+        no_picture = sei_bytes(self._settings.codec, packet.data, self._extradata)
+        self._bits[packet.pts] = 8 * (len(packet.data) - no_picture)
+        if len(self._bits) > _MOST_REORDERED:
+            del self._bits[next(iter(self._bits))]
         self._context = context = self._context or self._open()
         try:
             frames = context.decode(self._av_packet(packet))
@@ -192,13 +196,6 @@ class Decoder:
                 f"{error.strerror}"
             ) from error
         return (self._frame(frame, context) for frame in frames)
-
-    def _remember(self, packet: Packet) -> None:
-        """Note how many bits a packet has for its picture, for the frame that has its pts."""
-        no_picture = sei_bytes(self._settings.codec, packet.data, self._extradata)
-        self._bits[packet.pts] = 8 * (len(packet.data) - no_picture)
-        if len(self._bits) > _MOST_REORDERED:
-            del self._bits[next(iter(self._bits))]
 
     def _check_size(self, data: bytes, what: str, most_bytes: int) -> None:
         """Refuse what would cost much memory. FFmpeg keeps some 4 kB for each NAL unit, however short."""
@@ -211,14 +208,14 @@ class Decoder:
 
     def _av_packet(self, packet: Packet) -> AvPacket[Stream]:
         # Made from bytes, it would be a view of them, without the padding that FFmpeg's decoders read into.
-        made: AvPacket[Stream] = AvPacket(len(packet.data))
-        made.update(packet.data)
-        made.time_base = self._settings.time_base
-        made.pts = packet.pts
-        made.dts = packet.dts
-        made.duration = packet.duration or 0
-        made.is_keyframe = packet.is_keyframe
-        return made
+        av_packet: AvPacket[Stream] = AvPacket(len(packet.data))
+        av_packet.update(packet.data)
+        av_packet.time_base = self._settings.time_base
+        av_packet.pts = packet.pts
+        av_packet.dts = packet.dts
+        av_packet.duration = packet.duration or 0
+        av_packet.is_keyframe = packet.is_keyframe
+        return av_packet
 
     def _check_limit(self, error: FFmpegError, context: VideoCodecContext, number: int) -> None:
         """Tell a picture that FFmpeg refused for its size from one that it could not read."""
@@ -251,7 +248,8 @@ class Decoder:
             time_base=settings.time_base,
             color=settings.color,
             default_chroma_location=self._codec.chroma_location,
-            sample_aspect_ratio=settings.sample_aspect_ratio or _ratio(context.sample_aspect_ratio),
+            # PyAV 18 says "unknown" with None, 19 with a ratio that is false.
+            sample_aspect_ratio=settings.sample_aspect_ratio or context.sample_aspect_ratio or None,
             rotation=settings.rotation,
         )
         bits = self._bits.pop(source.pts, 0)
@@ -261,8 +259,3 @@ class Decoder:
 
 def _too_large(what: str, width: int, height: int, limit: int) -> LimitError:
     return LimitError(f"{what} picture of {width}x{height}, which is more than the {limit} pixels that are allowed")
-
-
-def _ratio(value: Fraction | None) -> Fraction | None:
-    # PyAV 18 says "unknown" with None, 19 with a ratio that is false.
-    return value or None

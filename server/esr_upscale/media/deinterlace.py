@@ -13,7 +13,6 @@ from typing import Protocol
 
 from av.error import BlockingIOError, EOFError, FFmpegError
 from av.filter.graph import Graph
-from av.video.frame import VideoFrame
 
 from esr_upscale.errors import CodecOptionError, EngineError, InterlacedError, UnsupportedFormatError
 from esr_upscale.frame import ColorModel, Frame, pixel_format
@@ -85,7 +84,12 @@ class Deinterlacer:
         if self._graph is None:
             self._graph, self._shape = _bwdif(frame, self._threads), shape
         self._waiting.append(frame)
-        self._graph.vpush(_for_filter(frame))
+        twin = _TWINS.get(frame.format.name)
+        if twin is not None:
+            self._graph.vpush(to_av(relayout(frame, pixel_format(twin))))
+        else:
+            # The decoder's own frame, if it is one, knows which field is first, and need not be copied.
+            self._graph.vpush(source_of(frame) or to_av(frame))
         yield from self._ready(self._graph)
 
     def flush(self) -> Iterator[Frame]:
@@ -98,9 +102,17 @@ class Deinterlacer:
     def _ready(self, graph: Graph) -> Iterator[Frame]:
         # bwdif gives one frame for each, in order: the one that has waited longest is the one that comes out. So its
         # own time and tags are taken, which the filter would carry in another time base.
-        while (made := _pull(graph)) is not None:
+        while True:
+            try:
+                picture = graph.vpull()
+            except (BlockingIOError, EOFError):
+                return
             original = self._waiting.popleft()
-            yield _restored(original, made) if original.interlaced else original
+            if not original.interlaced:
+                yield original
+                continue
+            planar = from_av(picture, FrameTags(original.time_base))
+            yield replace(original, planes=relayout(planar, original.format).planes, interlaced=False)
 
 
 def _bwdif(frame: Frame, threads: int) -> Graph:
@@ -129,26 +141,6 @@ def _bwdif(frame: Frame, threads: int) -> Graph:
     except FFmpegError as error:
         raise EngineError(f"the bwdif filter cannot be set up for {name}: {error.strerror}") from error
     return graph
-
-
-def _for_filter(frame: Frame) -> VideoFrame:
-    twin = _TWINS.get(frame.format.name)
-    if twin is not None:
-        return to_av(relayout(frame, pixel_format(twin)))
-    # The decoder's own frame, if it is one, knows which field is first, and need not be copied.
-    return source_of(frame) or to_av(frame)
-
-
-def _pull(graph: Graph) -> VideoFrame | None:
-    try:
-        return graph.vpull()
-    except (BlockingIOError, EOFError):
-        return None
-
-
-def _restored(original: Frame, made: VideoFrame) -> Frame:
-    planar = from_av(made, FrameTags(original.time_base))
-    return replace(original, planes=relayout(planar, original.format).planes, interlaced=False)
 
 
 DEINTERLACERS: dict[str, Callable[[], FrameStage]] = {"": RefuseInterlaced, "bwdif": Deinterlacer}

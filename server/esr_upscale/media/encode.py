@@ -106,15 +106,15 @@ class Encoder:
                 "ask for raw frames (esr-client: leave out --encode server)"
             )
         pts = self._clock.next(frame, index)
-        made = to_av(relayout(frame, self._format))
-        made.pts = pts
+        picture = to_av(relayout(frame, self._format))
+        picture.pts = pts
         self._count += 1
         self._pending[pts] = (index, frame.duration)
         try:
-            packets = self._context.encode(made)
+            packets = self._context.encode(picture)
         except FFmpegError as error:
             raise EngineError(f"{self._row.name} failed at frame {index}: {error.strerror}") from error
-        return [self._encoded(packet) for packet in packets]
+        return [self._encoded_frame(packet) for packet in packets]
 
     def flush(self) -> list[EncodedFrame]:
         """Give the packets that are left. The next frame begins a new stream.
@@ -129,7 +129,7 @@ class Encoder:
             packets = context.encode(None)
         except FFmpegError as error:
             raise EngineError(f"{self._row.name} failed at the end of the stream: {error.strerror}") from error
-        return [self._encoded(packet) for packet in packets]
+        return [self._encoded_frame(packet) for packet in packets]
 
     def close(self) -> None:
         """Release the codec and its threads; packets that it holds are lost. Nothing to do after `flush`."""
@@ -140,10 +140,18 @@ class Encoder:
         _check_size(self._row, fmt, frame)
         context = cast(VideoCodecContext, CodecContext.create(self._row.name, "w"))
         context.width, context.height, context.pix_fmt = frame.width, frame.height, fmt.name
-        self._set_time(context, frame)
+        context.time_base = frame.time_base
+        # Without a rate, encoders take the time base for one, and 90000 frames per second for the level to reach.
+        # And libvpx fails if a frame at that rate is shorter than a tick.
+        rate = self._settings.frame_rate or _DEFAULT_FRAME_RATE
+        context.framerate = min(rate, Fraction(self._row.max_frame_rate), 1 / frame.time_base)
         _set_tags(context, frame)
-        context.options = self._options(frame)
-        context.thread_count = self._threads()
+        options = {name: value for name, value in self._settings.options.items() if name != "threads"}
+        if frame.color.chroma_location is not ChromaLocation.UNSPECIFIED:
+            options["chroma_sample_location"] = str(int(frame.color.chroma_location))
+        context.options = {**options, **self._row.fixed}
+        threads, limit = int(self._settings.options.get("threads", "0")), self._settings.threads
+        context.thread_count = min(threads, limit) if threads and limit else threads or limit
         # PyAV has x264 cut each picture into slices, one for each thread. Threads on whole pictures, as FFmpeg has it,
         # wait less for each other, but hold pictures back.
         context.thread_type = "SLICE" if self._settings.options.get("tune") == "zerolatency" else "AUTO"
@@ -162,25 +170,8 @@ class Encoder:
         self._extradata = context.extradata or b"" if self._settings.global_header else b""
         return context, fmt
 
-    def _set_time(self, context: VideoCodecContext, frame: Frame) -> None:
-        context.time_base = frame.time_base
-        # Without a rate, encoders take the time base for one, and 90000 frames per second for the level to reach.
-        rate = self._settings.frame_rate or _DEFAULT_FRAME_RATE
-        # And libvpx fails if a frame at that rate is shorter than a tick.
-        context.framerate = min(rate, Fraction(self._row.max_frame_rate), 1 / frame.time_base)
-
-    def _options(self, frame: Frame) -> dict[str, str]:
-        options = {name: value for name, value in self._settings.options.items() if name != "threads"}
-        if frame.color.chroma_location is not ChromaLocation.UNSPECIFIED:
-            options["chroma_sample_location"] = str(int(frame.color.chroma_location))
-        return {**options, **self._row.fixed}
-
-    def _threads(self) -> int:
-        asked, most = int(self._settings.options.get("threads", "0")), self._settings.threads
-        return min(asked, most) if asked and most else asked or most
-
-    def _encoded(self, made: AvPacket[Stream]) -> EncodedFrame:
-        pts, dts = made.pts, made.dts
+    def _encoded_frame(self, packet: AvPacket[Stream]) -> EncodedFrame:
+        pts, dts = packet.pts, packet.dts
         if not self._row.reorders:
             # libvpx counts in ticks of 100 ns and cannot give a finer pts back. The order says which it is.
             pts = dts = next(iter(self._pending), None)
@@ -188,7 +179,7 @@ class Encoder:
             raise EngineError(f"{self._row.name} gave a packet with pts {pts}, which no frame had")
         index, duration = self._pending.pop(pts)
         extradata, self._extradata = self._extradata, b""
-        return EncodedFrame(Packet(bytes(made), pts, dts, duration, made.is_keyframe, extradata), index)
+        return EncodedFrame(Packet(bytes(packet), pts, dts, duration, packet.is_keyframe, extradata), index)
 
 
 def _shape(frame: Frame) -> str:
@@ -196,11 +187,11 @@ def _shape(frame: Frame) -> str:
 
 
 def _encoded_format(row: EncoderRow, frame: Frame) -> PixelFormat:
-    taken = {known.name for known in Codec(row.name, "w").video_formats or ()}
+    supported = {known.name for known in Codec(row.name, "w").video_formats or ()}
     for name in _ENCODED_AS.get(frame.format.name, ()):
-        if name in taken:
+        if name in supported:
             return pixel_format(name)
-    takes = (name for name, ways in _ENCODED_AS.items() if not taken.isdisjoint(ways))
+    takes = (name for name, ways in _ENCODED_AS.items() if not supported.isdisjoint(ways))
     raise CodecOptionError(
         f"{row.name} takes {', '.join(takes)}, not {frame.format.name}; "
         "send one of those, or ask for raw frames (esr-client: leave out --encode server)"

@@ -82,7 +82,7 @@ def to_av(frame: Frame) -> VideoFrame:
 
 
 def source_of(frame: Frame) -> VideoFrame | None:
-    """The FFmpeg frame that all planes of `frame` are views of as `from_av` made them; None if there is none.
+    """Return the FFmpeg frame that all planes of `frame` view, as `from_av` made them; None if there is none.
 
     It has flags that `Frame` has no field for, such as which field comes first.
     """
@@ -94,7 +94,7 @@ def source_of(frame: Frame) -> VideoFrame | None:
 
 
 def overlay(under: Color, over: Color) -> Color:
-    """`under`, with each tag that `over` specifies in its place."""
+    """Return `under`, with each tag that `over` specifies in its place."""
     return Color(
         range=over.range or under.range,
         primaries=_first_specified(over.primaries, under.primaries),
@@ -134,7 +134,7 @@ def _views(frame: VideoFrame, fmt: PixelFormat) -> tuple[NDArray[Any], ...]:
 
 def _color(source: VideoFrame, tags: FrameTags) -> Color:
     own = Color(
-        range=_range(source),
+        range=ColorRange.FULL if source.format.name in _FULL_RANGE_FORMATS else ColorRange(int(source.color_range)),
         # 0 is reserved for these two, and not for the matrix (where it is RGB).
         primaries=int(source.color_primaries) or _UNSPECIFIED,
         transfer=int(source.color_trc) or _UNSPECIFIED,
@@ -144,7 +144,3 @@ def _color(source: VideoFrame, tags: FrameTags) -> Color:
     )
     color = overlay(own, tags.color) if tags.color else own
     return replace(color, chroma_location=color.chroma_location or tags.default_chroma_location)
-
-
-def _range(source: VideoFrame) -> ColorRange:
-    return ColorRange.FULL if source.format.name in _FULL_RANGE_FORMATS else ColorRange(int(source.color_range))

@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from esr_upscale.components import Components, pack, unpack
+from esr_upscale.components import pack, unpack
 from esr_upscale.frame import Frame, PixelFormat
 
 
 def relayout(frame: Frame, fmt: PixelFormat) -> Frame:
-    """`frame` as `fmt`, which has the same depth and subsampling, or chroma where one of both is gray.
+    """Return `frame` as `fmt`, which has the same depth and subsampling, or chroma where one of both is gray.
 
     Chroma is neutral where there was none. Planes that are laid out alike are shared, not copied.
     """
@@ -19,11 +19,6 @@ def relayout(frame: Frame, fmt: PixelFormat) -> Frame:
         return frame
     parts = unpack(frame)
     if len(fmt.planes) > 1 and not parts.chroma:
-        parts = _with_neutral_chroma(parts, frame, fmt)
+        neutral = np.full(fmt.plane_shape(1, frame.width, frame.height), 1 << (fmt.depth - 1), fmt.dtype)
+        parts = replace(parts, chroma=(neutral, neutral))
     return replace(frame, format=fmt, planes=pack(fmt, parts))
-
-
-def _with_neutral_chroma(gray: Components, frame: Frame, fmt: PixelFormat) -> Components:
-    shape = fmt.plane_shape(1, frame.width, frame.height)
-    neutral = np.full(shape, 1 << (fmt.depth - 1), fmt.dtype)
-    return replace(gray, chroma=(neutral, neutral))

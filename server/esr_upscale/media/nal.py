@@ -60,8 +60,8 @@ def _units_by_length(data: bytes, size: int) -> Iterator[tuple[int, int]]:
 
 
 def _units_by_start_code(data: bytes) -> Iterator[tuple[int, int]]:
-    found = data.find(_START_CODE)
-    while found >= 0:
-        start = found + len(_START_CODE)
-        found = data.find(_START_CODE, start)
-        yield start, found if found >= 0 else len(data)
+    position = data.find(_START_CODE)
+    while position >= 0:
+        start = position + len(_START_CODE)
+        position = data.find(_START_CODE, start)
+        yield start, position if position >= 0 else len(data)
