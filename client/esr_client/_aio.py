@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Sequence
 from fractions import Fraction
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar, cast
@@ -31,14 +30,6 @@ __all__ = ["AsyncClient", "connect_async"]
 
 RequestT = TypeVar("RequestT")
 ResponseT = TypeVar("ResponseT")
-
-
-@contextlib.contextmanager
-def _translated() -> Iterator[None]:
-    try:
-        yield
-    except grpc.RpcError as error:
-        raise from_rpc(error) from error
 
 
 class AsyncClient:
@@ -152,8 +143,10 @@ class AsyncClient:
         metadata: tuple[tuple[str, str], ...] = (),
     ) -> ResponseT:
         self._check_open()
-        with _translated():
+        try:
             return await method(request, timeout=timeout_s or self._options.timeout_s, metadata=metadata)
+        except grpc.RpcError as error:
+            raise from_rpc(error) from error
 
     def _check_open(self) -> None:
         if self._closed:

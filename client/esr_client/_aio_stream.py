@@ -44,7 +44,7 @@ class _Sender(Generic[ItemT]):
         self._switches = switches
         self._first = first
         self._source = source
-        self._room = asyncio.Event()
+        self._window_moved = asyncio.Event()
         self.reader_waits = False
         """Whether the caller waits for an answer."""
         self._call: Call | None = None
@@ -54,7 +54,7 @@ class _Sender(Generic[ItemT]):
         try:
             yield self._body.opening()
             while True:
-                await self._wait_for_room()
+                await self._wait_for_window()
                 item = self._first.pop() if self._first else await anext(self._source)
                 for switch in self._switches.due():
                     yield switch
@@ -68,12 +68,12 @@ class _Sender(Generic[ItemT]):
         finally:
             self._switches.end()
 
-    async def _wait_for_room(self) -> None:
+    async def _wait_for_window(self) -> None:
         patience_s = _PATIENCE_S if self._body.decoder_may_delay else None
         while not self._body.can_send:
-            self._room.clear()
+            self._window_moved.clear()
             try:
-                await asyncio.wait_for(self._room.wait(), patience_s)
+                await asyncio.wait_for(self._window_moved.wait(), patience_s)
             except TimeoutError:
                 if self.reader_waits:
                     self._body.grow_window()
@@ -84,58 +84,58 @@ class _Sender(Generic[ItemT]):
 
     def answered(self) -> None:
         """Wake the sender: the caller has taken an answer."""
-        self._room.set()
+        self._window_moved.set()
 
 
 class _Statuses:
-    """What a call said of its end, each time it did.
+    """The statuses with which the server ended a call.
 
-    A write that fails while the server ends the call makes grpc.aio put a status of its own in the place of the
-    server's, before or after that one comes (grpc/grpc#36066). The server's is the one to report.
+    A write that fails while the server ends the call makes grpc.aio replace the server's status with one of its own,
+    before or after the server's comes (grpc/grpc#36066). The server's is the one to report.
     """
 
-    _OWN = "Internal error from Core"
+    _LOCAL_DETAILS = "Internal error from Core"
     _PATIENCE_S = 0.5
 
     def __init__(self, call: Call) -> None:
-        self._said: asyncio.Queue[tuple[grpc.StatusCode, str, Metadata | None]] = asyncio.Queue()
-        call.add_done_callback(self._note)
+        self._received: asyncio.Queue[tuple[grpc.StatusCode, str, Metadata | None]] = asyncio.Queue()
+        call.add_done_callback(self._receive)
 
-    def _note(self, call: Call) -> None:
+    def _receive(self, call: Call) -> None:
         code, details = _at_once(call.code()), _at_once(call.details())
-        if code is not None and details != self._OWN:
-            self._said.put_nowait((code, details or "", _at_once(call.trailing_metadata())))
+        if code is not None and details != self._LOCAL_DETAILS:
+            self._received.put_nowait((code, details or "", _at_once(call.trailing_metadata())))
 
     def cancelled(self) -> ServerError:
-        """The error to raise for a call that was cancelled, here or by the server."""
-        if self._said.empty():
+        """Return the error to raise for a call that was cancelled, here or by the server."""
+        if self._received.empty():
             return CallCancelledError("the stream was closed")
-        return from_status(*self._said.get_nowait())
+        return from_status(*self._received.get_nowait())
 
     async def error(self, error: grpc.RpcError) -> ServerError:
-        """The error to raise for `error`."""
-        made = from_rpc(error)
-        if str(made) != self._OWN:
-            return made
+        """Return the error to raise for `error`, with the server's status if that still comes."""
+        translated = from_rpc(error)
+        if str(translated) != self._LOCAL_DETAILS:
+            return translated
         try:
-            return from_status(*await asyncio.wait_for(self._said.get(), self._PATIENCE_S))
+            return from_status(*await asyncio.wait_for(self._received.get(), self._PATIENCE_S))
         except TimeoutError:
-            return made
+            return translated
 
 
 def _at_once(coroutine: Coroutine[Any, Any, ItemT]) -> ItemT | None:
-    """The result of a coroutine that has nothing to wait for."""
+    """Return the result of a coroutine that has nothing to wait for."""
     try:
         coroutine.send(None)
-    except StopIteration as done:
-        result: ItemT = done.value
+    except StopIteration as stop:
+        result: ItemT = stop.value
         return result
     coroutine.close()
     return None
 
 
 class AsyncUpscaleStream(Generic[ItemT]):
-    """Upscaled frames (or packets) in order: an asynchronous iterator, and a context manager that cancels what is left.
+    """Upscaled frames (or packets) in order: an asynchronous iterator, and a context manager that cancels the call.
 
     The call begins when the first item is asked for. Items are taken from the caller's iterable in another task, at
     most `Options.window` frames ahead of the answers taken; where frames may be dropped, as fast as gRPC takes them.
@@ -160,12 +160,12 @@ class AsyncUpscaleStream(Generic[ItemT]):
 
     @property
     def negotiated(self) -> Negotiated | None:
-        """The server's echo; None before the first item came or `open` was called."""
+        """Return the negotiated stream; None before the first item came or `open` was called."""
         return self._body.negotiated if self._body else None
 
     @property
     def statistics(self) -> StreamStatistics | None:
-        """The server's account; None before the end."""
+        """Return the server's account; None before the end."""
         return self._body.statistics if self._body else None
 
     @property
@@ -186,7 +186,7 @@ class AsyncUpscaleStream(Generic[ItemT]):
         self._switches.ask(model)
 
     async def open(self) -> Negotiated | None:
-        """Begin the call, wait for the server's echo and give it; None if there are no frames, hence no call.
+        """Begin the call and return the negotiated stream; None if there are no frames, hence no call.
 
         Raises:
             EsrError: the server refused the stream, or cannot be reached.
@@ -203,7 +203,7 @@ class AsyncUpscaleStream(Generic[ItemT]):
             self._ready += await self._step()
         if not self._ready or self._body is None or self._sender is None:
             raise StopAsyncIteration
-        self._body.mark_taken()
+        self._body.mark_delivered()
         self._sender.answered()
         return self._ready.popleft()
 
@@ -219,10 +219,13 @@ class AsyncUpscaleStream(Generic[ItemT]):
         if self._call is not None or self._ended:
             return
         source = aiter(self._items) if isinstance(self._items, AsyncIterable) else _from_iterable(self._items)
-        first = [item async for item in _one(source)] if self._plan.peeks else []
-        if self._plan.peeks and not first:
-            self._end()
-            return
+        first: list[ItemT] = []
+        if self._plan.peeks:
+            try:
+                first.append(await anext(source))
+            except StopAsyncIteration:
+                self._end()
+                return
         self._body = self._plan.body(first[0] if first else None, self._options)
         self._sender = _Sender(self._body, first, source, self._switches)
         self._call = self._start(self._sender.requests())
@@ -254,7 +257,7 @@ class AsyncUpscaleStream(Generic[ItemT]):
             self._body.close()
 
     async def aclose(self) -> None:
-        """Cancel what is left of the call. Closing twice does no harm."""
+        """Cancel the rest of the call. Closing twice does no harm."""
         self._cancel()
 
     async def __aenter__(self) -> Self:
@@ -271,7 +274,7 @@ class AsyncUpscaleStream(Generic[ItemT]):
 
 
 async def _read(call: Call, sender: _Sender[Any], statuses: _Statuses) -> pb.UpscaleResponse | None:
-    """The next response; None at the end.
+    """Return the next response; None at the end.
 
     The call is iterated, because its `read` gives nothing more once a write has failed: not the answers that came
     before the server ended the call, and not its status, which waits behind them.
@@ -283,7 +286,8 @@ async def _read(call: Call, sender: _Sender[Any], statuses: _Statuses) -> pb.Ups
         raise sender.error or await statuses.error(error) from error
     except asyncio.CancelledError:
         # grpc.aio says this of a call that was cancelled, here or by the server, and of a task that is being cancelled.
-        if _task_is_cancelled():
+        task = asyncio.current_task()
+        if task is not None and task.cancelling() > 0:
             raise
         raise sender.error or statuses.cancelled() from None
     finally:
@@ -293,15 +297,3 @@ async def _read(call: Call, sender: _Sender[Any], statuses: _Statuses) -> pb.Ups
     if sender.error is not None:
         raise sender.error
     return None
-
-
-async def _one(source: AsyncIterator[ItemT]) -> AsyncIterator[ItemT]:
-    try:
-        yield await anext(source)
-    except StopAsyncIteration:
-        return
-
-
-def _task_is_cancelled() -> bool:
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0

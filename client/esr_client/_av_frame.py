@@ -9,7 +9,7 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from esr_client._frame import Color, ColorRange, Frame, PixelFormat, pixel_format
+from esr_client._frame import Color, ColorRange, Frame, pixel_format
 
 _DEFAULT_TIME_BASE = Fraction(1, 90000)
 
@@ -17,13 +17,6 @@ _DEFAULT_TIME_BASE = Fraction(1, 90000)
 def is_frame(item: object) -> bool:
     """Return whether it is an av.VideoFrame."""
     return isinstance(item, av.VideoFrame)
-
-
-def _view(plane: av.video.plane.VideoPlane, row: PixelFormat, index: int, size: tuple[int, int]) -> NDArray[Any]:
-    rows, samples = row.plane_shape(index, *size)
-    lines = np.frombuffer(plane, row.dtype).reshape(-1, plane.line_size // row.sample_bytes)  # type: ignore[call-overload]
-    view: NDArray[Any] = lines[:rows, :samples]
-    return view
 
 
 def planes_of(frame: av.VideoFrame, name: str | None = None) -> tuple[NDArray[Any], ...]:
@@ -35,12 +28,16 @@ def planes_of(frame: av.VideoFrame, name: str | None = None) -> tuple[NDArray[An
         FrameError: its pixel format is not supported.
     """
     row = pixel_format(name or frame.format.name)
-    size = frame.width, frame.height
-    return tuple(_view(plane, row, index, size) for index, plane in enumerate(frame.planes))
+    views: list[NDArray[Any]] = []
+    for index, plane in enumerate(frame.planes):
+        rows, samples = row.plane_shape(index, frame.width, frame.height)
+        lines = np.frombuffer(plane, row.dtype).reshape(-1, plane.line_size // row.sample_bytes)  # type: ignore[call-overload]
+        views.append(lines[:rows, :samples])
+    return tuple(views)
 
 
 def color_of(tagged: av.VideoFrame | av.VideoCodecContext) -> Color:
-    """The colour tags of an av frame or codec context. PyAV 18 cannot say the chroma location."""
+    """Return the colour tags of an av frame or codec context. PyAV 18 cannot say the chroma location."""
     return Color(
         range=ColorRange(tagged.color_range),
         primaries=int(tagged.color_primaries),
@@ -50,7 +47,7 @@ def color_of(tagged: av.VideoFrame | av.VideoCodecContext) -> Color:
 
 
 def to_frame(frame: av.VideoFrame, *, name: str | None = None, time_base: Fraction | None = None) -> Frame:
-    """A view of an av frame, without a copy. `name` is a pixel format of the same layout, to take it as.
+    """View an av frame without a copy. `name` is a pixel format of the same layout, to take it as.
 
     Raises:
         FrameError: its pixel format is not supported.
@@ -71,16 +68,16 @@ def to_frame(frame: av.VideoFrame, *, name: str | None = None, time_base: Fracti
 
 
 def from_frame(frame: Frame) -> av.VideoFrame:
-    """A new av frame with the planes copied in. PyAV 18 cannot set a frame's aspect ratio or rotation."""
-    made = av.VideoFrame(frame.width, frame.height, frame.pixel_format)
-    for view, plane in zip(planes_of(made), frame.planes, strict=True):
+    """Copy the planes into a new av frame. PyAV 18 cannot set a frame's aspect ratio or rotation."""
+    av_frame = av.VideoFrame(frame.width, frame.height, frame.pixel_format)
+    for view, plane in zip(planes_of(av_frame), frame.planes, strict=True):
         view[:] = plane
-    made.pts = frame.pts
-    made.time_base = frame.time_base
+    av_frame.pts = frame.pts
+    av_frame.time_base = frame.time_base
     if frame.duration is not None:
-        made.duration = frame.duration
-    made.color_range = frame.color.range
-    made.color_primaries = frame.color.primaries
-    made.color_trc = frame.color.transfer
-    made.colorspace = frame.color.matrix
-    return made
+        av_frame.duration = frame.duration
+    av_frame.color_range = frame.color.range
+    av_frame.color_primaries = frame.color.primaries
+    av_frame.color_trc = frame.color.transfer
+    av_frame.colorspace = frame.color.matrix
+    return av_frame

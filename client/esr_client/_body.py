@@ -16,7 +16,7 @@ from typing import Any, Generic, TypeVar
 from esr_api.v1 import upscaler_pb2 as pb
 from esr_client import _convert
 from esr_client._config import Options, RawInput, RawOutput, StreamConfig
-from esr_client._delivery import DropCount, OnDrop
+from esr_client._delivery import DropCount, Dropped, OnDrop
 from esr_client._errors import ContractError, ErrorCode, FrameError
 from esr_client._frame import Frame, Packet
 from esr_client._kinds import IDENTITY, FrameAdapter, FrameAdapters
@@ -35,12 +35,8 @@ def _frame_kind(item: object) -> FrameAdapter:
     raise FrameError(f"a stream takes esr_client.Frame or esr_client.Packet, not {type(item).__name__}")
 
 
-def _input_of(frame: Frame) -> RawInput:
-    return RawInput(format=_convert.format_of(frame), time_base=frame.time_base)
-
-
 class Plan:
-    """What a stream will be, before its first item is known."""
+    """A stream to come, before its first item is known."""
 
     def __init__(
         self,
@@ -62,20 +58,21 @@ class Plan:
     def for_frames(
         cls, config: Callable[[RawInput], StreamConfig], kinds: FrameAdapters, on_drop: OnDrop | None
     ) -> Plan:
-        """Frames of any kind: the first one says what the input is."""
+        """Plan a stream of frames of any kind: the first one says what the input is."""
 
         def config_for(first: object) -> StreamConfig:
-            return config(_input_of(kinds.kind_of(first).to_frame(first)))
+            frame = kinds.kind_of(first).to_frame(first)
+            return config(RawInput(format=_convert.format_of(frame), time_base=frame.time_base))
 
         return cls(config_for, kinds.kind_of, peeks=True, on_drop=on_drop)
 
     @classmethod
     def for_config(cls, config: StreamConfig, on_drop: OnDrop | None) -> Plan:
-        """Frames or packets, as an explicit config says."""
+        """Plan a stream of frames or packets, as an explicit config says."""
         return cls(lambda _: config, _frame_kind, peeks=False, on_drop=on_drop)
 
     def body(self, first: object, options: Options) -> Body[Any]:
-        """The body of the stream that begins with the item `first`.
+        """Return the body of the stream that begins with the item `first`.
 
         Raises:
             FrameError: the item cannot be sent.
@@ -112,24 +109,21 @@ class Body(Generic[ItemT]):
         # Of frames that are not answered yet; what the server drops is answered too, so that they do not pile up.
         self._kinds: deque[FrameAdapter] = deque()
         self._memory = memory_for(config, options, self._window)
-        self._said_in = config.input.format
-        self._said_out = config.input.format
-        self._sent = self._received = self._taken = 0
+        self._input_format = config.input.format
+        self._output_format = config.input.format
+        self._sent = self._received = self._delivered = 0
 
     # -- towards the server
 
     @property
     def can_send(self) -> bool:
         """Return whether one more item may be sent before an answer has been taken."""
-        return self._memory.open_to_frames and not (self._waits and self._under_way >= self._window)
+        in_flight = self._sent - self._delivered - self._dropped.total
+        return self._memory.open_to_frames and not (self._waits and in_flight >= self._window)
 
-    @property
-    def _under_way(self) -> int:
-        return self._sent - self._taken - self._dropped.total
-
-    def mark_taken(self) -> None:
-        """The caller has taken one item of those that `pull` gave."""
-        self._taken += 1
+    def mark_delivered(self) -> None:
+        """Count one item of `pull` as delivered to the caller."""
+        self._delivered += 1
 
     @property
     def _answered(self) -> int:
@@ -143,24 +137,24 @@ class Body(Generic[ItemT]):
         return _convert.config_request(self._config, self._memory.offer)
 
     def push(self, item: ItemT) -> pb.UpscaleRequest:
-        """The request for one item.
+        """Return the request for one item.
 
         Raises:
             FrameError: the item cannot be sent on this stream.
         """
         kind = self._kind(item)
         value = kind.to_frame(item)
-        request = self._packet(value) if isinstance(value, Packet) else self._frame(value)
+        if not isinstance(value, Packet):
+            request = self._frame(value)
+        elif isinstance(self._config.input, RawInput):
+            raise FrameError("a packet on a stream of raw frames")
+        else:
+            request = pb.UpscaleRequest(packet=_convert.packet_to(value, self._sent))
         request.freed_output_slots.extend(self._memory.freed())
         if self._answers_each:
             self._kinds.append(kind)
         self._sent += 1
         return request
-
-    def _packet(self, packet: Packet) -> pb.UpscaleRequest:
-        if isinstance(self._config.input, RawInput):
-            raise FrameError("a packet on a stream of raw frames")
-        return pb.UpscaleRequest(packet=_convert.packet_to(packet, self._sent))
 
     def _frame(self, frame: Frame) -> pb.UpscaleRequest:
         if not isinstance(self._config.input, RawInput):
@@ -174,16 +168,16 @@ class Body(Generic[ItemT]):
             )
         frame = _in_time_base(frame, self._config.input.time_base)
         request = pb.UpscaleRequest()
-        placed = self._memory.put(self._sent, frame.planes)
-        _convert.fill_frame(request.frame, frame, self._sent, self._said_in, placed)
+        slot = self._memory.put(self._sent, frame.planes)
+        _convert.fill_frame(request.frame, frame, self._sent, self._input_format, slot)
         if request.frame.HasField("format"):
-            self._said_in = _convert.format_of(frame)
+            self._input_format = _convert.format_of(frame)
         return request
 
     # -- from the server
 
     def pull(self, response: pb.UpscaleResponse) -> list[ItemT]:
-        """The items of one response, in order: none, one, or several frames.
+        """Return the items of one response, in order: none, one, or several frames.
 
         Raises:
             ContractError: it is not the response that should come next.
@@ -192,70 +186,62 @@ class Body(Generic[ItemT]):
         if self.statistics is not None:
             raise ContractError("the server sent more after the statistics")
         if (which == "negotiated") is (self.negotiated is not None):
-            raise ContractError(f"the server sent {which or 'an empty response'} where {self._expected()} comes")
-        return _PULLS[which or ""](self, response)
-
-    def _expected(self) -> str:
-        return "its echo of the config" if self.negotiated is None else "a frame, a packet, a drop or the statistics"
-
-    def _pull_negotiated(self, response: pb.UpscaleResponse) -> list[ItemT]:
-        echo = _convert.negotiated_from(response.negotiated)
-        self._memory.settle(echo.shared_memory)
-        self.negotiated = replace(echo, shared_memory_refusal=echo.shared_memory_refusal or self._memory.refusal)
-        self._said_out = self.negotiated.output_format
+            next_payloads = "a frame, a packet, a drop or the statistics"
+            expected = "its negotiated answer" if self.negotiated is None else next_payloads
+            raise ContractError(f"the server sent {which or 'an empty response'} where {expected} comes")
+        match which:
+            case "negotiated":
+                answer = _convert.negotiated_from(response.negotiated)
+                self._memory.settle(answer.shared_memory)
+                refusal = answer.shared_memory_refusal or self._memory.refusal
+                self.negotiated = replace(answer, shared_memory_refusal=refusal)
+                self._output_format = self.negotiated.output_format
+            case "frame":
+                return [self._frame_from(message) for message in (response.frame, *response.more_frames)]
+            case "packet":
+                self._received += 1
+                self._memory.answered(response.packet.sequence)
+                return [_convert.packet_from(response.packet)]  # type: ignore[list-item]
+            case "dropped":
+                self._count_dropped(_convert.dropped_from(response.dropped))
+            case "statistics":
+                self.statistics = _convert.statistics_from(response.statistics)
+            case _:
+                raise ContractError("the server sent an empty response")
         return []
 
-    def _pull_frame(self, response: pb.UpscaleResponse) -> list[ItemT]:
-        return [self._pulled(message) for message in (response.frame, *response.more_frames)]
-
-    def _pulled(self, message: pb.Frame) -> ItemT:
-        kind = self._asker("sent", message.sequence)
+    def _frame_from(self, message: pb.Frame) -> ItemT:
+        kind = self._next_kind("sent", message.sequence)
         if message.HasField("format"):
-            self._said_out = _convert.format_from(message.format)
+            self._output_format = _convert.format_from(message.format)
         slot = self._memory.take(message.slot.index) if message.HasField("slot") else None
-        frame = _convert.frame_from(message, self._said_out, self._time_base(), slot)
+        time_base = self.negotiated.time_base if self.negotiated else self._config.input.time_base
+        frame = _convert.frame_from(message, self._output_format, time_base, slot)
         self._memory.answered(message.sequence)
         self._received += 1
-        made: ItemT = kind.from_frame(frame)
-        return made
+        item: ItemT = kind.from_frame(frame)
+        return item
 
-    def _asker(self, did: str, sequence: int) -> FrameAdapter:
-        """The kind of the frame that is answered now, if this is the answer that comes next."""
+    def _next_kind(self, verb: str, sequence: int) -> FrameAdapter:
+        """Return the kind of the oldest frame without an answer, if this answer is for it."""
         if sequence != self._answered:
-            raise ContractError(f"the server {did} frame {sequence} where frame {self._answered} comes")
+            raise ContractError(f"the server {verb} frame {sequence} where frame {self._answered} comes")
         if not self._answers_each:
             return IDENTITY
         if not self._kinds:
-            raise ContractError(f"the server {did} frame {sequence}, which nobody asked for")
+            raise ContractError(f"the server {verb} frame {sequence}, which nobody asked for")
         return self._kinds.popleft()
 
-    def _pull_dropped(self, response: pb.UpscaleResponse) -> list[ItemT]:
-        dropped = _convert.dropped_from(response.dropped)
+    def _count_dropped(self, dropped: Dropped) -> None:
         if not self._config.delivery.drops:
             raise ContractError(f"the server dropped frame {dropped.sequence} of a lossless stream")
         # An encoder holds packets back, so a drop has an exact place only in a stream of frames.
         if isinstance(self._config.output, RawOutput):
-            self._asker("dropped", dropped.sequence)
+            self._next_kind("dropped", dropped.sequence)
         self._memory.answered(dropped.sequence)
         self._dropped.add(dropped)
         if self._on_drop is not None:
             self._on_drop(dropped)
-        return []
-
-    def _pull_packet(self, response: pb.UpscaleResponse) -> list[ItemT]:
-        self._received += 1
-        self._memory.answered(response.packet.sequence)
-        return [_convert.packet_from(response.packet)]  # type: ignore[list-item]
-
-    def _pull_statistics(self, response: pb.UpscaleResponse) -> list[ItemT]:
-        self.statistics = _convert.statistics_from(response.statistics)
-        return []
-
-    def _pull_nothing(self, response: pb.UpscaleResponse) -> list[ItemT]:
-        raise ContractError("the server sent an empty response")
-
-    def _time_base(self) -> Fraction:
-        return self.negotiated.time_base if self.negotiated else self._config.input.time_base
 
     # -- the end
 
@@ -275,28 +261,26 @@ class Body(Generic[ItemT]):
             if here != there:
                 raise ContractError(f"{what}: {here} by this client's count, {there} by the server's")
 
-    def _accounts(self, said: StreamStatistics) -> Iterator[tuple[str, int, int]]:
+    def _accounts(self, statistics: StreamStatistics) -> Iterator[tuple[str, int, int]]:
         raw_in, raw_out = isinstance(self._config.input, RawInput), isinstance(self._config.output, RawOutput)
-        yield ("frames sent", self._sent, said.frames_in) if raw_in else ("packets sent", self._sent, said.packets_in)
         yield (
-            ("frames received", self._received, said.frames_out)
-            if raw_out
-            else ("packets received", self._received, said.packets_out)
+            ("frames sent", self._sent, statistics.frames_in)
+            if raw_in
+            else ("packets sent", self._sent, statistics.packets_in)
         )
-        yield "frames dropped", self._dropped.total, said.frames_dropped
+        yield (
+            ("frames received", self._received, statistics.frames_out)
+            if raw_out
+            else ("packets received", self._received, statistics.packets_out)
+        )
+        yield "frames dropped", self._dropped.total, statistics.frames_dropped
         if self._answers_each:
             yield "frames answered", self._answered, self._sent
-        yield "frames accounted for", said.frames_out + said.frames_dropped + said.frames_failed, said.frames_in
-
-
-_PULLS: dict[str, Callable[[Body[Any], pb.UpscaleResponse], list[Any]]] = {
-    "negotiated": Body._pull_negotiated,
-    "frame": Body._pull_frame,
-    "packet": Body._pull_packet,
-    "dropped": Body._pull_dropped,
-    "statistics": Body._pull_statistics,
-    "": Body._pull_nothing,
-}
+        yield (
+            "frames accounted for",
+            statistics.frames_out + statistics.frames_dropped + statistics.frames_failed,
+            statistics.frames_in,
+        )
 
 
 def _in_time_base(frame: Frame, time_base: Fraction) -> Frame:

@@ -34,25 +34,25 @@ def server_address(target: str) -> Address:
 
 
 def options_for(address: Address, options: Options) -> Options:
-    """The options for a server: shared memory is for those on this host only."""
+    """Return the options for a server: shared memory is for those on this host only."""
     return options if address.is_local else replace(options, shared_memory=False)
 
 
 def image_request(
     frame: FrameT, model: str, source_quality: float | None, kinds: FrameAdapters
 ) -> tuple[pb.UpscaleImageRequest, Callable[[pb.UpscaleImageResponse], FrameT]]:
-    """The request for one picture, and what makes the same kind of frame of its response."""
+    """Return the request for one picture, and what makes the same kind of frame of its response."""
     check_source_quality(source_quality)
     kind = kinds.kind_of(frame)
     value = kind.to_frame(frame)
     fmt = _convert.format_of(value)
     quality = _convert.source_quality_to(source_quality)
     request = pb.UpscaleImageRequest(model=model, format=_convert.format_to(fmt), source_quality=quality)
-    _convert.fill_frame(request.frame, value, said=fmt)
+    _convert.fill_frame(request.frame, value, stream_format=fmt)
 
     def answer(response: pb.UpscaleImageResponse) -> FrameT:
-        said = _convert.format_from(response.format)
-        upscaled: FrameT = kind.from_frame(_convert.frame_from(response.frame, said, value.time_base))
+        upscaled_format = _convert.format_from(response.format)
+        upscaled: FrameT = kind.from_frame(_convert.frame_from(response.frame, upscaled_format, value.time_base))
         return upscaled
 
     return request, answer
@@ -67,7 +67,7 @@ def model_from(message: pb.ModelInfo) -> ModelInfo:
 
 
 def admin_metadata(token: str | None) -> tuple[tuple[str, str], ...]:
-    """The metadata of an administrator's calls; none without a token.
+    """Return the metadata of an administrator's calls; none without a token.
 
     Raises:
         ValueError: the token is empty, or cannot be sent. The message does not repeat it, as gRPC's own would.
@@ -80,12 +80,12 @@ def admin_metadata(token: str | None) -> tuple[tuple[str, str], ...]:
 
 
 def state_from(response: health_pb2.HealthCheckResponse) -> ServingState:
-    """The state of one service; names that this package does not know count as UNKNOWN."""
+    """Return the state of one service; names that this package does not know count as UNKNOWN."""
     name = health_pb2.HealthCheckResponse.ServingStatus.Name(response.status)
     return ServingState.__members__.get(name, ServingState.UNKNOWN)
 
 
 def status_from(states: Iterable[ServingState]) -> ServerStatus:
-    """The health of a server: first its own state, then those of SERVICES."""
+    """Return the health of a server: first its own state, then those of SERVICES."""
     overall, *services = states
     return ServerStatus(overall=overall, services=dict(zip(SERVICES, services, strict=True)))

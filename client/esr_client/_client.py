@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from fractions import Fraction
 from types import TracebackType
@@ -27,14 +26,6 @@ __all__ = ["Client"]
 
 RequestT = TypeVar("RequestT")
 ResponseT = TypeVar("ResponseT")
-
-
-@contextlib.contextmanager
-def _translated() -> Iterator[None]:
-    try:
-        yield
-    except grpc.RpcError as error:
-        raise from_rpc(error) from error
 
 
 class Client:
@@ -153,7 +144,7 @@ class Client:
         return answer(self._unary(self._stub.UpscaleImage, request, timeout_s))
 
     def models(self) -> tuple[ModelInfo, ...]:
-        """Every model that the server can run.
+        """Return every model that the server can run.
 
         Raises:
             EsrError: the server cannot be reached.
@@ -184,7 +175,7 @@ class Client:
         return _calls.model_from(self._unary(self._stub.UnloadModel, request, timeout_s, self._admin).model)
 
     def status(self) -> ServerStatus:
-        """The health of the server.
+        """Return the health of the server.
 
         Raises:
             EsrError: the server cannot be reached.
@@ -205,8 +196,10 @@ class Client:
         metadata: tuple[tuple[str, str], ...] = (),
     ) -> ResponseT:
         self._check_open()
-        with _translated():
+        try:
             return method(request, timeout=timeout_s or self._options.timeout_s, metadata=metadata)
+        except grpc.RpcError as error:
+            raise from_rpc(error) from error
 
     def _check_open(self) -> None:
         if self._closed:

@@ -59,7 +59,7 @@ class Options:
 
     @property
     def max_send_bytes(self) -> int:
-        """Bytes of the largest request: what the smallest scale makes the largest frame of."""
+        """Return the bytes of the largest request: what the smallest scale makes the largest frame of."""
         pixels = self.max_frame_pixels // _SMALLEST_SCALE**2
         return min(pixels * _LARGEST_PIXEL_BYTES + _ENVELOPE_BYTES, 2**31 - 1)
 
@@ -171,8 +171,8 @@ def _check(
 ) -> None:
     check_source_quality(source_quality)
     if not isinstance(delivery, Delivery):
-        right = "Delivery.lossless(), Delivery.latest() or Delivery.deadline(seconds)"
-        raise ValueError(f"delivery is {right}, not {delivery!r}")
+        constructors = "Delivery.lossless(), Delivery.latest() or Delivery.deadline(seconds)"
+        raise ValueError(f"delivery is {constructors}, not {delivery!r}")
     if isinstance(ladder, str) or not all(ladder):
         raise ValueError(f"a ladder is a tuple of models' names, not {ladder!r}")
     if ladder and model:
@@ -199,14 +199,6 @@ def check_source_quality(quantizer: float | None) -> None:
 _RATE_DENOMINATOR = 1001
 
 
-def _rate(value: float | Fraction) -> Fraction:
-    if isinstance(value, Fraction):
-        return value
-    if not math.isfinite(value):
-        raise ValueError(f"target_fps is finite, not {value}")
-    return Fraction(value).limit_denominator(_RATE_DENOMINATOR)
-
-
 def configs_for(
     *,
     model: str,
@@ -221,11 +213,17 @@ def configs_for(
     Raises:
         ValueError: the rest is wrong whatever the input; it is said now, and not when the first frame has come.
     """
-    rate = None if target_fps is None else _rate(target_fps)
+    rate: Fraction | None
+    if target_fps is None or isinstance(target_fps, Fraction):
+        rate = target_fps
+    elif math.isfinite(target_fps):
+        rate = Fraction(target_fps).limit_denominator(_RATE_DENOMINATOR)
+    else:
+        raise ValueError(f"target_fps is finite, not {target_fps}")
     _check(model, delivery, ladder, rate, source_quality)
-    return lambda given: StreamConfig(
+    return lambda raw_input: StreamConfig(
         model=model,
-        input=given,
+        input=raw_input,
         deinterlace=deinterlace,
         delivery=delivery,
         ladder=tuple(ladder),

@@ -33,7 +33,7 @@ _FRAMES_PER_RESPONSE = 4
 
 
 def rational(value: Fraction | None) -> pb.Rational | None:
-    """A ratio on the wire; None stays out of the message.
+    """Return a ratio on the wire; None stays out of the message.
 
     Raises:
         FrameError: it does not fit into 32 bits.
@@ -46,7 +46,7 @@ def rational(value: Fraction | None) -> pb.Rational | None:
 
 
 def fraction(message: pb.Rational) -> Fraction | None:
-    """A ratio from the wire; a denominator of 0 is unknown."""
+    """Return a ratio from the wire; a denominator of 0 is unknown."""
     return Fraction(message.num, message.den) if message.den else None
 
 
@@ -148,12 +148,13 @@ _ENDS: dict[type, Callable[[Any], dict[str, Any]]] = {
 
 
 def config_request(config: StreamConfig, offer: Offer | None = None) -> pb.UpscaleRequest:
-    """The first request of a stream."""
+    """Return the first request of a stream."""
     ends = _ENDS[type(config.input)](config.input) | _ENDS[type(config.output)](config.output)
+    delivery = config.delivery
     message = pb.UpscaleConfig(
         model=config.model,
         deinterlace=config.deinterlace,
-        delivery=_delivery_to(config.delivery),
+        delivery=pb.Delivery(policy=_POLICIES[delivery.policy], deadline_s=delivery.deadline_s or 0.0),
         ladder=config.ladder,
         target_fps=rational(config.target_fps),
         source_quality=source_quality_to(config.source_quality),
@@ -196,20 +197,8 @@ _POLICIES_BACK = {there: here for here, there in _POLICIES.items()} | {
 _REASONS = {pb.DROP_REASON_SUPERSEDED: DropReason.SUPERSEDED, pb.DROP_REASON_LATE: DropReason.LATE}
 
 
-def _delivery_to(value: Delivery) -> pb.Delivery:
-    return pb.Delivery(policy=_POLICIES[value.policy], deadline_s=value.deadline_s or 0.0)
-
-
-def _delivery_from(message: pb.Delivery) -> Delivery:
-    try:
-        policy = _POLICIES_BACK[message.policy]
-        return Delivery(policy, message.deadline_s if policy is DeliveryPolicy.DEADLINE else None)
-    except (KeyError, ValueError) as error:
-        raise ContractError(f"the server's echo has a delivery that is none: {error}") from error
-
-
 def dropped_from(message: pb.Dropped) -> Dropped:
-    """The answer to a frame that was not upscaled.
+    """Return the answer to a frame that was not upscaled.
 
     Raises:
         ContractError: it does not say why.
@@ -227,12 +216,12 @@ def fill_frame(
     message: pb.Frame,
     frame: Frame,
     sequence: int = 0,
-    said: VideoFormat | None = None,
-    placed: SlotPlanes | None = None,
+    stream_format: VideoFormat | None = None,
+    slot: SlotPlanes | None = None,
 ) -> None:
-    """Write a frame into an empty message. Its format goes along unless it is the one `said` before.
+    """Write a frame into an empty message. Its format goes along unless it is `stream_format`, the last one sent.
 
-    If it is `placed` in shared memory, its planes only say where.
+    If the frame lies in a `slot` of shared memory, its planes only say where.
 
     The message is in its place already: protobuf copies a message, planes and all, that is put into another.
     """
@@ -242,16 +231,16 @@ def fill_frame(
     if frame.duration is not None:
         message.duration = frame.duration
     message.interlaced, message.corrupt = frame.interlaced, frame.corrupt
-    own = format_of(frame)
-    if own != said:
-        message.format.CopyFrom(format_to(own))
+    frame_format = format_of(frame)
+    if frame_format != stream_format:
+        message.format.CopyFrom(format_to(frame_format))
     strides = [plane.shape[1] * plane.itemsize for plane in frame.planes]
-    if placed is None:
+    if slot is None:
         for plane, stride in zip(frame.planes, strides, strict=True):
             message.planes.add(data=plane.tobytes(), stride=stride)  # tobytes() drops the padding of rows
     else:
-        message.slot.index = placed.slot
-        for offset, stride in zip(placed.offsets, strides, strict=True):
+        message.slot.index = slot.slot
+        for offset, stride in zip(slot.offsets, strides, strict=True):
             message.planes.add(offset=offset, stride=stride)
 
 
@@ -269,7 +258,7 @@ def _planes_from(
 def frame_from(
     message: pb.Frame, fmt: VideoFormat, time_base: Fraction, slot: NDArray[np.uint8] | None = None
 ) -> Frame:
-    """A frame from the wire, of the format said for it or before it; `slot` is the shared memory that it lies in.
+    """Return a frame from the wire, of format `fmt`; `slot` is the shared memory that it lies in.
 
     Raises:
         ContractError: its planes do not fit its format.
@@ -330,14 +319,19 @@ def packet_from(message: pb.Packet) -> Packet:
 
 
 def negotiated_from(message: pb.Negotiated) -> Negotiated:
-    """The echo of a stream.
+    """Return the negotiated stream.
 
     Raises:
         ContractError: it lacks the time base, or has a delivery that is none.
     """
     time_base = fraction(message.time_base)
     if time_base is None:
-        raise ContractError("the server's echo has no time base")
+        raise ContractError("the negotiated stream has no time base")
+    try:
+        policy = _POLICIES_BACK[message.delivery.policy]
+        delivery = Delivery(policy, message.delivery.deadline_s if policy is DeliveryPolicy.DEADLINE else None)
+    except (KeyError, ValueError) as error:
+        raise ContractError(f"the negotiated stream has a delivery that is none: {error}") from error
     return Negotiated(
         stream_id=message.stream_id,
         model=message.model,
@@ -345,7 +339,7 @@ def negotiated_from(message: pb.Negotiated) -> Negotiated:
         scale=message.scale,
         output_format=format_from(message.output_format),
         time_base=time_base,
-        delivery=_delivery_from(message.delivery),
+        delivery=delivery,
         ladder=tuple(message.ladder),
         shared_memory=message.shared_memory,
         shared_memory_refusal=message.shared_memory_refusal,

@@ -40,12 +40,12 @@ class Delivery:
 
     @classmethod
     def lossless(cls) -> Self:
-        """Every frame, in order; the sender waits."""
+        """Deliver every frame, in order; the sender waits."""
         return cls()
 
     @classmethod
     def latest(cls) -> Self:
-        """The newest frame; those that it overtakes are dropped."""
+        """Deliver the newest frame; those that it overtakes are dropped."""
         return cls(DeliveryPolicy.LATEST)
 
     @classmethod
@@ -103,5 +103,5 @@ class DropCount:
 
     @property
     def by_reason(self) -> Mapping[DropReason, int]:
-        """A view that goes on counting, and cannot be written to."""
+        """Return a view that goes on counting, and cannot be written to."""
         return MappingProxyType(self._by_reason)

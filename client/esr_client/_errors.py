@@ -12,7 +12,7 @@ EsrError                        `code`, `retryable`, and the server's own words 
 │   ├── CallCancelledError          CANCELLED: by the other side, or by `close()` from another thread
 │   ├── AccessError                 UNAUTHENTICATED, PERMISSION_DENIED
 │   └── InternalServerError         INTERNAL, UNKNOWN, ALREADY_EXISTS: a fault of the server
-├── ContractError                 the server answered, and against the contract: order, counts, a missing echo
+├── ContractError                 the server answered, and against the contract: order, counts, no negotiated answer
 ├── FrameError (ValueError)       a frame that cannot be sent: planes, size, format, time base
 ├── ClosedError (RuntimeError)    a client that was closed, a stream that has ended
 ├── MediaError                    a file or URL that cannot be read or written
@@ -158,7 +158,7 @@ class InternalServerError(ServerError):
 
 
 class ContractError(EsrError):
-    """The server broke the contract: order, counts, a missing echo."""
+    """The server broke the contract: order, counts, no negotiated answer."""
 
     default_code = ErrorCode.INTERNAL
 
@@ -219,7 +219,7 @@ _OVER_A_LIMIT = "larger than max"
 
 
 def from_status(status: grpc.StatusCode | None, message: str | None, metadata: Metadata | None = None) -> ServerError:
-    """The error for a status of gRPC, with the server's message and the details of its trailing metadata.
+    """Return the error for a status of gRPC, with the server's message and the details of its trailing metadata.
 
     A status that is no error counts as UNKNOWN.
     """
@@ -233,7 +233,7 @@ def from_status(status: grpc.StatusCode | None, message: str | None, metadata: M
 
 
 def from_rpc(error: grpc.RpcError) -> ServerError:
-    """The error for a failed call, sync or asyncio. Raise it `from error`."""
+    """Return the error for a failed call, sync or asyncio. Raise it `from error`."""
     status = error.code() if hasattr(error, "code") else None
     details = error.details() if hasattr(error, "details") else str(error)
     metadata = error.trailing_metadata() if hasattr(error, "trailing_metadata") else None

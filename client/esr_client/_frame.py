@@ -67,7 +67,7 @@ class PixelFormat:
         return np.dtype(np.uint8) if self.sample_bytes == 1 else np.dtype("<u2")
 
     def plane_shape(self, index: int, width: int, height: int) -> tuple[int, int]:
-        """Rows and samples per row of plane `index`."""
+        """Return the rows and samples per row of plane `index`."""
         samples, shift_x, shift_y = self.planes[index]
         return -(-height >> shift_y), -(-width >> shift_x) * samples
 

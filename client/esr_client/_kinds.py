@@ -44,7 +44,7 @@ def _same(item: Any) -> Any:  # noqa: ANN401 -- whatever it is
     return item
 
 
-def _copied(frame: Frame) -> Frame:
+def _copy_planes(frame: Frame) -> Frame:
     return replace(frame, planes=tuple(plane.copy() for plane in frame.planes))
 
 
@@ -62,7 +62,7 @@ class FrameAdapters:
     """The kinds of frames that one call takes, with what was said of arrays and of results."""
 
     def __init__(self, channel_order: ChannelOrder = "rgb", *, copy: bool = False) -> None:
-        """`copy` makes results that may be written to.
+        """Choose the order of channels; `copy` makes results that may be written to.
 
         Raises:
             ValueError: there is no such order of channels.
@@ -70,7 +70,7 @@ class FrameAdapters:
         if channel_order not in ("rgb", "bgr"):
             raise ValueError(f"channel_order is 'rgb' or 'bgr' (OpenCV), not {channel_order!r}")
         self._order = channel_order
-        self._finish = _copied if copy else _same
+        self._finish = _copy_planes if copy else _same
 
     def kind_of(self, item: object) -> FrameAdapter:
         """Return the kind of a frame.
@@ -103,7 +103,7 @@ class FrameAdapters:
 
 
 def _array_hint(array: NDArray[Any]) -> str:
-    """Return what is wrong with an array, and what would be right."""
+    """Return what is wrong with an array, and what would be hint."""
     text = f"arrays are (H, W) gray or (H, W, 3) colour of uint8 or uint16, not {array.shape} of {array.dtype}"
     if array.ndim == 3 and array.shape[2] == 4:
         return f"{text}; leave out alpha with array[:, :, :3]"
@@ -124,14 +124,14 @@ def check_iterable(items: object, call: str) -> None:
     Raises:
         TypeError: the message has the call that was probably meant.
     """
-    right = None
+    hint = None
     if isinstance(items, np.ndarray) and items.ndim in (2, 3):
-        right = f"for one picture use upscale_image(array, model=...), for several {call}([array, ...])"
+        hint = f"for one picture use upscale_image(array, model=...), for several {call}([array, ...])"
     elif isinstance(items, Frame):
-        right = f"for one picture use upscale_image(frame, model=...), for several {call}([frame, ...])"
+        hint = f"for one picture use upscale_image(frame, model=...), for several {call}([frame, ...])"
     elif isinstance(items, (str, bytes, os.PathLike)):
-        right = "for a file use esr_client.files.upscale_file(client, source, out)"
+        hint = "for a file use esr_client.files.upscale_file(client, source, out)"
     elif not isinstance(items, (Iterable, AsyncIterable)):
-        right = f"for one picture use upscale_image(frame, model=...), for several {call}([frame, ...])"
-    if right is not None:
-        raise TypeError(f"{call} takes an iterable of frames, not one {type(items).__name__}: {right}")
+        hint = f"for one picture use upscale_image(frame, model=...), for several {call}([frame, ...])"
+    if hint is not None:
+        raise TypeError(f"{call} takes an iterable of frames, not one {type(items).__name__}: {hint}")

@@ -1,4 +1,4 @@
-"""A server of one's own: a child process on a Unix socket that nobody else can reach, gone with its client."""
+"""A server of one's own: a child process on a Unix socket that no one else can reach, gone with its client."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import tempfile
 import time
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Self
+from typing import Self
 
 from esr_client._client import Client
 from esr_client._config import Options
@@ -27,7 +27,7 @@ _START_TIMEOUT_S = 120.0
 _POLL_S = 0.05
 _PATIENCE_S = 10.0
 _LONGEST_SOCKET_PATH = 100  # of the 107 bytes that Linux allows, 103 elsewhere
-_LAST_WORDS_BYTES = 2000
+_LOG_TAIL_BYTES = 2000
 
 
 class PrivateServer:
@@ -38,12 +38,23 @@ class PrivateServer:
     """
 
     def __init__(self, model: str) -> None:
-        self._directory = _private_directory()
+        # A fresh folder for this user only (0700), short enough for a socket's name.
+        directory = tempfile.mkdtemp(prefix="esr-")
+        if len(os.fsencode(directory)) > _LONGEST_SOCKET_PATH:
+            os.rmdir(directory)
+            directory = tempfile.mkdtemp(prefix="esr-", dir="/tmp")
+        self._directory = Path(directory)
         self._is_ready = False
         self.target = f"unix:{self._directory / 's'}"
         """What a client connects to."""
         with open(self._log, "wb") as log:
-            self._process = self._start(model, log)
+            # -P: a folder named esr_server where the caller happens to stand is not the server.
+            command = [sys.executable, "-P", "-m", "esr_server", "--listen", self.target]
+            command += ["--no-http", "--exit-with-stdin", "--model", model]
+            # A session of its own: Ctrl-C is for the client, which then closes this server.
+            self._process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True
+            )
 
     @property
     def _log(self) -> Path:
@@ -54,24 +65,17 @@ class PrivateServer:
         """Return the process id of the server, a child of this process."""
         return self._process.pid
 
-    def _start(self, model: str, log: IO[bytes]) -> subprocess.Popen[bytes]:
-        # -P: a folder named esr_server where the caller happens to stand is not the server.
-        command = [sys.executable, "-P", "-m", "esr_server", "--listen", self.target]
-        command += ["--no-http", "--exit-with-stdin", "--model", model]
-        # A session of its own: Ctrl-C is for the client, which then closes this server.
-        return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True)
-
     def wait(self, timeout_s: float = _START_TIMEOUT_S) -> None:
         """Wait until it serves.
 
         Raises:
-            PrivateServerError: it does not; the message has its last words.
+            PrivateServerError: it does not; the message has the end of its log.
         """
         end = time.monotonic() + timeout_s
         with Client(self.target, Options()) as client:
             while not self._serves(client):
                 if self._process.poll() is not None:
-                    raise PrivateServerError(_why(self._last_words()))
+                    raise PrivateServerError(_failure_message(self._log_tail()))
                 if time.monotonic() > end:
                     raise PrivateServerError(f"the private server did not begin to serve in {timeout_s:g} s")
                 time.sleep(_POLL_S)
@@ -86,9 +90,9 @@ class PrivateServer:
         except EsrError:
             return False
 
-    def _last_words(self) -> str:
+    def _log_tail(self) -> str:
         try:
-            return self._log.read_bytes()[-_LAST_WORDS_BYTES:].decode(errors="replace").strip()
+            return self._log.read_bytes()[-_LOG_TAIL_BYTES:].decode(errors="replace").strip()
         except FileNotFoundError:  # closed while another thread waits for it
             return ""
 
@@ -110,22 +114,13 @@ class PrivateServer:
         self.close()
 
 
-def _private_directory() -> Path:
-    """A fresh folder for this user only (0700), short enough for a socket's name."""
-    made = tempfile.mkdtemp(prefix="esr-")
-    if len(os.fsencode(made)) > _LONGEST_SOCKET_PATH:
-        os.rmdir(made)
-        made = tempfile.mkdtemp(prefix="esr-", dir="/tmp")
-    return Path(made)
-
-
-def _why(last_words: str) -> str:
-    if "ModuleNotFoundError" in last_words:
-        missing = last_words.rpartition("ModuleNotFoundError: ")[2].splitlines()[0]
+def _failure_message(log: str) -> str:
+    if "ModuleNotFoundError" in log:
+        missing = log.rpartition("ModuleNotFoundError: ")[2].splitlines()[0]
         return f'the private server needs more than the client ({missing}): pip install "edge-sr[server]"'
     # What `esr-serve` says of a wrong model or setting is an answer to the user, and the rest of its log is not.
-    answer = re.findall(r"^esr-serve: (.+)$", last_words, re.MULTILINE)
-    return answer[-1] if answer else f"the private server did not start: {last_words or 'it said nothing'}"
+    answer = re.findall(r"^esr-serve: (.+)$", log, re.MULTILINE)
+    return answer[-1] if answer else f"the private server did not start: {log or 'it said nothing'}"
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

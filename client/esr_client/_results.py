@@ -16,7 +16,7 @@ __all__ = ["ModelCard", "ModelInfo", "Negotiated", "ServerStatus", "ServingState
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Negotiated:
-    """The server's echo: what a stream will be."""
+    """The negotiated stream, as the server answered first."""
 
     stream_id: str
     model: str
@@ -110,7 +110,7 @@ class ModelInfo:
     """The kinds of source that it has weights for, in addition to those for all sources."""
 
     def seconds_for(self, width: int, height: int) -> float | None:
-        """Seconds that a frame of this size takes, before it is upscaled; None if they were not measured."""
+        """Return the seconds that a frame of this size takes, before it is upscaled; None if they were not measured."""
         seconds = self.seconds_per_frame + self.seconds_per_pixel * width * height
         return seconds or None
 

@@ -75,10 +75,10 @@ class InlineMemory:
         self.refusal = refusal
         """Why there is none, where it is not the server that says so."""
         self.open_to_frames = True
-        """Whether it is known where frames go. Before the server's echo has come, they could only go inline."""
+        """Whether it is known where frames go. Before the server's negotiated answer, they could only go inline."""
 
     def settle(self, accepted: bool) -> None:
-        """The server's echo has come: it shares the memory, or it does not.
+        """Note the server's negotiated answer: it shares the memory, or it does not.
 
         Raises:
             ContractError: it shares what was not offered.
@@ -91,10 +91,10 @@ class InlineMemory:
         return None
 
     def answered(self, sequence: int) -> None:
-        """The server has done with frame `sequence`, and with its input slot."""
+        """Note that the server has done with frame `sequence`, and with its input slot."""
 
     def take(self, index: int) -> NDArray[np.uint8]:
-        """The output slot of a frame that has come, read-only. It is the caller's as long as a view of it lives.
+        """Return the output slot of a frame that has come, read-only. It is the caller's as long as a view of it lives.
 
         Raises:
             ContractError: the server may not have written there.
@@ -102,7 +102,7 @@ class InlineMemory:
         raise ContractError(f"the server sent a frame in slot {index} of shared memory, and this stream has none")
 
     def freed(self) -> list[int]:
-        """Output slots that have become free since the last call."""
+        """Return output slots that have become free since the last call."""
         return []
 
     def close(self) -> None:
@@ -118,11 +118,17 @@ class SharedMemory(InlineMemory):
         Raises:
             OSError: the system refuses.
         """
+        import fcntl  # not on every system; where memfd_create is, it is
+
         super().__init__()
         name = f"edge-sr-{secrets.token_hex(16)}"
         self._file = io.FileIO(os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING), "r+")
         try:
-            self._mapping: mmap.mmap | None = _sealed(self._file.fileno(), layout.size)
+            os.ftruncate(self._file.fileno(), layout.size)
+            fcntl.fcntl(
+                self._file.fileno(), fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
+            )
+            self._mapping: mmap.mmap | None = mmap.mmap(self._file.fileno(), layout.size)
         except BaseException:
             self._file.close()
             raise
@@ -188,7 +194,7 @@ class SharedMemory(InlineMemory):
 
 
 def memory_for(config: StreamConfig, options: Options, window: int) -> InlineMemory:
-    """The memory to offer for a stream; none where that is switched off, of no use, or not to be had."""
+    """Return the memory to offer for a stream; none where that is switched off, of no use, or not to be had."""
     if not options.shared_memory or not hasattr(os, "memfd_create"):
         return InlineMemory()
     layout = _layout(config, options, window)
@@ -218,7 +224,7 @@ def _layout(config: StreamConfig, options: Options, window: int) -> Layout:
 
 
 def _frame_bytes(fmt: VideoFormat, scale: int, padding: int = 0) -> int:
-    """Bytes of a picture `padding` samples wider, `scale` times as large; 0 where the format is not known yet."""
+    """Return the bytes of a picture `padding` samples wider, `scale` times as large; 0 for an unknown format."""
     row = PIXEL_FORMATS.get(fmt.pixel_format)
     if row is None or fmt.width < 1 or fmt.height < 1:
         return 0
@@ -227,7 +233,7 @@ def _frame_bytes(fmt: VideoFormat, scale: int, padding: int = 0) -> int:
 
 
 def _arrange(sizes: Sequence[int]) -> tuple[tuple[int, ...], int]:
-    """The offsets of planes of these sizes, one behind the other, and the bytes of all."""
+    """Return the offsets of planes of these sizes, one after the other, and the bytes of all."""
     offsets, end = [], 0
     for size in sizes:
         offsets.append(_whole(end, _PLANE_ALIGNMENT))
@@ -237,11 +243,3 @@ def _arrange(sizes: Sequence[int]) -> tuple[tuple[int, ...], int]:
 
 def _whole(size: int, grain: int) -> int:
     return -(-size // grain) * grain
-
-
-def _sealed(fd: int, size: int) -> mmap.mmap:
-    import fcntl  # not on every system; where memfd_create is, it is
-
-    os.ftruncate(fd, size)
-    fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
-    return mmap.mmap(fd, size)

@@ -15,7 +15,7 @@ _KEY = "grpc-status-details-bin"
 
 
 def retry_after_s(metadata: Metadata | None) -> float | None:
-    """Seconds after which to try again, as a RetryInfo says; None where there is none."""
+    """Return the seconds after which to try again, as a RetryInfo says; None where there is none."""
     for key, value in metadata or ():
         if key == _KEY and isinstance(value, bytes):
             return _delay_s(value)

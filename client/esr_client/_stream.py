@@ -15,7 +15,7 @@ from esr_api.v1 import upscaler_pb2 as pb
 from esr_client._body import Body, Plan
 from esr_client._config import Options
 from esr_client._delivery import DropReason
-from esr_client._errors import EsrError, from_rpc
+from esr_client._errors import from_rpc
 from esr_client._results import Negotiated, StreamStatistics
 from esr_client._switches import Switches
 
@@ -58,32 +58,29 @@ class _Sender(Generic[ItemT]):
         except GeneratorExit:
             raise
         except BaseException as error:  # of whatever kind: gRPC's thread would end in silence, and the call wait
-            self._fail(error)
+            with self._changed:
+                self.error = error
+                call = self._call
+            if call is not None:
+                call.cancel()
         finally:
             self._switches.end()
 
     def _items(self) -> Iterator[ItemT]:
         # Wait first: a frame that cannot be sent yet is not asked of the caller's iterator.
-        while self._wait_for_room():
+        while self._wait_for_window():
             item = self._first.pop() if self._first else next(self._source, self)
             if isinstance(item, _Sender):
                 return
             yield item
 
-    def _wait_for_room(self) -> bool:
+    def _wait_for_window(self) -> bool:
         patience_s = _PATIENCE_S if self._body.decoder_may_delay else None
         with self._changed:
             while not (self._closed or self._body.can_send):
                 if not self._changed.wait(patience_s) and self.reader_waits:
                     self._body.grow_window()
             return not self._closed
-
-    def _fail(self, error: BaseException) -> None:
-        with self._changed:
-            self.error = error
-            call = self._call
-        if call is not None:
-            call.cancel()
 
     def attach(self, call: Call) -> None:
         """Tell the sender its call, which it ends if the source raises."""
@@ -105,7 +102,7 @@ class _Sender(Generic[ItemT]):
 
 
 class UpscaleStream(Generic[ItemT]):
-    """Upscaled frames (or packets) in order: an iterator, and a context manager that cancels what is left.
+    """Upscaled frames (or packets) in order: an iterator, and a context manager that cancels the call.
 
     The call begins when the first item is asked for. Items are taken from the caller's iterable on another thread, at
     most `Options.window` frames ahead of the answers taken; where frames may be dropped, as fast as gRPC takes them.
@@ -127,12 +124,12 @@ class UpscaleStream(Generic[ItemT]):
 
     @property
     def negotiated(self) -> Negotiated | None:
-        """The server's echo; None before the first item came or `open` was called."""
+        """Return the negotiated stream; None before the first item came or `open` was called."""
         return self._body.negotiated if self._body else None
 
     @property
     def statistics(self) -> StreamStatistics | None:
-        """The server's account; None before the end."""
+        """Return the server's account; None before the end."""
         return self._body.statistics if self._body else None
 
     @property
@@ -153,7 +150,7 @@ class UpscaleStream(Generic[ItemT]):
         self._switches.ask(model)
 
     def open(self) -> Negotiated | None:
-        """Begin the call, wait for the server's echo and give it; None if there are no frames, hence no call.
+        """Begin the call and return the negotiated stream; None if there are no frames, hence no call.
 
         Raises:
             EsrError: the server refused the stream, or cannot be reached.
@@ -170,7 +167,7 @@ class UpscaleStream(Generic[ItemT]):
             self._ready += self._step()
         if not self._ready or self._body is None or self._sender is None:
             raise StopIteration
-        self._body.mark_taken()
+        self._body.mark_delivered()
         self._sender.answered()
         return self._ready.popleft()
 
@@ -213,7 +210,8 @@ class UpscaleStream(Generic[ItemT]):
         try:
             response: pb.UpscaleResponse | None = next(call, None)
         except grpc.RpcError as error:
-            raise _cause(sender.error, error) from None
+            # A source that raised has cancelled the call: its exception is the reason, the status only the consequence.
+            raise (from_rpc(error) if sender.error is None else sender.error) from None
         finally:
             sender.reader_waits = False
         if response is None and sender.error is not None:
@@ -225,7 +223,7 @@ class UpscaleStream(Generic[ItemT]):
         self._switches.end()
 
     def close(self) -> None:
-        """Cancel what is left of the call. Closing twice does no harm."""
+        """Cancel the rest of the call. Closing twice does no harm."""
         self._end()
         if self._sender is not None:
             self._sender.close()
@@ -245,12 +243,3 @@ class UpscaleStream(Generic[ItemT]):
     def __del__(self) -> None:
         if getattr(self, "_call", None) is not None:
             self.close()
-
-
-def _cause(source_error: BaseException | None, error: grpc.RpcError) -> BaseException:
-    # A source that raised has cancelled the call: its exception is the reason, the status only the consequence.
-    if source_error is not None:
-        return source_error
-    made: EsrError = from_rpc(error)
-    made.__cause__ = error
-    return made

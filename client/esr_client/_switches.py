@@ -33,7 +33,7 @@ class Switches:
             self._model = model
 
     def due(self) -> Iterator[pb.UpscaleRequest]:
-        """The request that goes out before the next frame: none or one."""
+        """Return the request that goes out before the next frame: none or one."""
         with self._lock:
             model, self._model = self._model, ""
         if model:

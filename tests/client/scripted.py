@@ -148,7 +148,7 @@ class Call:
         self._model = config.model or config.ladder[0]
         given = config.raw_input if config.HasField("raw_input") else config.encoded_input
         self._format.CopyFrom(given.format)
-        echo = pb.Negotiated(
+        negotiated = pb.Negotiated(
             stream_id="s1",
             model=self._model,
             backend="scripted",
@@ -157,8 +157,8 @@ class Call:
             delivery=config.delivery,
             ladder=config.ladder,
         )
-        echo.time_base.CopyFrom(given.time_base)
-        return [pb.UpscaleResponse(negotiated=echo)]
+        negotiated.time_base.CopyFrom(given.time_base)
+        return [pb.UpscaleResponse(negotiated=negotiated)]
 
     def _frame(self, request: pb.UpscaleRequest) -> list[pb.UpscaleResponse]:
         if self._in == self._script.end_after:

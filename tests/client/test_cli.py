@@ -152,8 +152,8 @@ def test_a_private_server_that_never_serves(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_the_server_extra_is_named_when_it_is_missing() -> None:
     words = "Traceback ...\nModuleNotFoundError: No module named 'prometheus_client'\n"
-    assert 'pip install "edge-sr[server]"' in _private_server._why(words)
-    assert "No module named 'prometheus_client'" in _private_server._why(words)
+    assert 'pip install "edge-sr[server]"' in _private_server._failure_message(words)
+    assert "No module named 'prometheus_client'" in _private_server._failure_message(words)
 
 
 def test_a_private_server_that_cannot_start_ends_quietly() -> None:

@@ -85,13 +85,17 @@ def test_what_is_asked_for_reaches_the_server(
     with client.upscale(
         [array(0)], ladder=["big", "small"], target_fps=rate, delivery=Delivery.deadline(0.25)
     ) as stream:
-        echo = stream.open()
+        negotiated = stream.open()
     config = script.requests[0].config
     assert (config.model, list(config.ladder)) == ("", ["big", "small"])
     assert (config.target_fps.num, config.target_fps.den) == (num, den)
     assert (config.delivery.policy, config.delivery.deadline_s) == (pb.DELIVERY_POLICY_DEADLINE, 0.25)
-    assert echo is not None
-    assert (echo.ladder, echo.delivery, echo.model) == (("big", "small"), Delivery.deadline(0.25), "big")
+    assert negotiated is not None
+    assert (negotiated.ladder, negotiated.delivery, negotiated.model) == (
+        ("big", "small"),
+        Delivery.deadline(0.25),
+        "big",
+    )
 
 
 @pytest.mark.parametrize(
@@ -210,13 +214,13 @@ def _drop_one_more(response: pb.UpscaleResponse) -> list[pb.UpscaleResponse]:
     return [more, response] if response.HasField("statistics") else [response]
 
 
-def _echo_no_policy(response: pb.UpscaleResponse) -> list[pb.UpscaleResponse]:
+def _negotiate_no_policy(response: pb.UpscaleResponse) -> list[pb.UpscaleResponse]:
     if response.HasField("negotiated"):
         response.negotiated.delivery.policy = 99  # type: ignore[assignment]
     return [response]
 
 
-def _echo_no_deadline(response: pb.UpscaleResponse) -> list[pb.UpscaleResponse]:
+def _negotiate_no_deadline(response: pb.UpscaleResponse) -> list[pb.UpscaleResponse]:
     if response.HasField("negotiated"):
         response.negotiated.delivery.policy = pb.DELIVERY_POLICY_DEADLINE
     return [response]
@@ -234,8 +238,8 @@ def _echo_no_deadline(response: pb.UpscaleResponse) -> list[pb.UpscaleResponse]:
         (_change("statistics", "frames_dropped", 2), "frames dropped: 1 by this client's count, 2 by the server's"),
         (_change("statistics", "frames_failed", 1), "frames accounted for: 6"),
         (_change("statistics", "frames_out", 5), "frames received: 4 by this client's count, 5"),
-        (_echo_no_policy, "delivery that is none"),
-        (_echo_no_deadline, "delivery that is none"),
+        (_negotiate_no_policy, "delivery that is none"),
+        (_negotiate_no_deadline, "delivery that is none"),
     ],
 )
 def test_a_server_that_breaks_the_contract(client: Client, script: Script, tamper: Any, message: str) -> None:

@@ -93,7 +93,7 @@ def placed(monkeypatch: pytest.MonkeyPatch) -> list[SlotPlanes | None]:
 
 
 def test_input_goes_through_slots_too(client: esr_client.Client, placed: list[SlotPlanes | None]) -> None:
-    """From the first frame on: none is sent before the echo has come."""
+    """From the first frame on: none is sent before the server's negotiated answer."""
     for _ in client.upscale([frame(i) for i in range(40)], model="bicubic_x2"):
         pass
     assert len(placed) == 40
@@ -213,10 +213,10 @@ async def test_asyncio(offers: bool, placed: list[SlotPlanes | None]) -> None:
     async with running() as server:
         async with esr_client.connect_async(target(server), options=Options(shared_memory=offers)) as client:
             stream = client.upscale([array(i) for i in range(50)], model="bicubic_x2")
-            echo = await stream.open()
+            negotiated = await stream.open()
             out = [(int(made[3, 3]), _is_shared(made)) async for made in stream]
-        assert echo is not None
-        assert echo.shared_memory is offers
+        assert negotiated is not None
+        assert negotiated.shared_memory is offers
         assert out == [(i, offers) for i in range(50)]
         assert [place is not None for place in placed] == [True] * 50 * offers
     assert traces(os.getpid()) == 0
@@ -225,10 +225,10 @@ async def test_asyncio(offers: bool, placed: list[SlotPlanes | None]) -> None:
 def test_a_server_that_has_it_switched_off_says_so() -> None:
     with running_on_thread(shared_memory=False) as server, esr_client.connect(target(server)) as client:
         stream = client.upscale([array(1)], model="bicubic_x2")
-        echo = stream.open()
-        assert echo is not None
-        assert not echo.shared_memory
-        assert echo.shared_memory_refusal == "shared memory is switched off on this server"
+        negotiated = stream.open()
+        assert negotiated is not None
+        assert not negotiated.shared_memory
+        assert negotiated.shared_memory_refusal == "shared memory is switched off on this server"
         (out,) = stream
         assert not _is_shared(out)
 
@@ -238,9 +238,9 @@ def test_memory_that_cannot_be_made_is_said(client: esr_client.Client, monkeypat
         raise OSError(24, "Too many open files")
 
     monkeypatch.setattr(os, "memfd_create", refuse)
-    echo = client.upscale([array(1)], model="bicubic_x2").open()
-    assert echo is not None
-    assert "could not make shared memory: [Errno 24] Too many open files" in echo.shared_memory_refusal
+    negotiated = client.upscale([array(1)], model="bicubic_x2").open()
+    assert negotiated is not None
+    assert "could not make shared memory: [Errno 24] Too many open files" in negotiated.shared_memory_refusal
 
 
 def test_nothing_is_left_after_many_streams(client: esr_client.Client) -> None:

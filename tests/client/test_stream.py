@@ -105,15 +105,15 @@ def test_a_change_of_size_is_followed(client: Client, script: Script) -> None:
     assert said == [False, True, False, True]
 
 
-def test_echo_and_statistics(client: Client) -> None:
+def test_negotiated_and_statistics(client: Client) -> None:
     with client.upscale([array(0), array(1)], model="m") as stream:
         assert stream.negotiated is None
-        echo = stream.open()
-        assert echo is not None
-        assert (echo.model, echo.scale, echo.output_format.width) == ("m", 2, 16)
+        negotiated = stream.open()
+        assert negotiated is not None
+        assert (negotiated.model, negotiated.scale, negotiated.output_format.width) == ("m", 2, 16)
         assert stream.statistics is None
         assert len(list(stream)) == 2
-        assert stream.negotiated == echo
+        assert stream.negotiated == negotiated
         assert stream.statistics is not None
         assert (stream.statistics.frames_in, stream.statistics.frames_out) == (2, 2)
         assert list(stream) == []
@@ -303,9 +303,9 @@ def _twice(response: pb.UpscaleResponse) -> list[pb.UpscaleResponse]:
     return [response, response]
 
 
-def _statistics_for_the_echo(response: pb.UpscaleResponse) -> list[pb.UpscaleResponse]:
-    is_echo = response.WhichOneof("payload") == "negotiated"
-    return [pb.UpscaleResponse(statistics=pb.StreamStatistics()) if is_echo else response]
+def _statistics_for_negotiated(response: pb.UpscaleResponse) -> list[pb.UpscaleResponse]:
+    is_negotiated = response.WhichOneof("payload") == "negotiated"
+    return [pb.UpscaleResponse(statistics=pb.StreamStatistics()) if is_negotiated else response]
 
 
 def _nothing(response: pb.UpscaleResponse) -> list[pb.UpscaleResponse]:
@@ -318,7 +318,7 @@ def _nothing(response: pb.UpscaleResponse) -> list[pb.UpscaleResponse]:
         (_lose("frame", 2), "frame 3 where frame 2 comes"),
         (_lose("frame", 4), "frames received: 4 by this client's count, 5"),
         (_lose("statistics", 0), "without its statistics"),
-        (_statistics_for_the_echo, "where its echo of the config comes"),
+        (_statistics_for_negotiated, "where its negotiated answer comes"),
         (_change("statistics", "frames_in", 6), "frames sent: 5 by this client's count, 6"),
         (_change("statistics", "frames_failed", 1), "frames accounted for"),
         (_change("frame", "sequence", 0), "frame 0 where frame 1 comes"),

@@ -133,7 +133,7 @@ class _Input:
 
     @property
     def size(self) -> tuple[int, int]:
-        """Width and height as it is shown, upright."""
+        """Return the width and height as it is shown, upright."""
         if self._first is None:
             return 0, 0
         width, height = self._first.width, self._first.height

@@ -21,7 +21,7 @@ _STALE_OF_VIDEO = re.compile(r"bps|number_of_(frames|bytes)|.*-eng|vendor_id", r
 
 
 def kept(metadata: Mapping[str, str], *, upscaled: bool = False) -> dict[str, str]:
-    """The metadata that stay true in the copy."""
+    """Return the metadata that stay true in the copy."""
     return {
         key: value
         for key, value in metadata.items()
@@ -30,7 +30,7 @@ def kept(metadata: Mapping[str, str], *, upscaled: bool = False) -> dict[str, st
 
 
 def describe(stream: Stream) -> str:
-    """A stream for a message: number, type, codec."""
+    """Return a stream for a message: number, type, codec."""
     context = getattr(stream, "codec_context", None)
     codec = context.codec.canonical_name if context is not None else getattr(stream, "name", None)
     return f"#{stream.index} {stream.type}" + (f" ({codec})" if codec else "")

@@ -11,7 +11,7 @@ from esr_client._errors import InputError, OutputError
 
 
 def shown(url: str) -> str:
-    """The URL without user, password and query, which may be secrets; a path as it is."""
+    """Return the URL without user, password and query, which may be secrets; a path as it is."""
     parts = urlsplit(url)
     if not parts.scheme or not parts.netloc:
         return url
@@ -54,5 +54,5 @@ def open_error(url: str, error: Exception) -> InputError:
 
 
 def output_error(path: str | os.PathLike[str], error: Exception) -> OutputError:
-    """The error for an output that could not be written."""
+    """Return the error for an output that could not be written."""
     return OutputError(f"cannot write {os.fspath(path)}: {reason(error)}")

@@ -98,7 +98,7 @@ class Sink:
 
     @property
     def taken(self) -> list[Stream]:
-        """The streams of the input whose packets the sink wants, in the input's order."""
+        """Return the streams of the input whose packets the sink wants, in the input's order."""
         return sorted([*self.copies, *self.transcoded], key=lambda stream: stream.index)
 
     def _open_target(self) -> Any:  # noqa: ANN401 -- a path, a URL or a file object, as PyAV takes them

@@ -39,7 +39,7 @@ _log_level = threading.Lock()
 
 
 def chroma_location(stream: VideoStream, packet: Packet[Any]) -> ChromaLocation:
-    """The siting that the headers before or in `packet` say; unspecified if they do not, or cannot be read."""
+    """Return the siting that the headers before or in `packet` say; unspecified if they do not, or cannot be read."""
     known = _HEADERS.get(stream.codec_context.codec.canonical_name)
     if known is None or _FILTER not in bitstream_filters_available:
         return ChromaLocation.UNSPECIFIED

@@ -198,7 +198,7 @@ class Source:
         )
 
     def config(self) -> EncodedInput | RawInput:
-        """The input side of the stream's config."""
+        """Return the input side of the stream's config."""
         if not self.sends_packets:
             return RawInput(format=self.format(), time_base=self.time_base)
         return EncodedInput(
@@ -331,7 +331,7 @@ class Source:
         yield from (to_known(frame, self.time_base) for frame in frames)
 
     def take_copied(self) -> Iterator[AvPacket[Any]]:
-        """Packets that were set aside and not yet taken."""
+        """Yield the packets that were set aside and not yet taken."""
         while self._copied:
             yield self._copied.popleft()
 

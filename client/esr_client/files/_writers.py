@@ -62,7 +62,7 @@ class Timeline:
         self._said: set[str] = set()
 
     def at(self, pts: int | None) -> int:
-        """The pts to write for a picture whose own is `pts`."""
+        """Return the pts to write for a picture whose own is `pts`."""
         if pts is None:
             self._say(f"the input has pictures without a time; they are placed {float(self._rate):g} to the second")
             self._last = Fraction(0) if self._last is None else self._last + self._step
@@ -203,7 +203,7 @@ class FrameWriter:
 
 
 def _siting(color: Color) -> dict[str, str]:
-    """The encoder option for it; PyAV has no attribute."""
+    """Return the encoder option for it; PyAV has no attribute."""
     known = color.chroma_location is not ChromaLocation.UNSPECIFIED
     return {"chroma_sample_location": str(int(color.chroma_location))} if known else {}
 
@@ -269,7 +269,7 @@ class PacketWriter:
 
 
 def _template(codec: str, packet: Packet, said: VideoFormat) -> InputContainer:
-    """A file in memory with one packet, opened: its stream knows what an output stream must be told.
+    """Return a file in memory with one packet, opened: its stream knows what an output stream must be told.
 
     PyAV's `add_mux_stream` makes streams without a codec context, which can have no extradata, tags or rotation.
     """

@@ -16,7 +16,7 @@ from esr_upscale.media.frames import FrameTags, from_av
 
 
 def read_frames(path: Path) -> Iterator[Frame]:
-    """The frames of the first video stream of a file, in order of presentation, in any codec that FFmpeg decodes.
+    """Yield the frames of the first video stream of a file, in order of presentation, in any codec that FFmpeg decodes.
 
     Raises:
         InvalidInputError: the file cannot be opened or has no video.
