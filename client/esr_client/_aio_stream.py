@@ -186,7 +186,7 @@ class AsyncUpscaleStream(Generic[ItemT]):
         self._switches.ask(model)
 
     async def open(self) -> Negotiated | None:
-        """Begin the call and return the negotiated stream; None if there are no frames, hence no call.
+        """Begin the call, wait for the negotiated stream and return it; None if there are no frames, hence no call.
 
         Raises:
             EsrError: the server refused the stream, or cannot be reached.

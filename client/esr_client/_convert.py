@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from fractions import Fraction
 from typing import Any
 
@@ -110,46 +110,27 @@ def format_of(frame: Frame) -> VideoFormat:
 # ---- config -----------------------------------------------------------------------------------------------------
 
 
-def _raw_input(value: RawInput) -> dict[str, Any]:
-    return {"raw_input": pb.RawInput(format=format_to(value.format), time_base=rational(value.time_base))}
-
-
-def _encoded_input(value: EncodedInput) -> dict[str, Any]:
-    message = pb.EncodedInput(
+def _encoded_input(value: EncodedInput) -> pb.EncodedInput:
+    return pb.EncodedInput(
         codec=value.codec,
         extradata=value.extradata,
         time_base=rational(value.time_base),
         format=format_to(value.format),
         skip_undecodable=value.skip_undecodable,
     )
-    return {"encoded_input": message}
 
 
-def _raw_output(_: RawOutput) -> dict[str, Any]:
-    return {"raw_output": pb.RawOutput()}
-
-
-def _encoded_output(value: EncodedOutput) -> dict[str, Any]:
-    message = pb.EncodedOutput(
+def _encoded_output(value: EncodedOutput) -> pb.EncodedOutput:
+    return pb.EncodedOutput(
         codec=value.codec,
         options=value.options,
         frame_rate=rational(value.frame_rate),
         global_header=value.global_header,
     )
-    return {"encoded_output": message}
-
-
-_ENDS: dict[type, Callable[[Any], dict[str, Any]]] = {
-    RawInput: _raw_input,
-    EncodedInput: _encoded_input,
-    RawOutput: _raw_output,
-    EncodedOutput: _encoded_output,
-}
 
 
 def config_request(config: StreamConfig, offer: Offer | None = None) -> pb.UpscaleRequest:
     """Return the first request of a stream."""
-    ends = _ENDS[type(config.input)](config.input) | _ENDS[type(config.output)](config.output)
     delivery = config.delivery
     message = pb.UpscaleConfig(
         model=config.model,
@@ -158,8 +139,16 @@ def config_request(config: StreamConfig, offer: Offer | None = None) -> pb.Upsca
         ladder=config.ladder,
         target_fps=rational(config.target_fps),
         source_quality=source_quality_to(config.source_quality),
-        **ends,
     )
+    if isinstance(config.input, RawInput):
+        raw_input = pb.RawInput(format=format_to(config.input.format), time_base=rational(config.input.time_base))
+        message.raw_input.CopyFrom(raw_input)
+    else:
+        message.encoded_input.CopyFrom(_encoded_input(config.input))
+    if isinstance(config.output, RawOutput):
+        message.raw_output.SetInParent()
+    else:
+        message.encoded_output.CopyFrom(_encoded_output(config.output))
     request = pb.UpscaleRequest(config=message)
     if offer is not None:
         request.config.shared_memory.CopyFrom(_offer_to(offer))

@@ -103,7 +103,7 @@ class FrameAdapters:
 
 
 def _array_hint(array: NDArray[Any]) -> str:
-    """Return what is wrong with an array, and what would be hint."""
+    """Return what is wrong with an array, and what would be right."""
     text = f"arrays are (H, W) gray or (H, W, 3) colour of uint8 or uint16, not {array.shape} of {array.dtype}"
     if array.ndim == 3 and array.shape[2] == 4:
         return f"{text}; leave out alpha with array[:, :, :3]"

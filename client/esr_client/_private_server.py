@@ -75,7 +75,10 @@ class PrivateServer:
         with Client(self.target, Options()) as client:
             while not self._serves(client):
                 if self._process.poll() is not None:
-                    raise PrivateServerError(_failure_message(self._log_tail()))
+                    log = b""
+                    with contextlib.suppress(FileNotFoundError):  # closed while another thread waits for it
+                        log = self._log.read_bytes()[-_LOG_TAIL_BYTES:]
+                    raise PrivateServerError(_failure_message(log.decode(errors="replace").strip()))
                 if time.monotonic() > end:
                     raise PrivateServerError(f"the private server did not begin to serve in {timeout_s:g} s")
                 time.sleep(_POLL_S)
@@ -89,12 +92,6 @@ class PrivateServer:
             return client.status().serving
         except EsrError:
             return False
-
-    def _log_tail(self) -> str:
-        try:
-            return self._log.read_bytes()[-_LOG_TAIL_BYTES:].decode(errors="replace").strip()
-        except FileNotFoundError:  # closed while another thread waits for it
-            return ""
 
     def close(self) -> None:
         """End the server: by closing its input, then by SIGTERM, then by SIGKILL. One that does not serve yet holds

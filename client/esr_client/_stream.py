@@ -150,7 +150,7 @@ class UpscaleStream(Generic[ItemT]):
         self._switches.ask(model)
 
     def open(self) -> Negotiated | None:
-        """Begin the call and return the negotiated stream; None if there are no frames, hence no call.
+        """Begin the call, wait for the negotiated stream and return it; None if there are no frames, hence no call.
 
         Raises:
             EsrError: the server refused the stream, or cannot be reached.

@@ -8,8 +8,8 @@ import pytest
 
 from esr_client import OutputError
 from esr_client.files._codecs import ENCODERS, check_size, encoder_format, encoding, is_even_only
-from esr_client.files._copies import kept
-from esr_client.files._shown import shown
+from esr_client.files._copies import lasting_metadata
+from esr_client.files._shown import display_name
 from esr_client.files._writers import Timeline
 
 
@@ -92,8 +92,8 @@ def test_encodings_that_cannot_be(codec: str, crf: int | None, preset: str | Non
 
 def test_metadata_that_would_be_wrong_are_dropped() -> None:
     given = {"title": "x", "ENCODER": "y", "DURATION": "z", "major_brand": "isom", "BPS": "1"}
-    assert kept(given) == {"title": "x", "BPS": "1"}
-    assert kept(given, upscaled=True) == {"title": "x"}
+    assert lasting_metadata(given) == {"title": "x", "BPS": "1"}
+    assert lasting_metadata(given, upscaled=True) == {"title": "x"}
 
 
 @pytest.mark.parametrize(
@@ -106,4 +106,4 @@ def test_metadata_that_would_be_wrong_are_dropped() -> None:
     ],
 )
 def test_what_is_shown_of_a_url(url: str, plain: str) -> None:
-    assert shown(url) == plain
+    assert display_name(url) == plain

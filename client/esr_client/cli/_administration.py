@@ -36,11 +36,11 @@ def models(
     with reported(), Services(server) as services:
         client = services.client(DEFAULT_MODEL)
         rows = services.call(client, client.models)
-        found = rows if model is None else named_model(rows, model)
+        listing = rows if model is None else named_model(rows, model)
         if json:
-            typer.echo(models_json(found))
+            typer.echo(models_json(listing))
         else:
-            Console(highlight=False).print(_table(found) if isinstance(found, tuple) else model_details(found))
+            Console(highlight=False).print(_table(listing) if isinstance(listing, tuple) else model_details(listing))
 
 
 def _table(rows: tuple[ModelInfo, ...]) -> Table:
@@ -54,14 +54,12 @@ def _table(rows: tuple[ModelInfo, ...]) -> Table:
     for row in rows:
         numbers = (f"x{row.scale}", f"{row.parameters:,}", f"{row.macs_per_pixel:,}")
         quality = [f"{row.psnr_db[name]:.2f}" if name in row.psnr_db else "" for name in sets]
-        ready = _milliseconds(row) if timed else "yes" if row.loaded else ""
+        ready = "yes" if row.loaded else ""
+        if timed:
+            seconds = row.seconds_for(*_TIMED_SIZE)
+            ready = f"{1000 * seconds:.2f}" if seconds else ""
         table.add_row(row.model, row.alias, *numbers, *quality, row.backend, ready)
     return table
-
-
-def _milliseconds(row: ModelInfo) -> str:
-    seconds = row.seconds_for(*_TIMED_SIZE)
-    return f"{1000 * seconds:.2f}" if seconds else ""
 
 
 @app.command()

@@ -80,10 +80,10 @@ class LineDisplay:
         fps = state.frames / state.elapsed_s if state.elapsed_s else 0.0
         text = f"{self._name}: {state.frames} frames at {fps:.1f} FPS"
         if state.total and fps:
-            left_s = round(max(0, state.total - state.frames) / fps)
+            remaining_s = round(max(0, state.total - state.frames) / fps)
             text = (
                 f"{self._name}: {state.frames}/{state.total} frames at {fps:.1f} FPS, "
-                f"ETA {left_s // 3600}:{left_s // 60 % 60:02}:{left_s % 60:02}"
+                f"ETA {remaining_s // 3600}:{remaining_s // 60 % 60:02}:{remaining_s % 60:02}"
             )
         self._console.print(text, markup=False, soft_wrap=True)
 

@@ -19,7 +19,6 @@ from esr_client.files import (
     ENCODERS,
     Encode,
     FileJob,
-    FileReport,
     FileSettings,
     InputSettings,
     Interrupt,
@@ -28,7 +27,7 @@ from esr_client.files import (
     WantedSize,
     plan_tasks,
 )
-from esr_client.files.pictures import PictureJob, PictureReport, PictureSettings
+from esr_client.files.pictures import PictureJob, PictureSettings
 
 _WINDOW = "Which part"
 _SIZE = "Size and model"
@@ -206,8 +205,8 @@ class _Run:
             except EsrError as error:
                 print_error(f"{task.source}: {error}")
                 failed.append(task.source)
-        done = len(tasks) - skipped - len(failed)
-        self._print(f"{done} upscaled, {skipped} skipped because their output exists, {len(failed)} failed")
+        upscaled = len(tasks) - skipped - len(failed)
+        self._print(f"{upscaled} upscaled, {skipped} skipped because their output exists, {len(failed)} failed")
         if failed:
             raise typer.Exit(1)
 
@@ -221,7 +220,12 @@ class _Run:
                 client = self._services.client(job.model)
                 with display_for(self._console, job.destination.name) as display:
                     report = self._services.call(client, lambda: job.run(client, progress=display.show), interrupt.set)
-                return _summary(job.destination.name, report)
+        fps = report.frames / report.elapsed_s if report.elapsed_s else 0.0
+        size = f"{report.size[0]}x{report.size[1]}"
+        network = f"{report.negotiated.model} on {report.negotiated.backend}"
+        others = len(report.copied)
+        copies = f", {others} other stream{'s' if others > 1 else ''} copied" if others else ""
+        return f"{job.destination.name}: {size}, {report.frames} frames at {fps:.1f} FPS, {network}{copies}"
 
     def _picture(self, task: Task) -> str:
         settings = self._settings
@@ -229,23 +233,10 @@ class _Run:
         job = PictureJob(task.source, task.out, picture, notice=self._remark)
         client = self._services.client(job.model)
         report = self._services.call(client, lambda: job.run(client))
-        return _picture_summary(task.out, report)
+        return f"{task.out}: {report.width}x{report.height}, {report.model}, {report.elapsed_s:.2f} s"
 
     def _remark(self, text: str) -> None:
         self._console.print(f"note: {text}", style="yellow", markup=False, soft_wrap=True)
 
     def _print(self, text: str) -> None:
         self._console.print(text, markup=False, soft_wrap=True)
-
-
-def _summary(name: str, report: FileReport) -> str:
-    fps = report.frames / report.elapsed_s if report.elapsed_s else 0.0
-    width, height = report.size
-    others = len(report.copied)
-    copied = f", {others} other stream{'s' if others > 1 else ''} copied" if others else ""
-    made = report.negotiated
-    return f"{name}: {width}x{height}, {report.frames} frames at {fps:.1f} FPS, {made.model} on {made.backend}{copied}"
-
-
-def _picture_summary(name: str, report: PictureReport) -> str:
-    return f"{name}: {report.width}x{report.height}, {report.model}, {report.elapsed_s:.2f} s"

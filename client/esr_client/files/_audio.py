@@ -12,7 +12,7 @@ from av.error import BlockingIOError as AgainError
 from av.filter import Graph
 from av.packet import Packet as AvPacket
 
-from esr_client.files._copies import kept
+from esr_client.files._copies import lasting_metadata
 
 _CODECS = {
     "webm": "libopus",
@@ -51,7 +51,7 @@ class AudioTranscoder:
         self._stream.bit_rate = _BITS_PER_SECOND_PER_CHANNEL * source.layout.nb_channels
         self._stream.time_base = Fraction(1, rate)
         added.disposition = source.disposition
-        self._stream.metadata.update(kept(source.metadata))
+        self._stream.metadata.update(lasting_metadata(source.metadata))
         self._graph: Graph | None = None
 
     def push(self, packet: AvPacket[Any] | None) -> list[AvPacket[Any]]:
@@ -60,8 +60,12 @@ class AudioTranscoder:
         Raises:
             av.FFmpegError: the audio cannot be encoded.
         """
+        try:
+            frames = self._source.codec_context.decode(packet)
+        except av.error.InvalidDataError:
+            frames = []  # a damaged packet is a gap, which the resampler fills with silence
         encoded: list[AvPacket[Any]] = []
-        for frame in self._decode(packet):
+        for frame in frames:
             if self._graph is None:
                 self._graph = self._resampler(frame)
             self._graph.push(frame)
@@ -72,12 +76,6 @@ class AudioTranscoder:
         if packet is None:
             encoded += self._stream.encode(None)
         return encoded
-
-    def _decode(self, packet: AvPacket[Any] | None) -> list[av.AudioFrame]:
-        try:
-            return self._source.codec_context.decode(packet)
-        except av.error.InvalidDataError:
-            return []  # a damaged packet is a gap, which the resampler fills with silence
 
     def _resampler(self, frame: av.AudioFrame) -> Graph:
         context = self._stream.codec_context

@@ -19,6 +19,7 @@ _VIDEO_SUFFIXES = frozenset(
         *(".mpg", ".mpeg", ".vob", ".wmv", ".asf", ".ogv", ".3gp", ".mxf", ".gif"),
     }
 )
+_INPUT_SUFFIXES = _VIDEO_SUFFIXES.union(PICTURE_SUFFIXES)
 _FALLBACK_SUFFIX = ".mkv"
 
 
@@ -46,11 +47,16 @@ def plan_tasks(sources: Sequence[str], out: str, *, recursive: bool = False) -> 
         OutputError: the output is not a folder where one is needed, or two inputs would have the same output.
     """
     if len(sources) == 1 and _is_picture_pattern(sources[0]) and _is_picture_pattern(out):
-        return tuple(_numbered_tasks(sources[0], out))
-    if len(sources) == 1 and not _is_many(sources[0]) and not _is_folder(out):
+        files = numbered(Path(sources[0]))
+        if not files:
+            raise InputError(f"no file matches {sources[0]}")
+        return tuple(Task(str(path), out % number, Media.PICTURE) for number, path in sorted(files.items()))
+    is_many = len(sources) != 1 or os.path.isdir(sources[0]) or _is_pattern(sources[0])
+    if not is_many and not os.path.isdir(out) and not out.endswith(("/", os.sep)):
         return (Task(sources[0], out, _media(sources[0], out)),)
     folder = Path(out)
-    if out == STANDARD_STREAM or "://" in out or folder.is_file() or _looks_like_file(folder):
+    looks_like_file = not folder.is_dir() and folder.suffix.lower() in (*FILE_SUFFIXES, *PICTURE_SUFFIXES)
+    if out == STANDARD_STREAM or "://" in out or folder.is_file() or looks_like_file:
         raise OutputError(f"several inputs need a folder as output, which {out} is not; name one, such as upscaled/")
     tasks = [task for source in sources for task in _tasks_of(source, folder, recursive)]
     seen: dict[str, str] = {}
@@ -65,27 +71,8 @@ def _is_picture_pattern(name: str) -> bool:
     return "%" in name and "://" not in name and Path(name).suffix.lower() in PICTURE_SUFFIXES
 
 
-def _numbered_tasks(source: str, out: str) -> Iterator[Task]:
-    files = numbered(Path(source))
-    if not files:
-        raise InputError(f"no file matches {source}")
-    yield from (Task(str(path), out % number, Media.PICTURE) for number, path in sorted(files.items()))
-
-
-def _is_many(source: str) -> bool:
-    return os.path.isdir(source) or _is_pattern(source)
-
-
 def _is_pattern(source: str) -> bool:
     return "://" not in source and glob.has_magic(source) and not os.path.exists(source)
-
-
-def _is_folder(out: str) -> bool:
-    return os.path.isdir(out) or out.endswith(("/", os.sep))
-
-
-def _looks_like_file(path: Path) -> bool:
-    return not path.is_dir() and path.suffix.lower() in (*FILE_SUFFIXES, *PICTURE_SUFFIXES)
 
 
 def _media(source: str, out: str) -> Media:
@@ -97,11 +84,11 @@ def _media(source: str, out: str) -> Media:
 
 def _tasks_of(source: str, folder: Path, recursive: bool) -> Iterator[Task]:
     if os.path.isdir(source):
-        found = list(_in_folder(Path(source), folder, recursive))
-        if not found:
+        files = list(_in_folder(Path(source), folder, recursive))
+        if not files:
             where = "" if recursive else "; add --recursive to look into its folders"
             raise InputError(f"there is no video or picture in {source}{where}")
-        yield from (_task(path, relative.parent, folder) for path, relative in found)
+        yield from (_task(path, relative.parent, folder) for path, relative in files)
         return
     paths = sorted(glob.glob(source, recursive=recursive)) if _is_pattern(source) else [source]
     if not paths:
@@ -116,12 +103,8 @@ def _in_folder(source: Path, folder: Path, recursive: bool) -> Iterator[tuple[Pa
         relative = path.relative_to(source)
         is_hidden = any(part.startswith(".") for part in relative.parts)
         is_output = target != source.resolve() and path.resolve().is_relative_to(target)
-        if path.is_file() and not is_hidden and not is_output and _is_input(path):
+        if path.is_file() and not is_hidden and not is_output and path.suffix.lower() in _INPUT_SUFFIXES:
             yield path, relative
-
-
-def _is_input(path: Path) -> bool:
-    return path.suffix.lower() in _VIDEO_SUFFIXES or path.suffix.lower() in PICTURE_SUFFIXES
 
 
 def _task(path: Path, parent: Path, folder: Path) -> Task:

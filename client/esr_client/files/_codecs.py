@@ -158,18 +158,16 @@ def encoding(
         usual = default_preset if default_preset in row.presets else row.preset
         value_of_preset = preset or usual
         if value_of_preset not in row.presets:
-            raise OutputError(f"{name} takes --preset {_range(row.presets)}, not {preset!r}")
+            *others, last = row.presets
+            presets = f"{', '.join(others)} or {last}"
+            if last.isdecimal():
+                presets = f"{others[0]} (best) to {last} (fastest)"
+            raise OutputError(f"{name} takes --preset {presets}, not {preset!r}")
         options[row.preset_option] = value_of_preset
     return Encoding(name, options | dict(row.fixed))
 
 
-def _range(presets: tuple[str, ...]) -> str:
-    if presets[0].isdecimal():
-        return f"{presets[0]} (best) to {presets[-1]} (fastest)"
-    return f"{', '.join(presets[:-1])} or {presets[-1]}"
-
-
-def _takes(codec: str, name: str) -> str | None:
+def _lossless_format(codec: str, name: str) -> str | None:
     formats = {fmt.name for fmt in av.Codec(codec, "w").video_formats or ()}
     if not formats:
         return name
@@ -178,8 +176,8 @@ def _takes(codec: str, name: str) -> str | None:
     return next((fmt for fmt in wanted if fmt in formats), None)
 
 
-def _takes_somehow(codec: str, name: str) -> str | None:
-    return _takes(codec, name) or _takes(codec, _AS_YCBCR.get(name, name))
+def _supported_format(codec: str, name: str) -> str | None:
+    return _lossless_format(codec, name) or _lossless_format(codec, _AS_YCBCR.get(name, name))
 
 
 def encoder_format(codec: str, name: str) -> str:
@@ -191,12 +189,14 @@ def encoder_format(codec: str, name: str) -> str:
     pictures = encoder_row(codec).picture_formats
     if pictures is not None:
         return pictures[pixel_format(name).sample_bytes - 1]
-    found = _takes_somehow(codec, name)
-    if found is None:
-        others = [plain_name(other) for other, row in ENCODERS.items() if row.presets and _takes_somehow(other, name)]
+    supported = _supported_format(codec, name)
+    if supported is None:
+        others = [
+            plain_name(other) for other, row in ENCODERS.items() if row.presets and _supported_format(other, name)
+        ]
         hint = f"choose --codec {' or '.join(others)}" if others else "no encoder of this client does"
         raise OutputError(f"{codec} does not take {name} frames; {hint}")
-    return found
+    return supported
 
 
 def plain_name(encoder: str) -> str:
@@ -211,7 +211,7 @@ def is_even_only(codec: str, name: str) -> bool:
 
 
 def _encoded_shape(codec: str, name: str) -> PixelFormat:
-    encoded = _takes_somehow(codec, name)
+    encoded = _supported_format(codec, name)
     return pixel_format(encoded if encoded is not None and is_converted(name, encoded) else name)
 
 
@@ -226,7 +226,7 @@ def check_size(codec: str, name: str, width: int, height: int) -> None:
     odd = (width & 1 and shift_x) or (height & 1 and shift_y)
     if odd and encoder_row(codec).even:
         rows = ((other, row) for other, row in ENCODERS.items() if row.presets and not row.even)
-        able = [plain_name(other) for other, row in rows if _takes_somehow(other, name)]
+        able = [plain_name(other) for other, row in rows if _supported_format(other, name)]
         raise OutputError(
             f"{codec} cannot encode {shape.name} of the odd size {width}x{height}; choose --codec {' or '.join(able)}"
         )

@@ -22,7 +22,7 @@ from esr_client.files._codecs import encoding
 from esr_client.files._destination import STANDARD_STREAM, check_file, parse_destination
 from esr_client.files._pairing import Filters, Meter, Pair, Score
 from esr_client.files._part import PartFile
-from esr_client.files._shown import open_error, output_error, reason, shown
+from esr_client.files._shown import display_name, open_error, output_error, reason
 
 _PICTURE_SUFFIX = ".png"
 _MOST_APART_S = 0.02  # of frames that belong together: containers round times
@@ -84,7 +84,7 @@ def compare(
             check_file(Path(out), name, overwrite=overwrite)
     with contextlib.ExitStack() as stack:
         inputs = [stack.enter_context(_Input(name)) for name in names]
-        size = _size(inputs)
+        size = _common_size(inputs)
         screen = stack.enter_context(_Screen(Path(out), size, layout, at_s)) if out is not None else None
         meters = (Meter(size), Meter(size)) if reference is not None else None
         frames = 0
@@ -102,7 +102,7 @@ def compare(
                 if screen.is_done and meters is None:
                     break
         if not frames:
-            raise InputError(f"{shown(names[0])} or {shown(names[1])} has no frame")
+            raise InputError(f"{display_name(names[0])} or {display_name(names[1])} has no frame")
         if screen is not None:
             screen.finish()
         is_whole = screen is None or not screen.is_done or meters is not None
@@ -115,7 +115,7 @@ class _Input:
     """One video or picture that is read from its beginning."""
 
     def __init__(self, name: str) -> None:
-        self.name = shown(name)
+        self.name = display_name(name)
         try:
             self._container = av.open(name, "r")
         except (av.FFmpegError, OSError) as error:
@@ -133,7 +133,7 @@ class _Input:
 
     @property
     def size(self) -> tuple[int, int]:
-        """Return the width and height as it is shown, upright."""
+        """Return width and height as shown, upright."""
         if self._first is None:
             return 0, 0
         width, height = self._first.width, self._first.height
@@ -165,7 +165,7 @@ class _Input:
         self._container.close()
 
 
-def _size(inputs: Sequence[_Input]) -> tuple[int, int]:
+def _common_size(inputs: Sequence[_Input]) -> tuple[int, int]:
     """Return the size to compare at: the reference's, or the larger one's. Encoders want it even."""
     sizes = [source.size for source in inputs]
     width, height = sizes[2] if len(sizes) == 3 else max(sizes, key=lambda size: size[0] * size[1])
@@ -177,8 +177,8 @@ def _check_times(inputs: Sequence[_Input], frames: Sequence[av.VideoFrame], numb
     times = [source.since_begin_s(frame) for source, frame in zip(inputs, frames, strict=True)]
     known = [time for time in times if time is not None]
     if len(known) == len(times) and max(known) - min(known) > _MOST_APART_S:
-        said = ", ".join(f"{source.name} at {time:.3f} s" for source, time in zip(inputs, known, strict=True))
-        raise InputError(f"frame {number} is {said}; only videos with the same frames can be compared")
+        times_text = ", ".join(f"{source.name} at {time:.3f} s" for source, time in zip(inputs, known, strict=True))
+        raise InputError(f"frame {number} is {times_text}; only videos with the same frames can be compared")
 
 
 _LAYOUTS: dict[Layout, tuple[Filters, Filters]] = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import re
 from collections.abc import Mapping
@@ -20,7 +21,7 @@ _STALE = re.compile(r"encoder|duration|major_brand|minor_version|compatible_bran
 _STALE_OF_VIDEO = re.compile(r"bps|number_of_(frames|bytes)|.*-eng|vendor_id", re.IGNORECASE)
 
 
-def kept(metadata: Mapping[str, str], *, upscaled: bool = False) -> dict[str, str]:
+def lasting_metadata(metadata: Mapping[str, str], *, upscaled: bool = False) -> dict[str, str]:
     """Return the metadata that stay true in the copy."""
     return {
         key: value
@@ -42,10 +43,10 @@ def add_copy(output: OutputContainer, stream: Stream) -> Stream:
     Raises:
         ValueError, av.FFmpegError: the container does not take this codec.
     """
-    made: Any = output.add_stream_from_template(stream, opaque=True)
-    made.disposition = stream.disposition
-    made.metadata.update(kept(stream.metadata))
-    added: Stream = made
+    copy: Any = output.add_stream_from_template(stream, opaque=True)
+    copy.disposition = stream.disposition
+    copy.metadata.update(lasting_metadata(stream.metadata))
+    added: Stream = copy
     return added
 
 
@@ -62,30 +63,22 @@ def can_hold(format_name: str, stream: Stream) -> bool:
     except (ValueError, TypeError, AttributeError, av.FFmpegError):
         return False
     finally:
-        _abandon(output)
+        # The trailer of a file without packets may fail; no one wants that file.
+        with contextlib.suppress(ValueError, av.FFmpegError):
+            output.close()
     return True
-
-
-def _abandon(output: OutputContainer) -> None:
-    # The trailer of a file without packets may fail; nobody wants that file.
-    try:
-        output.close()
-    except (ValueError, av.FFmpegError):
-        return
 
 
 def copy_chapters(source: InputContainer, output: OutputContainer, *, shift_s: Fraction = Fraction(0)) -> None:
     """Copy chapters and the container's metadata. Chapters move `shift_s` seconds back; those before 0 are left out."""
-    output.metadata.update(kept(source.metadata))
-    chapters = [_moved(chapter, shift_s) for chapter in source.chapters()]
-    kept_chapters = [chapter for chapter in chapters if chapter["end"] > 0]
-    if kept_chapters:
-        output.set_chapters(kept_chapters)
-
-
-def _moved(chapter: Chapter, shift_s: Fraction) -> Chapter:
-    time_base = chapter["time_base"]
-    if not shift_s or not time_base:
-        return chapter
-    ticks = round(shift_s / time_base)
-    return {**chapter, "start": max(0, chapter["start"] - ticks), "end": chapter["end"] - ticks}
+    output.metadata.update(lasting_metadata(source.metadata))
+    chapters: list[Chapter] = []
+    for chapter in source.chapters():
+        time_base = chapter["time_base"]
+        if shift_s and time_base:
+            ticks = round(shift_s / time_base)
+            chapter = {**chapter, "start": max(0, chapter["start"] - ticks), "end": chapter["end"] - ticks}
+        if chapter["end"] > 0:
+            chapters.append(chapter)
+    if chapters:
+        output.set_chapters(chapters)

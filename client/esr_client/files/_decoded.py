@@ -33,18 +33,16 @@ def display_matrix(frame: av.VideoFrame) -> tuple[int, ...] | None:
         side_data: Any = frame.side_data
     except ValueError:
         # PyAV has no name for some kinds, such as EXIF, and then lists none. A mirror in them is not known here.
-        return _rotation_matrix(frame.rotation) if frame.rotation else None
-    found = next((data for data in side_data if data.type is SideData.DISPLAYMATRIX), None)
-    return None if found is None else tuple(int(value) for value in np.frombuffer(bytes(found), np.int32))
+        if not frame.rotation:
+            return None
+        # The matrix of a rotation by PyAV's degrees, with 16 bits after the point, in the last column 30.
+        cosine, sine = (round(f(radians(-frame.rotation)) * (1 << 16)) for f in (cos, sin))
+        return cosine, sine, 0, -sine, cosine, 0, 0, 0, 1 << 30
+    matrix = next((data for data in side_data if data.type is SideData.DISPLAYMATRIX), None)
+    return None if matrix is None else tuple(int(value) for value in np.frombuffer(bytes(matrix), np.int32))
 
 
-def _rotation_matrix(degrees: int) -> tuple[int, ...]:
-    """Return the matrix of a rotation by PyAV's degrees, with 16 bits behind the point, in the last column 30."""
-    cosine, sine = (round(f(radians(-degrees)) * (1 << 16)) for f in (cos, sin))
-    return cosine, sine, 0, -sine, cosine, 0, 0, 0, 1 << 30
-
-
-def check_taken(name: str) -> None:
+def check_pixel_format(name: str) -> None:
     """Refuse pictures of a format that neither the server knows nor can be unpacked here.
 
     Raises:
@@ -64,11 +62,11 @@ def to_known(frame: av.VideoFrame, time_base: Fraction) -> Frame:
     """Return a decoded picture in a format that the server knows.
 
     Raises:
-        InputError: as `check_taken`.
+        InputError: as `check_pixel_format`.
     """
     name = frame.format.name
     if name in UNPACKED:
         frame = frame.reformat(format=UNPACKED[name], threads=1)
     else:
-        check_taken(name)
+        check_pixel_format(name)
     return _av_frame.to_frame(frame, name=_SAME_LAYOUT.get(name), time_base=time_base)

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import av.format
 
 from esr_client._errors import OutputError
-from esr_client.files._shown import has_protocol, shown
+from esr_client.files._shown import display_name, has_protocol
 
 STANDARD_STREAM = "-"
 """The name of standard input and standard output."""
@@ -161,13 +161,13 @@ def _url(url: str, scheme: str, format_name: str | None) -> Destination:
     if scheme in _OPTIONAL_SCHEMES and not has_protocol(scheme):
         raise OutputError(
             f"PyAV's FFmpeg has no {scheme}; let the ffmpeg program send: esr-client upscale IN - "
-            f"--output-format mpegts | ffmpeg -re -i - -c copy -f mpegts '{shown(url)}'"
+            f"--output-format mpegts | ffmpeg -re -i - -c copy -f mpegts '{display_name(url)}'"
         )
     container = format_name or usual
     options = dict(_WHOLE_PLAYLIST) if container == "hls" else {"flush_packets": "1"}
     if scheme in ("http", "https"):
         options["method"] = "PUT"
-    return Destination(name=shown(url), url=url, kind=Kind.URL, format_name=container, options=options)
+    return Destination(name=display_name(url), url=url, kind=Kind.URL, format_name=container, options=options)
 
 
 _COMMON_FORMATS = "common ones are y4m, nut, matroska, mpegts, mp4 and rawvideo"
@@ -185,8 +185,8 @@ def output_format(name: str) -> str:
     Raises:
         OutputError: FFmpeg cannot write it.
     """
-    found = _format(name)
-    if found is None or not found.is_output:
+    container = _format(name)
+    if container is None or not container.is_output:
         raise OutputError(f"there is no output format {name!r}; {_COMMON_FORMATS}")
     return _FORMAT_NAMES.get(name, name)
 
@@ -197,8 +197,8 @@ def input_format(name: str) -> str:
     Raises:
         ValueError: FFmpeg cannot read it.
     """
-    found = _format(name)
-    if found is None or not found.is_input:
+    container = _format(name)
+    if container is None or not container.is_input:
         raise ValueError(f"there is no input format {name!r}; {_COMMON_FORMATS}")
     return _FORMAT_NAMES.get(name, name)
 
@@ -206,8 +206,8 @@ def input_format(name: str) -> str:
 def numbered(pattern: Path) -> dict[int, Path]:
     """Return the files that a name with one %d or %04d stands for, by their numbers."""
     before, after = _NUMBER.split(pattern.name, maxsplit=1)
-    found = re.compile(f"{re.escape(before)}(\\d+){re.escape(after)}")
-    matches = ((found.fullmatch(path.name), path) for path in pattern.parent.glob("*"))
+    numbered_name = re.compile(f"{re.escape(before)}(\\d+){re.escape(after)}")
+    matches = ((numbered_name.fullmatch(path.name), path) for path in pattern.parent.glob("*"))
     return {int(match[1]): path for match, path in sorted(matches, key=lambda pair: pair[1]) if match}
 
 

@@ -20,7 +20,7 @@ from esr_client._frame import Frame, Packet
 from esr_client._results import Negotiated, StreamStatistics
 from esr_client._stream import UpscaleStream
 from esr_client.files._codecs import Encoding, encoder_format, encoder_row, encoding, is_even_only
-from esr_client.files._decoded import check_taken
+from esr_client.files._decoded import check_pixel_format
 from esr_client.files._destination import Kind, check_file, parse_destination
 from esr_client.files._input_settings import InputSettings
 from esr_client.files._pipes import Interrupt
@@ -153,7 +153,7 @@ class FileJob:
                 notice=self._note,
             )
             self._sink = self._stack.enter_context(sink)
-            self._source.start(sink.taken)
+            self._source.start(sink.streams)
             if settings.encode == Encode.SERVER:
                 self._source.begin_at_keyframe()
             self._check_input()
@@ -174,7 +174,7 @@ class FileJob:
             )
         known = self._source.format().pixel_format
         if known:
-            check_taken(known)
+            check_pixel_format(known)
             if self._settings.encode == Encode.CLIENT:
                 encoder_format(self._encoding.codec, known)
         if self._source.picture.is_interlaced and not self._settings.deinterlace:
@@ -243,7 +243,7 @@ class FileJob:
         self._sink.commit()
         assert stream.negotiated is not None
         assert stream.statistics is not None
-        made = stream.negotiated.output_format
+        output_format = stream.negotiated.output_format
         return FileReport(
             frames=writer.frames,
             elapsed_s=time.monotonic() - started,
@@ -251,7 +251,7 @@ class FileJob:
             statistics=stream.statistics,
             copied=tuple(copy.index for copy in self._sink.copies),
             notices=tuple(self._notices),
-            size=self._size or (made.width, made.height),
+            size=self._size or (output_format.width, output_format.height),
         )
 
     def _transfer(
@@ -295,8 +295,8 @@ class FileJob:
         if self._first_time_s is None:
             self._first_time_s, self._first_clock_s = time_s, time.monotonic()
         due_s = self._first_clock_s + float(time_s - self._first_time_s)
-        while (left_s := due_s - time.monotonic()) > 0:
-            if self._interrupt.wait(min(left_s, _LONGEST_STEP_S)):
+        while (remaining_s := due_s - time.monotonic()) > 0:
+            if self._interrupt.wait(min(remaining_s, _LONGEST_STEP_S)):
                 return
 
     def _tell_losses(self, stream: UpscaleStream[Frame | Packet], writer: Writer) -> None:

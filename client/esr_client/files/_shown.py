@@ -10,7 +10,7 @@ import av
 from esr_client._errors import InputError, OutputError
 
 
-def shown(url: str) -> str:
+def display_name(url: str) -> str:
     """Return the URL without user, password and query, which may be secrets; a path as it is."""
     parts = urlsplit(url)
     if not parts.scheme or not parts.netloc:
@@ -44,10 +44,10 @@ def open_error(url: str, error: Exception) -> InputError:
     if isinstance(error, av.ProtocolNotFoundError):
         scheme = urlsplit(url).scheme
         return InputError(
-            f"cannot open {shown(url)}: PyAV's FFmpeg has no {scheme}; let the ffmpeg program receive: "
-            f"ffmpeg -i '{shown(url)}' -c copy -f mpegts - | esr-client upscale - OUT"
+            f"cannot open {display_name(url)}: PyAV's FFmpeg has no {scheme}; let the ffmpeg program receive: "
+            f"ffmpeg -i '{display_name(url)}' -c copy -f mpegts - | esr-client upscale - OUT"
         )
-    text = f"cannot open {'standard input' if url == '-' else shown(url)}: {reason(error)}"
+    text = f"cannot open {'standard input' if url == '-' else display_name(url)}: {reason(error)}"
     if url in ("-", "/dev/stdin"):
         text += "; an MP4 whose index is at its end cannot come through a pipe, and rawvideo needs --input-format"
     return InputError(text)

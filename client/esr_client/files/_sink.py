@@ -83,11 +83,19 @@ class Sink:
         Raises:
             OutputError: the container does not take one of them, or the output cannot be written.
         """
-        before = [stream for stream in self.taken if stream.index < self._source.video.index]
-        after = [stream for stream in self.taken if stream.index > self._source.video.index]
+        before = [stream for stream in self.streams if stream.index < self._source.video.index]
+        after = [stream for stream in self.streams if stream.index > self._source.video.index]
+        options = dict(self.destination.options)
+        if self.destination.is_movie:
+            # The ticks per second in which MP4 says where a stream begins: fine enough that nothing is rounded.
+            video_ticks = self._source.time_base.denominator
+            finest = math.lcm(video_ticks, *(s.time_base.denominator for s in self.streams if s.time_base))
+            options["movie_timescale"] = str(finest if finest <= _FINEST_MOVIE_TIMESCALE else video_ticks)
+        if self.destination.format_name == "yuv4mpegpipe":
+            options["strict"] = "-1"  # FFmpeg counts more than 8 bits as an extension of the format
         with self._writing():
             container = self._container = av.open(
-                self._open_target(), "w", format=self.destination.format_name, options=self._options()
+                self._open_target(), "w", format=self.destination.format_name, options=options
             )
             self._add_others(container, before)
             video = add_video(container)
@@ -97,7 +105,7 @@ class Sink:
         return video
 
     @property
-    def taken(self) -> list[Stream]:
+    def streams(self) -> list[Stream]:
         """Return the streams of the input whose packets the sink wants, in the input's order."""
         return sorted([*self.copies, *self.transcoded], key=lambda stream: stream.index)
 
@@ -111,14 +119,6 @@ class Sink:
         if self.destination.is_playlist and "://" not in self.destination.url:
             Path(self.destination.url).parent.mkdir(parents=True, exist_ok=True)
         return self.destination.url
-
-    def _options(self) -> dict[str, str]:
-        options = dict(self.destination.options)
-        if self.destination.is_movie:
-            options["movie_timescale"] = str(_movie_timescale(self._source, self.taken))
-        if self.destination.format_name == "yuv4mpegpipe":
-            options["strict"] = "-1"  # FFmpeg counts more than 8 bits as an extension of the format
-        return options
 
     def _add_others(self, container: OutputContainer, streams: Sequence[Stream]) -> None:
         for stream in streams:
@@ -231,10 +231,3 @@ class Sink:
 
 def _list(streams: Sequence[Stream]) -> str:
     return ", ".join(describe(stream) for stream in streams)
-
-
-def _movie_timescale(source: Source, others: Sequence[Stream]) -> int:
-    """Return the ticks per second in which MP4 says where a stream begins: fine enough that nothing is rounded."""
-    video = source.time_base.denominator
-    finest = math.lcm(video, *(stream.time_base.denominator for stream in others if stream.time_base))
-    return finest if finest <= _FINEST_MOVIE_TIMESCALE else video

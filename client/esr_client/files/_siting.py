@@ -44,22 +44,25 @@ def chroma_location(stream: VideoStream, packet: Packet[Any]) -> ChromaLocation:
     if known is None or _FILTER not in bitstream_filters_available:
         return ChromaLocation.UNSPECIFIED
     pattern, locations = known
-    found = (pattern.search(line) for line in _trace(stream, packet))
-    said = next((int(match[1]) for match in found if match), -1)
-    return locations.get(said, ChromaLocation.UNSPECIFIED)
+    matches = (pattern.search(line) for line in _trace(stream, packet))
+    code = next((int(match[1]) for match in matches if match), -1)
+    return locations.get(code, ChromaLocation.UNSPECIFIED)
 
 
 def _trace(stream: VideoStream, packet: Packet[Any]) -> list[str]:
-    with _captured() as logs:
+    # A filter takes the data out of the packet that it is given.
+    copy: Packet[Any] = Packet(packet.size)
+    copy.update(bytes(packet))
+    with _capture_log() as logs:
         try:
-            BitStreamFilterContext(_FILTER, stream).filter(_copy(packet))
+            BitStreamFilterContext(_FILTER, stream).filter(copy)
         except av.FFmpegError:
             return []  # damaged headers; the decoder has the last word on them, and says it better
     return [message for _, _, message in logs]
 
 
 @contextmanager
-def _captured() -> Iterator[list[tuple[int, str, str]]]:
+def _capture_log() -> Iterator[list[tuple[int, str, str]]]:
     with _log_level:
         before = av.logging.get_level()
         av.logging.set_level(av.logging.INFO)
@@ -68,10 +71,3 @@ def _captured() -> Iterator[list[tuple[int, str, str]]]:
                 yield logs
         finally:
             av.logging.set_level(before)
-
-
-def _copy(packet: Packet[Any]) -> Packet[Any]:
-    # A filter takes the data out of the packet that it is given.
-    copy: Packet[Any] = Packet(packet.size)
-    copy.update(bytes(packet))
-    return copy

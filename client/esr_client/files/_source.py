@@ -27,7 +27,7 @@ from esr_client.files._decoded import UNPACKED, display_matrix, known_name, to_k
 from esr_client.files._destination import input_format, is_pipe
 from esr_client.files._input_settings import InputSettings
 from esr_client.files._pipes import Interrupt, PipeReader
-from esr_client.files._shown import open_error, reason, shown
+from esr_client.files._shown import display_name, open_error, reason
 from esr_client.files._siting import chroma_location
 
 _LONGEST_INTERLEAVING_S = 1  # as far as sound may come after the pictures that it belongs to
@@ -60,7 +60,7 @@ class Source:
         self.url = url
         self._settings = settings
         self._pipe: PipeReader | None = None
-        self._shown = "standard input" if url == "-" else shown(url)
+        self._display_name = "standard input" if url == "-" else display_name(url)
         try:
             self.container = self._open(interrupt)
         except (av.FFmpegError, OSError, ValueError) as error:
@@ -77,28 +77,44 @@ class Source:
         self.video_packets = 0
         """Packets of the video that were read."""
         self.picture = Picture()
-        self.video = self._choose()
+        pictures = Disposition.attached_pic | Disposition.timed_thumbnails
+        videos = [s for s in self.container.streams.video if s.codec_context and not s.disposition & pictures]
+        if not videos:
+            self.close()
+            raise InputError(f"{self._display_name} has no video that can be decoded")
+        self.video: VideoStream = next((s for s in videos if s.disposition & Disposition.default), videos[0])
         self.codec = self.video.codec_context.codec.canonical_name
         # RGB of H.264 comes in planes, which the server does not know.
         self.sends_packets = self.codec in SERVER_DECODES and self.video.codec_context.pix_fmt not in UNPACKED
         if not self.sends_packets:
             self.video.thread_type = ThreadType.AUTO
-        self._check_part()
-        origin = self._origin()
-        self.shift_s = (origin or Fraction(0)) + settings.start_s if settings.start_s else Fraction(0)
-        """Seconds that every time moves back by; more than 0 only where the beginning is cut away."""
-        begin = self.shift_s or origin
-        self._end_s = None if settings.duration_s is None or begin is None else begin + settings.duration_s
-        if self.shift_s and self._pipe is None:
-            self._seek()
+        self._go_to_start()
 
-    def _check_part(self) -> None:
-        """Refuse a start after the end, as far as the container says where that is."""
-        duration = self.container.duration
-        start_s = self._settings.start_s
-        if start_s and duration is not None and start_s >= Fraction(duration, av.time_base):
-            length_s = duration / av.time_base
-            raise InputError(f"{self._shown} is {length_s:g} s long; --start {float(start_s):g} is after its end")
+    def _go_to_start(self) -> None:
+        """Compute where the part to take begins and ends, and go to the last key frame before it.
+
+        Raises:
+            InputError: it begins after the input's end, or the input cannot seek.
+        """
+        start_s, duration_s = self._settings.start_s, self._settings.duration_s
+        length = self.container.duration
+        if start_s and length is not None and start_s >= Fraction(length, av.time_base):
+            length_s = length / av.time_base
+            raise InputError(
+                f"{self._display_name} is {length_s:g} s long; --start {float(start_s):g} is after its end"
+            )
+        start = self.container.start_time
+        origin_s = None if start is None else Fraction(start, av.time_base)
+        self.shift_s = (origin_s or Fraction(0)) + start_s if start_s else Fraction(0)
+        """Seconds that every time moves back by; more than 0 only where the beginning is cut away."""
+        begin_s = self.shift_s or origin_s
+        self._end_s = None if duration_s is None or begin_s is None else begin_s + duration_s
+        if not self.shift_s or self._pipe is not None:
+            return
+        try:
+            self.container.seek(int(self.shift_s / self.time_base), stream=self.video, backward=True)
+        except (av.FFmpegError, OSError) as error:
+            raise InputError(f"cannot go to {float(start_s):g} s of {self._display_name}: {reason(error)}") from error
 
     def _open(self, interrupt: Interrupt) -> InputContainer:
         settings = self._settings
@@ -109,23 +125,6 @@ class Source:
             return av.open(self._pipe, "r", format=name, options=options, metadata_errors="replace")
         timeouts = settings.open_timeout_s, settings.read_timeout_s
         return av.open(self.url, "r", format=name, options=options, timeout=timeouts, metadata_errors="replace")
-
-    def _origin(self) -> Fraction | None:
-        """Return the time at which the input begins, in seconds, if the container says it."""
-        start = self.container.start_time
-        return None if start is None else Fraction(start, av.time_base)
-
-    def _seek(self) -> None:
-        """Go to the last key frame before the part to take.
-
-        Raises:
-            InputError: the input cannot seek.
-        """
-        try:
-            self.container.seek(int(self.shift_s / self.time_base), stream=self.video, backward=True)
-        except (av.FFmpegError, OSError) as error:
-            start = float(self._settings.start_s)
-            raise InputError(f"cannot go to {start:g} s of {self._shown}: {reason(error)}") from error
 
     def holds(self, pts: int | None) -> bool:
         """Return whether a picture of this time, in the video's time base, is in the part to take."""
@@ -145,14 +144,6 @@ class Source:
         if first is not None and self.shift_s:
             self.shift_s = min(self.shift_s, first * self.time_base)
 
-    def _choose(self) -> VideoStream:
-        pictures = Disposition.attached_pic | Disposition.timed_thumbnails
-        videos = [s for s in self.container.streams.video if s.codec_context and not s.disposition & pictures]
-        if not videos:
-            self.close()
-            raise InputError(f"{self._shown} has no video that can be decoded")
-        return next((s for s in videos if s.disposition & Disposition.default), videos[0])
-
     # -- what it is
 
     @property
@@ -161,7 +152,7 @@ class Source:
 
     @property
     def frame_rate(self) -> Fraction:
-        """Guessed; for rate control and for pictures without a time."""
+        """Return a guess, for rate control and for pictures without a time."""
         rate = self.video.guessed_rate or self.video.average_rate
         return rate if rate and 0 < rate <= _FASTEST_RATE else _DEFAULT_RATE
 
@@ -255,7 +246,7 @@ class Source:
                 try:
                     packet = next(packets, None)
                 except (av.FFmpegError, OSError) as error:
-                    raise InputError(f"cannot read {self._shown}: {reason(error)}") from error
+                    raise InputError(f"cannot read {self._display_name}: {reason(error)}") from error
             if packet is None:
                 return
             if packet.size:
@@ -325,7 +316,7 @@ class Source:
             frames = self.video.codec_context.decode(packet)
         except av.FFmpegError as error:
             if not self._settings.skip_undecodable:
-                raise InputError(f"cannot decode {self.codec} of {self._shown}: {reason(error)}") from error
+                raise InputError(f"cannot decode {self.codec} of {self._display_name}: {reason(error)}") from error
             self.undecodable += 1
             return
         yield from (to_known(frame, self.time_base) for frame in frames)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
 from fractions import Fraction
 from typing import Any, Protocol
 
@@ -19,7 +18,7 @@ from esr_client._config import VideoFormat
 from esr_client._errors import ContractError, OutputError
 from esr_client._frame import ChromaLocation, Color, ColorRange, Frame, Packet
 from esr_client.files._codecs import Encoding, check_size, encoder_format, encoder_row, is_converted
-from esr_client.files._copies import kept
+from esr_client.files._copies import lasting_metadata
 from esr_client.files._resize import Resizer
 from esr_client.files._shown import output_error, reason
 from esr_client.files._sink import Notice, Sink
@@ -59,28 +58,32 @@ class Timeline:
         self._rate = rate
         self._notice = notice
         self._last: Fraction | None = None
-        self._said: set[str] = set()
+        self._notices: set[str] = set()
 
     def at(self, pts: int | None) -> int:
         """Return the pts to write for a picture whose own is `pts`."""
         if pts is None:
-            self._say(f"the input has pictures without a time; they are placed {float(self._rate):g} to the second")
+            self._notice_once(
+                f"the input has pictures without a time; they are placed {float(self._rate):g} to the second"
+            )
             self._last = Fraction(0) if self._last is None else self._last + self._step
         elif self._last is not None and pts <= self._last:
-            self._say("the input has pictures whose time does not advance; they are moved by the least possible")
+            self._notice_once(
+                "the input has pictures whose time does not advance; they are moved by the least possible"
+            )
             self._last = Fraction(int(self._last) + 1)
         else:
             self._last = Fraction(pts)
         return round(self._last)
 
-    def _say(self, text: str) -> None:
-        if text not in self._said:
-            self._said.add(text)
+    def _notice_once(self, text: str) -> None:
+        if text not in self._notices:
+            self._notices.add(text)
             self._notice(text)
 
 
 def _tag(stream: VideoStream, color: Color, ratio: Fraction | None, source: Source) -> None:
-    """Say of the output's video what was said of the input's."""
+    """Copy the tags of the input's video to the output's."""
     context = stream.codec_context
     context.color_range = color.range
     context.color_primaries = color.primaries
@@ -90,9 +93,9 @@ def _tag(stream: VideoStream, color: Color, ratio: Fraction | None, source: Sour
         context.sample_aspect_ratio = ratio
     if source.picture.display_matrix:
         stream.set_display_matrix(source.picture.display_matrix)
-    made: Any = stream  # the type says that dispositions are Disposition; the setter takes numbers
-    made.disposition = int(source.video.disposition)
-    stream.metadata.update(kept(source.video.metadata, upscaled=True))
+    untyped: Any = stream  # the type says that dispositions are Disposition; the setter takes numbers
+    untyped.disposition = int(source.video.disposition)
+    stream.metadata.update(lasting_metadata(source.video.metadata, upscaled=True))
 
 
 class FrameWriter:
@@ -119,7 +122,9 @@ class FrameWriter:
         if self._stream is None or self._first is None:
             self._first = item
             self._stream = self._open(item)
-        self._check_same(item, self._first)
+        old, new = (f"{frame.width}x{frame.height} {frame.pixel_format}" for frame in (self._first, item))
+        if old != new:
+            raise OutputError(f"the video changes from {old} to {new} on its way, which an encoder cannot follow")
         pts = self._timeline.at(None if item.pts is None else item.pts - self._shift)
         if item.duration:
             self._durations[pts] = item.duration
@@ -139,12 +144,15 @@ class FrameWriter:
 
     def _add(self, container: OutputContainer, frame: Frame, name: str) -> VideoStream:
         codec = self._encoding.codec
-        options = {**self._encoding.options, **encoder_row(codec).quiet, **_siting(frame.color)}
+        options = {**self._encoding.options, **encoder_row(codec).quiet}
+        if frame.color.chroma_location is not ChromaLocation.UNSPECIFIED:
+            # PyAV has no attribute for it.
+            options["chroma_sample_location"] = str(int(frame.color.chroma_location))
         if self._sink.destination.is_live or self._sink.destination.is_playlist:
             # Whoever joins a live stream waits for a key frame, and a playlist is cut at them.
             options["g"] = str(max(1, round(_KEY_FRAME_INTERVAL_S * self._source.frame_rate)))
-        made: Any = container.add_stream(codec, rate=self._source.frame_rate, options=options)
-        stream: VideoStream = made
+        added: Any = container.add_stream(codec, rate=self._source.frame_rate, options=options)
+        stream: VideoStream = added
         stream.width, stream.height, stream.pix_fmt = frame.width, frame.height, name
         stream.codec_context.time_base = stream.time_base = self._source.time_base
         stream.codec_context.thread_type = ThreadType.AUTO  # as FFmpeg has it; PyAV's choice would cut pictures up
@@ -157,34 +165,29 @@ class FrameWriter:
             with ordinary_scheduling():
                 stream.codec_context.open()
         except (av.FFmpegError, ValueError) as error:
-            said = ", ".join(f"{name} {value}" for name, value in self._encoding.options.items())
-            what = f"{stream.width}x{stream.height} {stream.pix_fmt} with {said}"
+            options = ", ".join(f"{name} {value}" for name, value in self._encoding.options.items())
+            what = f"{stream.width}x{stream.height} {stream.pix_fmt} with {options}"
             raise OutputError(f"{self._encoding.codec} cannot encode {what}: {reason(error)}") from error
 
-    def _check_same(self, frame: Frame, first: Frame) -> None:
-        old, new = (f"{f.width}x{f.height} {f.pixel_format}" for f in (first, frame))
-        if old != new:
-            raise OutputError(f"the video changes from {old} to {new} on its way, which an encoder cannot follow")
-
     def _av_frame(self, frame: Frame, stream: VideoStream, pts: int) -> av.VideoFrame:
-        made = _av_frame.from_frame(frame)
-        if made.format.name != stream.pix_fmt:
+        picture = _av_frame.from_frame(frame)
+        if picture.format.name != stream.pix_fmt:
             if is_converted(frame.pixel_format, str(stream.pix_fmt)):
-                made = made.reformat(
+                picture = picture.reformat(
                     format=stream.pix_fmt,
                     dst_colorspace=Colorspace.ITU709,
                     dst_color_range=ColorRange.LIMITED,
                     threads=1,
                 )
-                return self._timed(made, pts)
-            made = made.reformat(format=stream.pix_fmt, threads=1)
+                return self._set_time(picture, pts)
+            picture = picture.reformat(format=stream.pix_fmt, threads=1)
             if encoder_row(self._encoding.codec).picture_formats is not None:
-                made.color_range = ColorRange.FULL
-                return self._timed(made, pts)
-        made.color_range = _color(frame, frame.pixel_format).range
-        return self._timed(made, pts)
+                picture.color_range = ColorRange.FULL
+                return self._set_time(picture, pts)
+        picture.color_range = _color(frame, frame.pixel_format).range
+        return self._set_time(picture, pts)
 
-    def _timed(self, frame: av.VideoFrame, pts: int) -> av.VideoFrame:
+    def _set_time(self, frame: av.VideoFrame, pts: int) -> av.VideoFrame:
         frame.pts, frame.time_base = pts, self._source.time_base
         return frame
 
@@ -193,19 +196,10 @@ class FrameWriter:
             packets = stream.encode(frame)
         except (av.FFmpegError, ValueError) as error:
             raise output_error(self._sink.name, error) from error
-        self._sink.write(self._lasting(packets))
-
-    def _lasting(self, packets: list[AvPacket[Any]]) -> Iterator[AvPacket[Any]]:
         # Not every encoder hands durations through; the last one of a file is how long its last picture stays.
         for packet in packets:
             packet.duration = self._durations.pop(packet.pts or 0, packet.duration)
-            yield packet
-
-
-def _siting(color: Color) -> dict[str, str]:
-    """Return the encoder option for it; PyAV has no attribute."""
-    known = color.chroma_location is not ChromaLocation.UNSPECIFIED
-    return {"chroma_sample_location": str(int(color.chroma_location))} if known else {}
+        self._sink.write(packets)
 
 
 def _color(frame: Frame, encoded: str) -> Color:
@@ -219,17 +213,17 @@ def _color(frame: Frame, encoded: str) -> Color:
 class PacketWriter:
     """Muxes packets of the server's encoder.
 
-    Pictures that the input's container hides are among them, since others may be predicted from them. MP4 hides them
+    They include pictures that the input's container hides, since others may be predicted from them. MP4 hides them
     again where they come before time 0.
     """
 
-    def __init__(self, source: Source, sink: Sink, encoding: Encoding, said: VideoFormat) -> None:
-        """`said` is the output's format as the server's echo has it."""
+    def __init__(self, source: Source, sink: Sink, encoding: Encoding, output_format: VideoFormat) -> None:
+        """Take the format that the server negotiated for the output."""
         self.frames = 0
         self._source = source
         self._sink = sink
         self._encoding = encoding
-        self._said = said
+        self._output_format = output_format
         self._stream: VideoStream | None = None
 
     def write(self, item: Frame | Packet) -> None:
@@ -248,14 +242,24 @@ class PacketWriter:
         self.frames += 1
 
     def finish(self) -> None:
-        """Nothing is held here; see Writer."""
-        shown = self._sink.shows(self._source.discarded)
-        if shown:
-            self._sink.notice(f"{shown} pictures that the input hides are shown; --encode client leaves them out")
+        """Remark on hidden pictures; no packet is held here."""
+        visible = self._sink.shows(self._source.discarded)
+        if visible:
+            self._sink.notice(f"{visible} pictures that the input hides are shown; --encode client leaves them out")
 
     def _open(self, first: Packet) -> VideoStream:
+        """Open the output with a stream like that of a file in memory with the first packet.
+
+        PyAV's `add_mux_stream` makes streams without a codec context, which can have no extradata, tags or rotation.
+        """
         try:
-            template = _template(self._encoding.codec, first, self._said)
+            # A muxer rewrites packets for length prefixes only if the headers, too, are those of a bare bitstream.
+            codec = self._encoding.codec
+            container_format = encoder_row(codec).bitstream
+            data = first.data
+            if container_format == "matroska":
+                data = _in_matroska(codec, first, self._output_format)
+            template = av.open(io.BytesIO(data), "r", format=container_format)
         except (av.FFmpegError, ValueError, IndexError) as error:
             raise output_error(self._sink.name, error) from error
         with template:
@@ -264,25 +268,14 @@ class PacketWriter:
     def _add(self, container: OutputContainer, template: InputContainer) -> VideoStream:
         stream = container.add_stream_from_template(template.streams.video[0], opaque=True)
         stream.time_base = self._source.time_base
-        _tag(stream, self._said.color, self._said.sample_aspect_ratio, self._source)
+        _tag(stream, self._output_format.color, self._output_format.sample_aspect_ratio, self._source)
         return stream
 
 
-def _template(codec: str, packet: Packet, said: VideoFormat) -> InputContainer:
-    """Return a file in memory with one packet, opened: its stream knows what an output stream must be told.
-
-    PyAV's `add_mux_stream` makes streams without a codec context, which can have no extradata, tags or rotation.
-    """
-    name = encoder_row(codec).bitstream
-    # A muxer rewrites packets for length prefixes only if the headers, too, are those of a bare bitstream.
-    data = packet.data if name != "matroska" else _in_matroska(codec, packet, said)
-    return av.open(io.BytesIO(data), "r", format=name)
-
-
-def _in_matroska(codec: str, packet: Packet, said: VideoFormat) -> bytes:
+def _in_matroska(codec: str, packet: Packet, fmt: VideoFormat) -> bytes:
     memory = io.BytesIO()
     with av.open(memory, "w", format="matroska") as output:
-        stream: Any = output.add_mux_stream(codec, rate=25, width=said.width, height=said.height)
+        stream: Any = output.add_mux_stream(codec, rate=25, width=fmt.width, height=fmt.height)
         stream.time_base = Fraction(1, 1000)
         only: AvPacket[Any] = AvPacket(packet.data)
         only.pts = only.dts = 0

@@ -39,8 +39,7 @@ def sei_bytes(codec: str, data: bytes, extradata: bytes) -> int:
     if codec not in _IS_SEI:
         return 0
     size = _size_of_length(codec, extradata)
-    units = _units_by_length(data, size) if size else _units_by_start_code(data)
-    return sum(end - start for start, end in units if start < end and _IS_SEI[codec](data[start]))
+    return sum(end - start for start, end in _units(data, size) if start < end and _IS_SEI[codec](data[start]))
 
 
 def _size_of_length(codec: str, extradata: bytes) -> int:
@@ -51,15 +50,15 @@ def _size_of_length(codec: str, extradata: bytes) -> int:
     return (extradata[at] & 3) + 1 if at < len(extradata) else 4
 
 
-def _units_by_length(data: bytes, size: int) -> Iterator[tuple[int, int]]:
-    position = 0
-    while position + size < len(data):
-        start = position + size
-        position = start + int.from_bytes(data[position:start], "big")
-        yield start, min(position, len(data))
-
-
-def _units_by_start_code(data: bytes) -> Iterator[tuple[int, int]]:
+def _units(data: bytes, size: int) -> Iterator[tuple[int, int]]:
+    """Yield where each unit begins and ends: after a length of `size` bytes or, if that is 0, between start codes."""
+    if size:
+        position = 0
+        while position + size < len(data):
+            start = position + size
+            position = start + int.from_bytes(data[position:start], "big")
+            yield start, min(position, len(data))
+        return
     position = data.find(_START_CODE)
     while position >= 0:
         start = position + len(_START_CODE)
