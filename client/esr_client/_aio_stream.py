@@ -56,7 +56,7 @@ class _Sender(Generic[ItemT]):
             while True:
                 await self._wait_for_window()
                 item = self._first.pop() if self._first else await anext(self._source)
-                for switch in self._switches.due():
+                for switch in self._switches.pop_requests():
                     yield switch
                 yield self._body.push(item)
         except StopAsyncIteration:
@@ -82,8 +82,8 @@ class _Sender(Generic[ItemT]):
         """Tell the sender its call, which it ends if the source raises. Its task has not run yet."""
         self._call = call
 
-    def answered(self) -> None:
-        """Wake the sender: the caller has taken an answer."""
+    def wake(self) -> None:
+        """Wake the sender, because the window may have moved."""
         self._window_moved.set()
 
 
@@ -102,11 +102,11 @@ class _Statuses:
         call.add_done_callback(self._receive)
 
     def _receive(self, call: Call) -> None:
-        code, details = _at_once(call.code()), _at_once(call.details())
+        code, details = _run_now(call.code()), _run_now(call.details())
         if code is not None and details != self._LOCAL_DETAILS:
-            self._received.put_nowait((code, details or "", _at_once(call.trailing_metadata())))
+            self._received.put_nowait((code, details or "", _run_now(call.trailing_metadata())))
 
-    def cancelled(self) -> ServerError:
+    def cancelled_error(self) -> ServerError:
         """Return the error to raise for a call that was cancelled, here or by the server."""
         if self._received.empty():
             return CallCancelledError("the stream was closed")
@@ -123,8 +123,8 @@ class _Statuses:
             return translated
 
 
-def _at_once(coroutine: Coroutine[Any, Any, ItemT]) -> ItemT | None:
-    """Return the result of a coroutine that has nothing to wait for."""
+def _run_now(coroutine: Coroutine[Any, Any, ItemT]) -> ItemT | None:
+    """Run a coroutine that has nothing to wait for, and return its result."""
     try:
         coroutine.send(None)
     except StopIteration as stop:
@@ -204,7 +204,7 @@ class AsyncUpscaleStream(Generic[ItemT]):
         if not self._ready or self._body is None or self._sender is None:
             raise StopAsyncIteration
         self._body.mark_delivered()
-        self._sender.answered()
+        self._sender.wake()
         return self._ready.popleft()
 
     async def _step(self) -> list[ItemT]:
@@ -242,7 +242,7 @@ class AsyncUpscaleStream(Generic[ItemT]):
             self._body.finish()
             return []
         items = self._body.pull(response)
-        self._sender.answered()
+        self._sender.wake()
         return items
 
     def _end(self) -> None:
@@ -289,7 +289,7 @@ async def _read(call: Call, sender: _Sender[Any], statuses: _Statuses) -> pb.Ups
         task = asyncio.current_task()
         if task is not None and task.cancelling() > 0:
             raise
-        raise sender.error or statuses.cancelled() from None
+        raise sender.error or statuses.cancelled_error() from None
     finally:
         sender.reader_waits = False
     if isinstance(response, pb.UpscaleResponse):

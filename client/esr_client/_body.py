@@ -126,7 +126,7 @@ class Body(Generic[ItemT]):
         self._delivered += 1
 
     @property
-    def _answered(self) -> int:
+    def _answer_count(self) -> int:
         return self._received + self._dropped.total
 
     def grow_window(self) -> None:
@@ -150,7 +150,7 @@ class Body(Generic[ItemT]):
             raise FrameError("a packet on a stream of raw frames")
         else:
             request = pb.UpscaleRequest(packet=_convert.packet_to(value, self._sent))
-        request.freed_output_slots.extend(self._memory.freed())
+        request.freed_output_slots.extend(self._memory.pop_freed_slots())
         if self._answers_each:
             self._kinds.append(kind)
         self._sent += 1
@@ -200,7 +200,7 @@ class Body(Generic[ItemT]):
                 return [self._frame_from(message) for message in (response.frame, *response.more_frames)]
             case "packet":
                 self._received += 1
-                self._memory.answered(response.packet.sequence)
+                self._memory.release_input(response.packet.sequence)
                 return [_convert.packet_from(response.packet)]  # type: ignore[list-item]
             case "dropped":
                 self._count_dropped(_convert.dropped_from(response.dropped))
@@ -217,15 +217,15 @@ class Body(Generic[ItemT]):
         slot = self._memory.take(message.slot.index) if message.HasField("slot") else None
         time_base = self.negotiated.time_base if self.negotiated else self._config.input.time_base
         frame = _convert.frame_from(message, self._output_format, time_base, slot)
-        self._memory.answered(message.sequence)
+        self._memory.release_input(message.sequence)
         self._received += 1
         item: ItemT = kind.from_frame(frame)
         return item
 
     def _next_kind(self, verb: str, sequence: int) -> FrameAdapter:
         """Return the kind of the oldest frame without an answer, if this answer is for it."""
-        if sequence != self._answered:
-            raise ContractError(f"the server {verb} frame {sequence} where frame {self._answered} comes")
+        if sequence != self._answer_count:
+            raise ContractError(f"the server {verb} frame {sequence} where frame {self._answer_count} comes")
         if not self._answers_each:
             return IDENTITY
         if not self._kinds:
@@ -238,7 +238,7 @@ class Body(Generic[ItemT]):
         # An encoder holds packets back, so a drop has an exact place only in a stream of frames.
         if isinstance(self._config.output, RawOutput):
             self._next_kind("dropped", dropped.sequence)
-        self._memory.answered(dropped.sequence)
+        self._memory.release_input(dropped.sequence)
         self._dropped.add(dropped)
         if self._on_drop is not None:
             self._on_drop(dropped)
@@ -275,7 +275,7 @@ class Body(Generic[ItemT]):
         )
         yield "frames dropped", self._dropped.total, statistics.frames_dropped
         if self._answers_each:
-            yield "frames answered", self._answered, self._sent
+            yield "frames answered", self._answer_count, self._sent
         yield (
             "frames accounted for",
             statistics.frames_out + statistics.frames_dropped + statistics.frames_failed,

@@ -40,7 +40,7 @@ class FrameAdapter(NamedTuple):
     from_frame: Callable[[Frame], Any]
 
 
-def _same(item: Any) -> Any:  # noqa: ANN401 -- whatever it is
+def _identity(item: Any) -> Any:  # noqa: ANN401 -- whatever it is
     return item
 
 
@@ -55,7 +55,7 @@ def _to_array(frame: Frame) -> NDArray[Any]:
     return frame.planes[0].reshape(shape)
 
 
-IDENTITY = FrameAdapter(_same, _same)
+IDENTITY = FrameAdapter(_identity, _identity)
 
 
 class FrameAdapters:
@@ -70,7 +70,7 @@ class FrameAdapters:
         if channel_order not in ("rgb", "bgr"):
             raise ValueError(f"channel_order is 'rgb' or 'bgr' (OpenCV), not {channel_order!r}")
         self._order = channel_order
-        self._finish = _copy_planes if copy else _same
+        self._finish = _copy_planes if copy else _identity
 
     def kind_of(self, item: object) -> FrameAdapter:
         """Return the kind of a frame.
@@ -79,7 +79,7 @@ class FrameAdapters:
             FrameError: it is none of those that can be sent.
         """
         if isinstance(item, Frame):
-            return FrameAdapter(_same, self._finish)
+            return FrameAdapter(_identity, self._finish)
         if isinstance(item, np.ndarray):
             return FrameAdapter(self._from_array, lambda frame: _to_array(self._finish(frame)))
         # Whoever has an av frame has imported av: nobody else needs to pay for it.

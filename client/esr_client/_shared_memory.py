@@ -27,10 +27,10 @@ from esr_client._config import Options, RawInput, RawOutput, StreamConfig, Video
 from esr_client._errors import ContractError
 from esr_client._frame import PIXEL_FORMATS
 
-_GRAIN = 4096  # bytes that slots are multiples of
+_SLOT_ALIGNMENT = 4096  # bytes that slots are multiples of
 _PLANE_ALIGNMENT = 64  # a cache line, so that no plane begins within a vector
 _ROW_PADDING = 64  # samples of LR, in addition to an eighth of the width
-_KEPT_FRAMES = 4  # answers that the caller may hold, beyond those on their way, before planes come inline
+_EXTRA_OUTPUT_SLOTS = 4  # answers that the caller may hold, beyond those on their way, before planes come inline
 _CODEC_SLOTS = 16  # where packets go the other way: a codec may hold back any number, but memory is not for any
 
 
@@ -90,8 +90,8 @@ class InlineMemory:
         """Copy the planes of frame `sequence` into a free input slot. None: they have to go inline."""
         return None
 
-    def answered(self, sequence: int) -> None:
-        """Note that the server has done with frame `sequence`, and with its input slot."""
+    def release_input(self, sequence: int) -> None:
+        """Free the input slot of frame `sequence`, which the server has answered."""
 
     def take(self, index: int) -> NDArray[np.uint8]:
         """Return the output slot of a frame that has come, read-only. It is the caller's as long as a view of it lives.
@@ -101,7 +101,7 @@ class InlineMemory:
         """
         raise ContractError(f"the server sent a frame in slot {index} of shared memory, and this stream has none")
 
-    def freed(self) -> list[int]:
+    def pop_freed_slots(self) -> list[int]:
         """Return output slots that have become free since the last call."""
         return []
 
@@ -136,9 +136,9 @@ class SharedMemory(InlineMemory):
         self._accepted = False
         self.open_to_frames = not layout.input_slots
         self._idle_inputs = list(range(layout.input_slots))
-        self._inputs: dict[int, int] = {}
-        self._held: set[int] = set()
-        self._freed: deque[int] = deque()
+        self._used_inputs: dict[int, int] = {}
+        self._used_outputs: set[int] = set()
+        self._freed_outputs: deque[int] = deque()
         self.offer = Offer(os.getpid(), self._file.fileno(), name, layout)
 
     def settle(self, accepted: bool) -> None:
@@ -156,11 +156,11 @@ class SharedMemory(InlineMemory):
         slot = self._idle_inputs.pop()
         for plane, offset in zip(planes, offsets, strict=True):
             np.copyto(np.ndarray(plane.shape, plane.dtype, mapping, slot * size + offset), plane)
-        self._inputs[sequence] = slot
+        self._used_inputs[sequence] = slot
         return SlotPlanes(slot, offsets)
 
-    def answered(self, sequence: int) -> None:
-        slot = self._inputs.pop(sequence, None)
+    def release_input(self, sequence: int) -> None:
+        slot = self._used_inputs.pop(sequence, None)
         if slot is not None:
             self._idle_inputs.append(slot)
 
@@ -168,22 +168,22 @@ class SharedMemory(InlineMemory):
         count, size = self._layout.output_slots, self._layout.output_slot_bytes
         if self._mapping is None or not self._accepted or index >= count:
             raise ContractError(f"the server sent a frame in slot {index} of {count if self._accepted else 0}")
-        if index in self._held:
+        if index in self._used_outputs:
             raise ContractError(f"the server wrote to slot {index} before it was freed")
-        self._held.add(index)
+        self._used_outputs.add(index)
         start = self._layout.input_slots * self._layout.input_slot_bytes + index * size
         # Through a read-only memoryview: a caller cannot make the array writable again.
         slot = np.frombuffer(memoryview(self._mapping)[start : start + size].toreadonly(), np.uint8)
         # Every array that is made of this one keeps it alive: numpy shortens chains of views down to the first array,
         # and no further, because what lies behind that is no array.
-        weakref.finalize(slot, self._freed.append, index).atexit = False
+        weakref.finalize(slot, self._freed_outputs.append, index).atexit = False
         return slot
 
-    def freed(self) -> list[int]:
+    def pop_freed_slots(self) -> list[int]:
         slots = []
-        while self._freed:
-            slots.append(self._freed.popleft())
-        self._held.difference_update(slots)
+        while self._freed_outputs:
+            slots.append(self._freed_outputs.popleft())
+        self._used_outputs.difference_update(slots)
         return slots
 
     def close(self) -> None:
@@ -217,9 +217,9 @@ def _layout(config: StreamConfig, options: Options, window: int) -> Layout:
     both = window if raw_in and raw_out else _CODEC_SLOTS
     return Layout(
         input_slots=both if raw_in else 0,
-        input_slot_bytes=_whole(input_bytes, _GRAIN),
-        output_slots=both + _KEPT_FRAMES if raw_out else 0,
-        output_slot_bytes=_whole(output_bytes, _GRAIN),
+        input_slot_bytes=_round_up(input_bytes, _SLOT_ALIGNMENT),
+        output_slots=both + _EXTRA_OUTPUT_SLOTS if raw_out else 0,
+        output_slot_bytes=_round_up(output_bytes, _SLOT_ALIGNMENT),
     )
 
 
@@ -236,10 +236,10 @@ def _arrange(sizes: Sequence[int]) -> tuple[tuple[int, ...], int]:
     """Return the offsets of planes of these sizes, one after the other, and the bytes of all."""
     offsets, end = [], 0
     for size in sizes:
-        offsets.append(_whole(end, _PLANE_ALIGNMENT))
+        offsets.append(_round_up(end, _PLANE_ALIGNMENT))
         end = offsets[-1] + size
     return tuple(offsets), end
 
 
-def _whole(size: int, grain: int) -> int:
-    return -(-size // grain) * grain
+def _round_up(size: int, alignment: int) -> int:
+    return -(-size // alignment) * alignment

@@ -53,7 +53,7 @@ class _Sender(Generic[ItemT]):
         try:
             yield self._body.opening()
             for item in self._items():
-                yield from self._switches.due()
+                yield from self._switches.pop_requests()
                 yield self._body.push(item)
         except GeneratorExit:
             raise
@@ -90,8 +90,8 @@ class _Sender(Generic[ItemT]):
         if self.error is not None:
             call.cancel()
 
-    def answered(self) -> None:
-        """Wake the sender: the caller has taken an answer."""
+    def wake(self) -> None:
+        """Wake the sender, because the window may have moved."""
         with self._changed:
             self._changed.notify_all()
 
@@ -168,7 +168,7 @@ class UpscaleStream(Generic[ItemT]):
         if not self._ready or self._body is None or self._sender is None:
             raise StopIteration
         self._body.mark_delivered()
-        self._sender.answered()
+        self._sender.wake()
         return self._ready.popleft()
 
     def _step(self) -> list[ItemT]:
@@ -202,7 +202,7 @@ class UpscaleStream(Generic[ItemT]):
             self._body.finish()
             return []
         items = self._body.pull(response)
-        self._sender.answered()
+        self._sender.wake()
         return items
 
     def _read(self, call: Call, sender: _Sender[ItemT]) -> pb.UpscaleResponse | None:

@@ -32,8 +32,8 @@ class Switches:
                 raise ClosedError(f"no frame of this stream is left to send: it cannot switch to {model}")
             self._model = model
 
-    def due(self) -> Iterator[pb.UpscaleRequest]:
-        """Return the request that goes out before the next frame: none or one."""
+    def pop_requests(self) -> Iterator[pb.UpscaleRequest]:
+        """Yield the request that goes out before the next frame: none or one."""
         with self._lock:
             model, self._model = self._model, ""
         if model:

@@ -16,22 +16,22 @@ from esr_client.files._writers import Timeline
 def test_times_that_advance_are_kept() -> None:
     said: list[str] = []
     timeline = Timeline(Fraction(1, 1000), Fraction(25), said.append)
-    assert [timeline.at(pts) for pts in (5, 6, 100)] == [5, 6, 100]
+    assert [timeline.next_pts(pts) for pts in (5, 6, 100)] == [5, 6, 100]
     assert said == []
 
 
 def test_missing_times_are_made_up_without_drift() -> None:
     said: list[str] = []
     timeline = Timeline(Fraction(1, 1000), Fraction(30000, 1001), said.append)
-    assert [timeline.at(None) for _ in range(4)] == [0, 33, 67, 100]
-    assert [timeline.at(None) for _ in range(3000)][-1] == round(3003 * 1001 / 30)
+    assert [timeline.next_pts(None) for _ in range(4)] == [0, 33, 67, 100]
+    assert [timeline.next_pts(None) for _ in range(3000)][-1] == round(3003 * 1001 / 30)
     assert len(said) == 1
 
 
 def test_times_that_do_not_advance_are_moved() -> None:
     said: list[str] = []
     timeline = Timeline(Fraction(1, 1000), Fraction(25), said.append)
-    assert [timeline.at(pts) for pts in (40, 40, 39, 80)] == [40, 41, 42, 80]
+    assert [timeline.next_pts(pts) for pts in (40, 40, 39, 80)] == [40, 41, 42, 80]
     assert len(said) == 1
 
 

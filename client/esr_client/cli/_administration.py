@@ -14,7 +14,7 @@ from esr_client._client import Client
 from esr_client._connect import connect
 from esr_client._private_server import DEFAULT_MODEL
 from esr_client._results import ModelInfo
-from esr_client.cli._app import DEFAULT_SERVER, RunningServerOption, ServerOption, Services, app, reported
+from esr_client.cli._app import DEFAULT_SERVER, RunningServerOption, ServerOption, Services, app, report_errors
 from esr_client.cli._models_shown import model_details, models_json, named_model
 
 _ADMIN_TOKEN = "ESR_ADMIN_TOKEN"
@@ -33,7 +33,7 @@ def models(
     json: Annotated[bool, typer.Option("--json", help="Print JSON: an array of models, or one object.")] = False,
 ) -> None:
     """List the models that a server can run, its own weights first."""
-    with reported(), Services(server) as services:
+    with report_errors(), Services(server) as services:
         client = services.client(DEFAULT_MODEL)
         rows = services.call(client, client.models)
         listing = rows if model is None else named_model(rows, model)
@@ -75,7 +75,7 @@ def unload(model: ModelArgument, server: RunningServerOption = DEFAULT_SERVER) -
 
 
 def _administer(server: str, call: Callable[[Client], ModelInfo]) -> None:
-    with reported(), Services(server) as services:
+    with report_errors(), Services(server) as services:
         # Not from an option: everyone on this machine can see those.
         token = os.environ.get(_ADMIN_TOKEN, "").strip()
         if not token:
@@ -88,7 +88,7 @@ def _administer(server: str, call: Callable[[Client], ModelInfo]) -> None:
 @app.command()
 def status(server: RunningServerOption = DEFAULT_SERVER) -> None:
     """Print a server's health. The exit code is 0 only if it serves."""
-    with reported(), Services(server) as services:
+    with report_errors(), Services(server) as services:
         client = services.client(DEFAULT_MODEL)
         health = services.call(client, client.status)
         for name, state in (("server", health.overall), *health.services.items()):

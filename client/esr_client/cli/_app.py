@@ -68,7 +68,7 @@ def print_error(text: str) -> None:
 
 
 @contextlib.contextmanager
-def reported() -> Iterator[None]:
+def report_errors() -> Iterator[None]:
     """Turn errors into one clear line and an exit code."""
     try:
         yield

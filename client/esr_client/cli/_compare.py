@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from esr_client._interrupt import interruptible
-from esr_client.cli._app import app, reported
+from esr_client.cli._app import app, report_errors
 from esr_client.cli._values import parse_time
 from esr_client.files import Comparison, Layout
 from esr_client.files import compare as compare_files
@@ -37,7 +37,7 @@ def compare(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT if it exists.")] = False,
 ) -> None:
     """Show two videos or pictures in one, and measure them against a reference."""
-    with reported():
+    with report_errors():
         at_s = None if at is None else float(parse_time(at))
         stopped = threading.Event()
 

@@ -11,7 +11,7 @@ import typer
 
 from esr_client._errors import EsrError
 from esr_client._interrupt import interruptible
-from esr_client.cli._app import ServerOption, Services, app, error_console, print_error, reported
+from esr_client.cli._app import ServerOption, Services, app, error_console, print_error, report_errors
 from esr_client.cli._progress import display_for
 from esr_client.cli._values import parse_model, parse_ratio, parse_size, parse_time
 from esr_client.files import (
@@ -122,7 +122,7 @@ def upscale(
     Examples: `esr-client upscale in.mp4 out.mp4`, `esr-client upscale --height 1080 films/ upscaled/`,
     `ffmpeg -i in.mp4 -f matroska - | esr-client upscale - - | ffplay -`.
     """
-    with reported():
+    with report_errors():
         if overwrite and skip_existing:
             raise ValueError("give either --overwrite or --skip-existing, not both")
         if len(paths) < 2:

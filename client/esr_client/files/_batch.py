@@ -10,7 +10,7 @@ from enum import Enum, auto
 from pathlib import Path
 
 from esr_client._errors import InputError, OutputError
-from esr_client.files._destination import FILE_SUFFIXES, STANDARD_STREAM, is_pipe, numbered
+from esr_client.files._destination import FILE_SUFFIXES, STANDARD_STREAM, is_pipe, numbered_files
 
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".avif")
 _VIDEO_SUFFIXES = frozenset(
@@ -47,7 +47,7 @@ def plan_tasks(sources: Sequence[str], out: str, *, recursive: bool = False) -> 
         OutputError: the output is not a folder where one is needed, or two inputs would have the same output.
     """
     if len(sources) == 1 and _is_picture_pattern(sources[0]) and _is_picture_pattern(out):
-        files = numbered(Path(sources[0]))
+        files = numbered_files(Path(sources[0]))
         if not files:
             raise InputError(f"no file matches {sources[0]}")
         return tuple(Task(str(path), out % number, Media.PICTURE) for number, path in sorted(files.items()))

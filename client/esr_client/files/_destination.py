@@ -203,7 +203,7 @@ def input_format(name: str) -> str:
     return _FORMAT_NAMES.get(name, name)
 
 
-def numbered(pattern: Path) -> dict[int, Path]:
+def numbered_files(pattern: Path) -> dict[int, Path]:
     """Return the files that a name with one %d or %04d stands for, by their numbers."""
     before, after = _NUMBER.split(pattern.name, maxsplit=1)
     numbered_name = re.compile(f"{re.escape(before)}(\\d+){re.escape(after)}")
@@ -224,7 +224,7 @@ def check_file(path: Path, source: str, *, overwrite: bool, makes_folder: bool =
     if not makes_folder and not path.parent.is_dir():
         raise OutputError(f"there is no folder {path.parent}")
     if _NUMBER.search(path.name) and not overwrite:
-        existing = next(iter(numbered(path).values()), None)
+        existing = next(iter(numbered_files(path).values()), None)
         if existing is not None:
             raise OutputError(f"{existing} exists; add --overwrite to replace it, or choose another name")
     if not path.exists():

@@ -272,9 +272,9 @@ class Source:
             if self.sends_packets:
                 yield self._packet(packet)
             else:
-                yield from self._decoded(packet)
+                yield from self._decode(packet)
         if not self.sends_packets:
-            yield from self._decoded(None)
+            yield from self._decode(None)
 
     def _set_aside(self, packet: AvPacket[Any]) -> None:
         """Keep a packet for copying if it lies in the part to take, at its time in the output."""
@@ -311,7 +311,7 @@ class Source:
             new_extradata=bytes(extradata),
         )
 
-    def _decoded(self, packet: AvPacket[Any] | None) -> Iterator[Frame]:
+    def _decode(self, packet: AvPacket[Any] | None) -> Iterator[Frame]:
         try:
             frames = self.video.codec_context.decode(packet)
         except av.FFmpegError as error:

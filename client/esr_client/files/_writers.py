@@ -60,7 +60,7 @@ class Timeline:
         self._last: Fraction | None = None
         self._notices: set[str] = set()
 
-    def at(self, pts: int | None) -> int:
+    def next_pts(self, pts: int | None) -> int:
         """Return the pts to write for a picture whose own is `pts`."""
         if pts is None:
             self._notice_once(
@@ -125,7 +125,7 @@ class FrameWriter:
         old, new = (f"{frame.width}x{frame.height} {frame.pixel_format}" for frame in (self._first, item))
         if old != new:
             raise OutputError(f"the video changes from {old} to {new} on its way, which an encoder cannot follow")
-        pts = self._timeline.at(None if item.pts is None else item.pts - self._shift)
+        pts = self._timeline.next_pts(None if item.pts is None else item.pts - self._shift)
         if item.duration:
             self._durations[pts] = item.duration
         self._encode(self._stream, self._av_frame(item, self._stream, pts))

@@ -42,14 +42,14 @@ class EncoderRow:
 
 
 def _number(low: float, high: float) -> Values:
-    return Values(f"a number from {low:g} to {high:g}", lambda text: low <= _parsed(float, text) <= high)
+    return Values(f"a number from {low:g} to {high:g}", lambda text: low <= _parse_number(float, text) <= high)
 
 
 def _integer(low: int, high: int) -> Values:
-    return Values(f"a whole number from {low} to {high}", lambda text: low <= _parsed(int, text) <= high)
+    return Values(f"a whole number from {low} to {high}", lambda text: low <= _parse_number(int, text) <= high)
 
 
-def _parsed(kind: Callable[[str], float], text: str) -> float:
+def _parse_number(kind: Callable[[str], float], text: str) -> float:
     # float and int also read "1_000", " 1" and other scripts' digits, which FFmpeg does not. NaN is in no range.
     if not re.fullmatch(r"[-+]?[0-9]+(\.[0-9]*)?", text):
         return float("nan")

@@ -23,9 +23,9 @@ def read_frames(path: Path) -> Iterator[Frame]:
         MediaDataError: it cannot be decoded to its end.
         UnsupportedFormatError: its pixel format is not in the table.
     """
-    with _told(InvalidInputError, f"{path} cannot be opened as a video"):
+    with _raise_as(InvalidInputError, f"{path} cannot be opened as a video"):
         container = av.open(str(path))
-    with container, _told(MediaDataError, f"{path} cannot be decoded"):
+    with container, _raise_as(MediaDataError, f"{path} cannot be decoded"):
         if not container.streams.video:
             raise InvalidInputError(f"{path} has no video stream")
         stream = container.streams.video[0]
@@ -35,7 +35,7 @@ def read_frames(path: Path) -> Iterator[Frame]:
 
 
 @contextmanager
-def _told(as_error: type[UpscaleError], what: str) -> Iterator[None]:
+def _raise_as(as_error: type[UpscaleError], what: str) -> Iterator[None]:
     try:
         yield
     except FFmpegError as error:

@@ -43,20 +43,20 @@ class Recoder:
     pixel_format: str = "yuv420p"
 
 
-def _named(option: str, *values: str) -> tuple[Mapping[str, str], ...]:
+def _presets(option: str, *values: str) -> tuple[Mapping[str, str], ...]:
     return tuple(MappingProxyType({option: value}) for value in values)
 
 
 _VP9 = {"b": "0", "row-mt": "0", "deadline": "good"}
 RECODERS: Mapping[str, Recoder] = MappingProxyType(
     {
-        "x264": Recoder("h264", "libx264", "crf", 15, 37, {}, _named("preset", "medium", "veryfast", "slow")),
+        "x264": Recoder("h264", "libx264", "crf", 15, 37, {}, _presets("preset", "medium", "veryfast", "slow")),
         "x265": Recoder(
             "hevc", "libx265", "crf", 17, 38, {"x265-params": "log-level=none:pools=none:frame-threads=1"},
-            _named("preset", "fast", "veryfast"),
+            _presets("preset", "fast", "veryfast"),
         ),
-        "av1": Recoder("av1", "libsvtav1", "crf", 20, 56, {"svtav1-params": "lp=1"}, _named("preset", "8", "10")),
-        "vp9": Recoder("vp9", "libvpx-vp9", "crf", 20, 52, _VP9, _named("cpu-used", "4", "6")),
+        "av1": Recoder("av1", "libsvtav1", "crf", 20, 56, {"svtav1-params": "lp=1"}, _presets("preset", "8", "10")),
+        "vp9": Recoder("vp9", "libvpx-vp9", "crf", 20, 52, _VP9, _presets("cpu-used", "4", "6")),
         "vp8": Recoder("vp8", "libvpx", "qscale", 8, 50, {"b": "50M", "deadline": "good", "cpu-used": "4"}),
         "mpeg2": Recoder("mpeg2video", "mpeg2video", "qscale", 2, 12, {"bf": "2"}),
         "mpeg4": Recoder("mpeg4", "mpeg4", "qscale", 2, 14, {"bf": "2"}),
