@@ -21,7 +21,7 @@ _ENVELOPE_BYTES = 64 * 1024  # tags, times, row padding of the widest frames
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """How a client talks to its server."""
+    """Settings of a client's connection to its server."""
 
     window: int = 8
     """Items that may be on their way to become frames at once: sent, and their answer not yet taken by the caller. Of
@@ -81,7 +81,7 @@ class Options:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VideoFormat:
-    """What the pictures of a stream are."""
+    """Size, pixel format and tags of a stream's pictures."""
 
     width: int
     height: int
@@ -138,7 +138,7 @@ class EncodedOutput:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StreamConfig:
-    """What one stream is to do."""
+    """Settings of one stream."""
 
     model: str = ""
     """An alias (esr_tr_x2), a canonical id (esr_tr_x2_k5_c2), the paper's id (eSR-TR_s2_K5_C2), or "auto": the ladder

@@ -22,7 +22,7 @@ class DeliveryPolicy(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """How frames are delivered: `Delivery.lossless()`, `Delivery.latest()` or `Delivery.deadline(seconds)`.
+    """A delivery policy: `Delivery.lossless()`, `Delivery.latest()` or `Delivery.deadline(seconds)`.
 
     Raises:
         ValueError: a deadline is missing, not above 0 or not finite, or the policy has none.
@@ -68,7 +68,7 @@ LOSSLESS = Delivery()
 
 
 class DropReason(StrEnum):
-    """Why a frame was dropped. SUPERSEDED: a newer one came before its turn. LATE: it could not be ready in time."""
+    """The reason for a drop. SUPERSEDED: a newer one came before its turn. LATE: it could not be ready in time."""
 
     SUPERSEDED = "SUPERSEDED"
     LATE = "LATE"

@@ -34,7 +34,7 @@ _ARRAY_FORMATS: dict[tuple[int, np.dtype[Any]], dict[str, str]] = {
 
 
 class FrameAdapter(NamedTuple):
-    """How frames of one kind become a `Frame`, and a `Frame` one of them."""
+    """The conversions from one kind of frames to `Frame` and back."""
 
     to_frame: Callable[[Any], Frame]
     from_frame: Callable[[Frame], Any]

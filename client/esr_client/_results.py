@@ -54,7 +54,7 @@ class StreamStatistics:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelCard:
-    """What is known of a model's weights; fields are empty where nothing is."""
+    """The origin of a model's weights; unknown fields are empty."""
 
     recipe: str = ""
     """How they were made."""
@@ -116,7 +116,7 @@ class ModelInfo:
 
 
 class ServingState(StrEnum):
-    """What a server says of one of its services. NOT_SERVING: shutting down, or not ready yet."""
+    """The health of one of a server's services. NOT_SERVING: shutting down, or not ready yet."""
 
     UNKNOWN = "UNKNOWN"
     SERVING = "SERVING"

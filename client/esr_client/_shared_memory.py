@@ -50,7 +50,7 @@ class Layout:
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """What the server is told of the memory."""
+    """The description of the memory that the server gets."""
 
     pid: int
     fd: int
@@ -60,7 +60,7 @@ class Offer:
 
 @dataclass(frozen=True, slots=True)
 class SlotPlanes:
-    """Where a frame's planes lie: an input slot, and for each plane its offset in bytes. Rows have no padding."""
+    """The place of a frame's planes: an input slot, and for each plane its offset in bytes. Rows have no padding."""
 
     slot: int
     offsets: tuple[int, ...]

@@ -17,7 +17,7 @@ _LINE_EVERY_S = 10.0
 
 
 class Display(Protocol):
-    """What shows the progress of one job."""
+    """A display of the progress of one job."""
 
     def __enter__(self) -> Self: ...
 

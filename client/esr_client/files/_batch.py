@@ -24,7 +24,7 @@ _FALLBACK_SUFFIX = ".mkv"
 
 
 class Media(Enum):
-    """What kind of input a task has."""
+    """The kind of a task's input."""
 
     VIDEO = auto()
     PICTURE = auto()

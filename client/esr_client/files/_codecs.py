@@ -16,7 +16,7 @@ SERVER_DECODES = frozenset({"h264", "hevc", "vp8", "vp9", "av1", "mpeg2video", "
 
 @dataclass(frozen=True, slots=True)
 class EncoderRow:
-    """How one encoder wants to be asked."""
+    """Options and limits of one encoder."""
 
     crf: int | None
     """Default quality; None where the encoder has no such option."""

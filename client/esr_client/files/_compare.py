@@ -29,7 +29,7 @@ _MOST_APART_S = 0.02  # of frames that belong together: containers round times
 
 
 class Layout(StrEnum):
-    """How two pictures share one."""
+    """An arrangement of two pictures in one."""
 
     SIDE = "side"
     """A left of B, each whole."""
@@ -41,7 +41,7 @@ class Layout(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """What was compared."""
+    """The result of a comparison."""
 
     frames: int
     size: tuple[int, int]

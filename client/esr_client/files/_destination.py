@@ -65,7 +65,7 @@ _WHOLE_PLAYLIST = {"hls_list_size": "0", "hls_playlist_type": "event"}
 
 
 class Kind(Enum):
-    """How an output is written."""
+    """The way in which an output is written."""
 
     FILE = auto()
     """To a temporary file that is renamed into place."""

@@ -10,7 +10,7 @@ from esr_client.files._destination import input_format
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InputSettings:
-    """How to open an input, and which part of it to take."""
+    """Settings to open an input, and the part of it to take."""
 
     format: str | None = None
     """FFmpeg's name of the container, or y4m, mkv or ts; None: it is found out."""

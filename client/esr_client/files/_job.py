@@ -34,7 +34,7 @@ _LONGEST_STEP_S = 0.5
 
 
 class Encode(StrEnum):
-    """Who encodes the upscaled frames."""
+    """The side that encodes the upscaled frames."""
 
     CLIENT = "client"
     SERVER = "server"
@@ -42,7 +42,7 @@ class Encode(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileSettings:
-    """How a file is to be upscaled."""
+    """Settings to upscale a file."""
 
     model: str | None = None
     """None: esr_stack at the smallest scale that makes the wanted size; ×2 if no size is wanted."""
@@ -65,7 +65,7 @@ class FileSettings:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a file is."""
+    """The progress of a file."""
 
     frames: int
     total: int | None
@@ -75,7 +75,7 @@ class Progress:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileReport:
-    """What became of a file."""
+    """The result of a file."""
 
     frames: int
     """Written to the output."""

@@ -26,7 +26,7 @@ _FORMAT = "yuv444p"  # of what is compared by eye: a cut between two pixels of c
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """How near a video is to its reference: means over all frames, on luma, as FFmpeg's filters measure."""
+    """The similarity of a video to its reference: means over all frames, on luma, as FFmpeg's filters measure."""
 
     psnr_db: float
     ssim: float

@@ -38,7 +38,7 @@ _FASTEST_RATE = 1000
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """What only the first picture and its headers say."""
+    """Facts that only the first picture and its headers tell."""
 
     pixel_format: str = ""
     rotation: int = 0
@@ -139,7 +139,7 @@ class Source:
         return round(self.shift_s / time_base)
 
     def begin_at_keyframe(self) -> None:
-        """Move the beginning back to the key frame that was found, as whoever gets packets has to."""
+        """Move the beginning back to the key frame before it, because a receiver of packets needs one."""
         first = next((p.pts for p in self._head if p.stream_index == self.video.index and p.pts is not None), None)
         if first is not None and self.shift_s:
             self.shift_s = min(self.shift_s, first * self.time_base)
@@ -158,7 +158,7 @@ class Source:
 
     @property
     def frames(self) -> int | None:
-        """Return how many there will be, as far as the container knows."""
+        """Return the number of frames to come, if the container says it."""
         settings = self._settings
         if settings.start_s or settings.duration_s is not None:
             known = Fraction(self.container.duration or 0, av.time_base) - settings.start_s

@@ -30,7 +30,7 @@ _KEY_FRAME_INTERVAL_S = 2
 
 
 class Writer(Protocol):
-    """What takes the items of a stream."""
+    """A writer of the items of a stream."""
 
     frames: int
     """Pictures written."""

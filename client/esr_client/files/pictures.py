@@ -40,7 +40,7 @@ _GRAY_SPACES = ("b-w", "grey16")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PictureSettings:
-    """How a picture is to be upscaled."""
+    """Settings to upscale a picture."""
 
     model: str | None = None
     """None: esr_stack at the smallest scale that makes the wanted size; x2 if no size is wanted."""
@@ -50,7 +50,7 @@ class PictureSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PictureReport:
-    """What became of a picture."""
+    """The result of a picture."""
 
     width: int
     height: int

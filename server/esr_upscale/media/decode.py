@@ -63,7 +63,7 @@ DECODERS = tuple(_CODECS)
 
 @dataclass(frozen=True, slots=True)
 class DecoderSettings:
-    """What a decoder must know before the first packet.
+    """Settings of a decoder, known before the first packet.
 
     `extradata` are the codec headers as the container has them. Tags in `color`, `sample_aspect_ratio` and `rotation`
     (degrees counter-clockwise) that are set win over the bitstream's. `max_pixels` is the largest width × height,

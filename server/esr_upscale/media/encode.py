@@ -42,7 +42,7 @@ _DEFAULT_FRAME_RATE = Fraction(25)
 
 @dataclass(frozen=True, slots=True)
 class EncoderSettings:
-    """What an encoder must know before the first frame.
+    """Settings of an encoder, known before the first frame.
 
     `options` are FFmpeg's, from the encoder's list. `frame_rate` is a hint for rate control and for the length of
     frames without a pts; it sets no times. With `global_header`, codec headers go to the first packet's

@@ -21,7 +21,7 @@ _UNSPECIFIED = 2
 
 @dataclass(frozen=True, slots=True)
 class FrameTags:
-    """What is known of a stream's frames from outside their own data, such as from a container.
+    """Tags of a stream's frames from outside their own data, such as from a container.
 
     Fields of `color` that are set win over the frame's own; `default_chroma_location` stands behind both. `rotation` is
     in degrees, counter-clockwise; 0 leaves the frame's own.
