@@ -32,7 +32,7 @@ from esr_server.stream import Stream
 from esr_upscale.frame import PIXEL_FORMATS
 
 _log = logging.getLogger(__name__)
-_MAX_BATCH_DELAY_S = 0.005  # that a result may wait for those behind it, to reservation a message with them
+_MAX_BATCH_DELAY_S = 0.005  # that a result may wait for those behind it, to share a message with them
 
 Requests: TypeAlias = AsyncIterator[pb.UpscaleRequest]
 Context: TypeAlias = "grpc.aio.ServicerContext[pb.UpscaleRequest, pb.UpscaleResponse]"
