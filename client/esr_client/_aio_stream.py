@@ -283,17 +283,22 @@ async def _read(call: Call, sender: _Sender[Any], statuses: _Statuses) -> pb.Ups
     try:
         response = await anext(aiter(call), None)
     except grpc.RpcError as error:
-        raise sender.error or await statuses.error(error) from error
+        if sender.error is None:
+            raise await statuses.error(error) from error
+        response = None
     except asyncio.CancelledError:
         # grpc.aio says this of a call that was cancelled, here or by the server, and of a task that is being cancelled.
         task = asyncio.current_task()
         if task is not None and task.cancelling() > 0:
             raise
-        raise sender.error or statuses.cancelled_error() from None
+        if sender.error is None:
+            raise statuses.cancelled_error() from None
+        response = None
     finally:
         sender.reader_waits = False
     if isinstance(response, pb.UpscaleResponse):
         return response
+    # A source that raised has cancelled the call: its exception is the reason, the status only the consequence.
     if sender.error is not None:
         raise sender.error
     return None

@@ -210,10 +210,12 @@ class UpscaleStream(Generic[ItemT]):
         try:
             response: pb.UpscaleResponse | None = next(call, None)
         except grpc.RpcError as error:
-            # A source that raised has cancelled the call: its exception is the reason, the status only the consequence.
-            raise (from_rpc(error) if sender.error is None else sender.error) from None
+            if sender.error is None:
+                raise from_rpc(error) from error
+            response = None
         finally:
             sender.reader_waits = False
+        # A source that raised has cancelled the call: its exception is the reason, the status only the consequence.
         if response is None and sender.error is not None:
             raise sender.error
         return response

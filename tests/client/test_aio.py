@@ -82,10 +82,11 @@ async def test_an_exception_of_the_source_is_raised_and_the_call_cancelled(
     async def frames() -> AsyncIterator[esr_client.Frame]:
         for i in range(good):
             yield frame(i)
-        raise SourceError("the camera is gone")
+        raise SourceError("the camera is gone") from OSError("unplugged")
 
-    with pytest.raises(SourceError, match="camera"):
+    with pytest.raises(SourceError, match="camera") as caught:
         [f async for f in client.upscale(frames(), model="m")]
+    assert isinstance(caught.value.__cause__, OSError)
     assert not good or await _ended(script)
 
 
@@ -97,6 +98,7 @@ async def test_a_server_error_in_mid_stream(client: AsyncClient, script: Script,
         async for _ in client.upscale(_frames(9), model="m"):
             got += 1
     assert (caught.value.code, got) == (status.name, 3)
+    assert isinstance(caught.value.__cause__, grpc.RpcError)
 
 
 async def test_abandoning_the_iterator_cancels_the_call(client: AsyncClient, script: Script) -> None:

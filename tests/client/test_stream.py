@@ -191,10 +191,11 @@ class SourceError(BaseException):
 def test_an_exception_of_the_source_is_raised_and_the_call_cancelled(client: Client, script: Script, good: int) -> None:
     def frames() -> Iterator[esr_client.Frame]:
         yield from (frame(i) for i in range(good))
-        raise SourceError("the camera is gone")
+        raise SourceError("the camera is gone") from OSError("unplugged")
 
-    with pytest.raises(SourceError, match="camera"):
+    with pytest.raises(SourceError, match="camera") as caught:
         list(client.upscale(frames(), model="m"))
+    assert isinstance(caught.value.__cause__, OSError)
     assert not good or eventually(lambda: script.ended == ["broken"])
 
 
@@ -206,6 +207,7 @@ def test_a_server_error_in_mid_stream(client: Client, script: Script, status: gr
         for _ in client.upscale([frame(i) for i in range(9)], model="m"):
             got += 1
     assert (caught.value.code, got) == (status.name, 3)
+    assert isinstance(caught.value.__cause__, grpc.RpcError)
 
 
 def test_a_refused_config(client: Client) -> None:

@@ -72,6 +72,7 @@ def test_nothing_in_the_part(client: esr_client.Client, source: Path, tmp_path: 
     with pytest.raises(esr_client.InputError, match="is 2 s long; --start 30 is after its end"):
         upscale_file(client, source, tmp_path / "out.mp4", settings("30", None))
     assert list(tmp_path.iterdir()) == []
+    assert source not in {path.resolve() for path in Path("/proc/self/fd").iterdir()}, "the input is still open"
 
 
 def test_a_part_of_what_has_no_times(client: esr_client.Client, source: Path, tmp_path: Path) -> None:

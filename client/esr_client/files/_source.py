@@ -88,7 +88,11 @@ class Source:
         self.sends_packets = self.codec in SERVER_DECODES and self.video.codec_context.pix_fmt not in UNPACKED
         if not self.sends_packets:
             self.video.thread_type = ThreadType.AUTO
-        self._go_to_start()
+        try:
+            self._go_to_start()
+        except InputError:
+            self.close()
+            raise
 
     def _go_to_start(self) -> None:
         """Compute where the part to take begins and ends, and go to the last key frame before it.
