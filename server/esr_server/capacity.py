@@ -158,13 +158,13 @@ class Capacity(Generic[RungT]):
         self._frames_at_once = frames_at_once
         self._clock = clock
         self._reservations: list[Reservation[RungT]] = []
-        self._pressure = SlowdownFactor(settings, clock())
+        self._slowdown = SlowdownFactor(settings, clock())
 
     @property
     def load(self) -> float:
         """Return the share of the machine that running streams need with their models; 1 is all of it."""
         asked = sum(reservation.load for reservation in tuple(self._reservations))
-        return asked * self._pressure.factor / self._frames_at_once
+        return asked * self._slowdown.factor / self._frames_at_once
 
     def fits(self, demand: Demand[RungT]) -> bool:
         """Return whether a stream would be taken in that may run any of these models."""
@@ -212,7 +212,7 @@ class Capacity(Generic[RungT]):
 
     def release(self, reservation: Reservation[RungT]) -> None:
         self._reservations.remove(reservation)
-        self._pressure.ease()
+        self._slowdown.ease()
         self._plan()
 
     def withdraw(self, name: str) -> None:
@@ -231,7 +231,7 @@ class Capacity(Generic[RungT]):
 
     def delivered(self, *, late: bool) -> None:
         """A frame of a stream with a declared rate was delivered, in time or late, or dropped, which counts as late."""
-        if self._pressure.count(late, self._clock()):
+        if self._slowdown.count(late, self._clock()):
             self._plan()
         self._move()
 
@@ -288,4 +288,4 @@ class Capacity(Generic[RungT]):
                 reservation.index, reservation.affordable_since_s = reservation.target, None
 
     def _part(self, demand: Demand[RungT], index: int) -> float:
-        return demand.load(index) * self._pressure.factor / self._frames_at_once
+        return demand.load(index) * self._slowdown.factor / self._frames_at_once

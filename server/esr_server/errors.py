@@ -4,7 +4,7 @@ ServiceError
 ├── ProtocolError     messages in an order that the contract does not know
 ├── ConfigError       a stream that is asked to be what cannot be
 ├── SharedMemoryError memory that a client offers and this server does not take; the stream goes on without
-├── LostFrameError      a stream that ends with a frame not accounted for
+├── LostFrameError    a stream that ends with a frame not accounted for
 ├── RefusedError      a stream that is not taken in
 │   ├── StartingError   the server still loads its models
 │   ├── DrainingError   the server shuts down; another one will take the stream

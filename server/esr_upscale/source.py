@@ -27,10 +27,10 @@ lies between two nodes. It follows a part of larger ones, and all of those past 
 class SourceTracker:
     """Follows one stream's source. Not thread-safe: frames come in order."""
 
-    def __init__(self, given: float | None = None) -> None:
-        """Follow a source whose quantiser is `given`; None: that is estimated where a decoder gives key frames."""
-        self._given = given
-        self._quantizer = given
+    def __init__(self, known_quantizer: float | None = None) -> None:
+        """Follow a source of `known_quantizer`; None: it is estimated where a decoder gives key frames."""
+        self._known_quantizer = known_quantizer
+        self._quantizer = known_quantizer
         self._downscaler = DownscalerTracker()
         self._now: Source | None = None
         self._since = UNMARKED_APART
@@ -45,7 +45,7 @@ class SourceTracker:
         if frame.key is not None:
             is_due = self._since >= LEAST_APART
         else:
-            is_due = self._given is not None and not self._is_marked and self._since >= UNMARKED_APART
+            is_due = self._known_quantizer is not None and not self._is_marked and self._since >= UNMARKED_APART
         if is_due:
             self._since = 0
             self._measure(frame)
@@ -55,21 +55,21 @@ class SourceTracker:
         luma, depth = _luma_of(frame), frame.format.depth + frame.format.lsb
         if (size := (frame.width, frame.height)) != self._size:
             self._size, self._downscaler = size, DownscalerTracker()
-        if self._given is None and frame.key is not None:
+        if self._known_quantizer is None and frame.key is not None:
             self._follow(estimate(luma, depth, frame.key.codec, LUMA_SHARE * frame.key.bits))
         if self._quantizer is None:
             self._now = None
             return
         self._now = Source(self._quantizer, self._downscaler.take(luma, depth, self._quantizer))
 
-    def _follow(self, found: float | None) -> None:
+    def _follow(self, estimated: float | None) -> None:
         before = self._quantizer
-        if found is None or before is None:
-            self._quantizer = found
-        elif abs(found - before) > JUMP:
-            self._quantizer, self._downscaler = found, DownscalerTracker()
-        elif abs(found - before) > STEADY:
-            self._quantizer = before + FOLLOWED * (found - before)
+        if estimated is None or before is None:
+            self._quantizer = estimated
+        elif abs(estimated - before) > JUMP:
+            self._quantizer, self._downscaler = estimated, DownscalerTracker()
+        elif abs(estimated - before) > STEADY:
+            self._quantizer = before + FOLLOWED * (estimated - before)
 
 
 def _luma_of(frame: Frame) -> NDArray[Any]:

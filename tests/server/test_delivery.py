@@ -151,7 +151,7 @@ async def test_a_deadline_that_no_frame_can_meet_drops_them_all() -> None:
     assert (outcome.statistics.frames_dropped, outcome.statistics.frames_out) == (8, 0)
 
 
-async def test_the_echo_says_what_was_agreed_on() -> None:
+async def test_delivery_is_negotiated() -> None:
     async with running() as server, stub_of(server) as stub:
         lossless = await upscale(stub, [raw_config()])
         timely = await upscale(stub, [raw_config(delivery=deadline(0.5))])

@@ -14,16 +14,16 @@ from tests.support.frames import bicubic_reference, noise_planes
 from tests.support.server import running
 
 
-async def test_the_echo_says_what_was_negotiated() -> None:
+async def test_first_response_is_the_negotiated_stream() -> None:
     async with running() as server, stub_of(server) as stub:
         outcome = await upscale(stub, [raw_config(17, 11)])
-    echo = outcome.negotiated
-    assert echo is not None
-    assert (echo.model, echo.scale, echo.backend) == ("bicubic_x2", 2, "fused")
-    assert (echo.output_format.width, echo.output_format.height) == (34, 22)
-    assert echo.output_format.pixel_format == "yuv420p"
-    assert (echo.time_base.num, echo.time_base.den) == (1, 25)
-    assert len(echo.stream_id) == 16
+    negotiated = outcome.negotiated
+    assert negotiated is not None
+    assert (negotiated.model, negotiated.scale, negotiated.backend) == ("bicubic_x2", 2, "fused")
+    assert (negotiated.output_format.width, negotiated.output_format.height) == (34, 22)
+    assert negotiated.output_format.pixel_format == "yuv420p"
+    assert (negotiated.time_base.num, negotiated.time_base.den) == (1, 25)
+    assert len(negotiated.stream_id) == 16
 
 
 async def test_each_frame_is_answered_in_order_with_its_own_time() -> None:

@@ -39,7 +39,7 @@ def _quantizer(tracker: SourceTracker, luma: NDArray[np.uint8], key: KeyFrame | 
 
 
 def test_what_the_client_says_counts(small: NDArray[np.uint8]) -> None:
-    assert _quantizer(SourceTracker(given=12.0), small, KEY) == 12.0
+    assert _quantizer(SourceTracker(known_quantizer=12.0), small, KEY) == 12.0
 
 
 def test_nothing_is_said_without_key_frames_or_of_other_codecs(small: NDArray[np.uint8]) -> None:
@@ -91,7 +91,7 @@ def test_not_every_frame_is_measured(small: NDArray[np.uint8], monkeypatch: pyte
 
 @pytest.mark.parametrize("name", ["gray", "rgb24"])
 def test_the_downscaler_of_raw_frames(small: NDArray[np.uint8], name: str) -> None:
-    tracker = SourceTracker(given=0.0)
+    tracker = SourceTracker(known_quantizer=0.0)
     assert tracker.source_of(_frame(small, None, name)) == Source(0.0, "area")
 
 
@@ -112,16 +112,16 @@ def _looks(tracker: SourceTracker, frames: list[Frame], monkeypatch: pytest.Monk
 
 def test_raw_frames_are_looked_at_now_and_then(small: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch) -> None:
     frames = [_frame(small, None)] * (UNMARKED_APART + 2)
-    assert _looks(SourceTracker(given=0.0), frames, monkeypatch) == [0, UNMARKED_APART]
+    assert _looks(SourceTracker(known_quantizer=0.0), frames, monkeypatch) == [0, UNMARKED_APART]
 
 
 def test_a_decoder_is_looked_at_at_key_frames_only(small: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch) -> None:
     frames = [_frame(small, KEY if n in (0, 60) else None) for n in range(70)]
-    assert _looks(SourceTracker(given=0.0), frames, monkeypatch) == [0, 60]
+    assert _looks(SourceTracker(known_quantizer=0.0), frames, monkeypatch) == [0, 60]
 
 
 def test_another_size_is_another_source(small: NDArray[np.uint8]) -> None:
-    tracker = SourceTracker(given=0.0)
+    tracker = SourceTracker(known_quantizer=0.0)
     for _ in range(4 * UNMARKED_APART):
         tracker.source_of(_frame(small, None))
     luma = photograph("astronaut")[None, 20:308, 20:468]

@@ -65,9 +65,9 @@ class UpscalerServiceServicer(object):
     """Missing associated documentation comment in .proto file."""
 
     def Upscale(self, request_iterator, context):
-        """One video. The first request is a config and the first response its echo; then frames or packets both ways, and a
-        last response with the stream's statistics. Reading and writing are independent: a client that does not read its
-        responses is made to wait by flow control.
+        """One video. The first request is a config and the first response the negotiated stream; then frames or packets both
+        ways, and a last response with the stream's statistics. Reading and writing are independent: a client that does
+        not read its responses is made to wait by flow control.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

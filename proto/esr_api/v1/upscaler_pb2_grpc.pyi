@@ -26,9 +26,9 @@ class UpscalerServiceStub:
         esr_api.v1.upscaler_pb2.UpscaleRequest,
         esr_api.v1.upscaler_pb2.UpscaleResponse,
     ]
-    """One video. The first request is a config and the first response its echo; then frames or packets both ways, and a
-    last response with the stream's statistics. Reading and writing are independent: a client that does not read its
-    responses is made to wait by flow control.
+    """One video. The first request is a config and the first response the negotiated stream; then frames or packets both
+    ways, and a last response with the stream's statistics. Reading and writing are independent: a client that does
+    not read its responses is made to wait by flow control.
     """
 
     UpscaleImage: grpc.UnaryUnaryMultiCallable[
@@ -60,9 +60,9 @@ class UpscalerServiceAsyncStub:
         esr_api.v1.upscaler_pb2.UpscaleRequest,
         esr_api.v1.upscaler_pb2.UpscaleResponse,
     ]
-    """One video. The first request is a config and the first response its echo; then frames or packets both ways, and a
-    last response with the stream's statistics. Reading and writing are independent: a client that does not read its
-    responses is made to wait by flow control.
+    """One video. The first request is a config and the first response the negotiated stream; then frames or packets both
+    ways, and a last response with the stream's statistics. Reading and writing are independent: a client that does
+    not read its responses is made to wait by flow control.
     """
 
     UpscaleImage: grpc.aio.UnaryUnaryMultiCallable[
@@ -96,9 +96,9 @@ class UpscalerServiceServicer(metaclass=abc.ABCMeta):
         request_iterator: _MaybeAsyncIterator[esr_api.v1.upscaler_pb2.UpscaleRequest],
         context: _ServicerContext,
     ) -> typing.Union[collections.abc.Iterator[esr_api.v1.upscaler_pb2.UpscaleResponse], collections.abc.AsyncIterator[esr_api.v1.upscaler_pb2.UpscaleResponse]]:
-        """One video. The first request is a config and the first response its echo; then frames or packets both ways, and a
-        last response with the stream's statistics. Reading and writing are independent: a client that does not read its
-        responses is made to wait by flow control.
+        """One video. The first request is a config and the first response the negotiated stream; then frames or packets both
+        ways, and a last response with the stream's statistics. Reading and writing are independent: a client that does
+        not read its responses is made to wait by flow control.
         """
 
     @abc.abstractmethod

@@ -1,4 +1,4 @@
-"""One Upscale call: config in, echo out, then a reader and a writer that do not wait for each other."""
+"""One Upscale call: config in, negotiated stream out, then a reader and a writer that do not wait for each other."""
 
 from __future__ import annotations
 
@@ -167,11 +167,11 @@ class _Parts:
 
 
 class _Conversation:
-    """What lies between the echo and the statistics: requests become arrivals, results become responses."""
+    """The middle of a call, after the config and before the statistics: requests to arrivals, results to responses."""
 
     def __init__(self, services: Services, parts: _Parts, context: Context) -> None:
         self._services = services
-        self._terms, self._reservation, self._memory = parts.params, parts.reservation, parts.memory
+        self._params, self._reservation, self._memory = parts.params, parts.reservation, parts.memory
         self._session, self._rate_tracker = parts.session, parts.rate_tracker
         self._context = context
         self._frame_clock = parts.params.frame_clock()
@@ -180,7 +180,7 @@ class _Conversation:
 
     async def run(self, requests: Requests) -> None:
         """Read and write until both sides have ended."""
-        params, statistics, outputs = self._terms, self._session.statistics, self._outputs
+        params, statistics, outputs = self._params, self._session.statistics, self._outputs
         with self._services.scheduler.stream(self._session, params.delivery, evicts=params.evicts) as stream:
             stream.start(lambda: self._read(stream, requests))
             try:
@@ -207,9 +207,9 @@ class _Conversation:
         """Load what the client wants to go on with, and have it taken between two frames."""
         services = self._services
         model = await services.scheduler.load(lambda: services.models.get(name))
-        if model.scale != self._terms.scale:
+        if model.scale != self._params.scale:
             raise ConfigError(
-                f"{model.name} is of ×{model.scale}; this stream is of ×{self._terms.scale}, which does not change"
+                f"{model.name} is of ×{model.scale}; this stream is of ×{self._params.scale}, which does not change"
             )
         await stream.order(
             lambda: services.capacity.change(self._reservation, replace(self._reservation.demand, rungs=(model,)))
@@ -222,7 +222,7 @@ class _Conversation:
 
     def _together(self) -> int:
         """Return how many results may go in one response now: as many as are made in _MAX_BATCH_DELAY_S."""
-        most = self._terms.frames_per_response
+        most = self._params.frames_per_response
         return (
             min(most, int(_MAX_BATCH_DELAY_S / self._reservation.rung.cost.of(self._inputs.pixels))) if most > 1 else 1
         )
@@ -246,7 +246,7 @@ class _Conversation:
             metrics = self._services.metrics
             metrics.frame_sent(result.model, result.stages, after_s - before_s, latency_s, result.source)
             self._note_model(result.model)
-        if self._terms.fps:
+        if self._params.fps:
             self._note_time(result, after_s)
 
     def _note_model(self, model: str) -> None:

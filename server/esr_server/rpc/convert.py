@@ -329,19 +329,19 @@ def _fill_stages(message: pb.StageSeconds, stages: StageSeconds) -> None:
     message.luma, message.chroma = stages.luma, stages.chroma
 
 
-def statistics_message(account: StreamStatistics, elapsed_s: float) -> pb.StreamStatistics:
-    """The account of a stream that ended well."""
+def statistics_message(statistics: StreamStatistics, elapsed_s: float) -> pb.StreamStatistics:
+    """Return the statistics of a stream that ended well."""
     return pb.StreamStatistics(
-        frames_in=account.frames_in,
-        frames_out=account.frames_out,
-        frames_dropped=account.frames_dropped,
-        frames_failed=account.frames_in - account.frames_out - account.frames_dropped,
-        model_switches=account.model_switches,
-        packets_in=account.packets_in,
-        packets_out=account.packets_out,
-        packets_skipped=account.packets_skipped,
+        frames_in=statistics.frames_in,
+        frames_out=statistics.frames_out,
+        frames_dropped=statistics.frames_dropped,
+        frames_failed=statistics.frames_in - statistics.frames_out - statistics.frames_dropped,
+        model_switches=statistics.model_switches,
+        packets_in=statistics.packets_in,
+        packets_out=statistics.packets_out,
+        packets_skipped=statistics.packets_skipped,
         elapsed_s=elapsed_s,
-        stages=stages_message(account.stages),
+        stages=stages_message(statistics.stages),
     )
 
 

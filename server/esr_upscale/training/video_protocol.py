@@ -196,7 +196,7 @@ def _source(clip: Clip, condition: Condition, scale: int) -> tuple[Clip, list[So
         if estimated is None:
             return small, [None] * len(small)
         quantizer = estimated
-    tracker, gray = SourceTracker(given=quantizer), pixel_format("gray")
+    tracker, gray = SourceTracker(known_quantizer=quantizer), pixel_format("gray")
     height, width = small.shape[1:]
     return small, [tracker.source_of(Frame(gray, width, height, (luma,))) for luma in small]
 
