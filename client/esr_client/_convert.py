@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esr_api.v1 import upscaler_pb2 as pb
-from esr_client._config import EncodedInput, EncodedOutput, RawInput, RawOutput, StreamConfig, VideoFormat
+from esr_client._config import RawInput, RawOutput, StreamConfig, VideoFormat
 from esr_client._delivery import Delivery, DeliveryPolicy, Dropped, DropReason
 from esr_client._errors import ContractError, FrameError
 from esr_client._frame import (
@@ -110,25 +110,6 @@ def format_of(frame: Frame) -> VideoFormat:
 # ---- config -----------------------------------------------------------------------------------------------------
 
 
-def _encoded_input(value: EncodedInput) -> pb.EncodedInput:
-    return pb.EncodedInput(
-        codec=value.codec,
-        extradata=value.extradata,
-        time_base=rational(value.time_base),
-        format=format_to(value.format),
-        skip_undecodable=value.skip_undecodable,
-    )
-
-
-def _encoded_output(value: EncodedOutput) -> pb.EncodedOutput:
-    return pb.EncodedOutput(
-        codec=value.codec,
-        options=value.options,
-        frame_rate=rational(value.frame_rate),
-        global_header=value.global_header,
-    )
-
-
 def config_request(config: StreamConfig, offer: Offer | None = None) -> pb.UpscaleRequest:
     """Return the first request of a stream."""
     delivery = config.delivery
@@ -140,15 +121,25 @@ def config_request(config: StreamConfig, offer: Offer | None = None) -> pb.Upsca
         target_fps=rational(config.target_fps),
         source_quality=source_quality_to(config.source_quality),
     )
-    if isinstance(config.input, RawInput):
-        raw_input = pb.RawInput(format=format_to(config.input.format), time_base=rational(config.input.time_base))
-        message.raw_input.CopyFrom(raw_input)
+    source, sink = config.input, config.output
+    if isinstance(source, RawInput):
+        message.raw_input.CopyFrom(pb.RawInput(format=format_to(source.format), time_base=rational(source.time_base)))
     else:
-        message.encoded_input.CopyFrom(_encoded_input(config.input))
-    if isinstance(config.output, RawOutput):
+        encoded_input = pb.EncodedInput(
+            codec=source.codec,
+            extradata=source.extradata,
+            time_base=rational(source.time_base),
+            format=format_to(source.format),
+            skip_undecodable=source.skip_undecodable,
+        )
+        message.encoded_input.CopyFrom(encoded_input)
+    if isinstance(sink, RawOutput):
         message.raw_output.SetInParent()
     else:
-        message.encoded_output.CopyFrom(_encoded_output(config.output))
+        rate = rational(sink.frame_rate)
+        message.encoded_output.CopyFrom(
+            pb.EncodedOutput(codec=sink.codec, options=sink.options, frame_rate=rate, global_header=sink.global_header)
+        )
     request = pb.UpscaleRequest(config=message)
     if offer is not None:
         request.config.shared_memory.CopyFrom(_offer_to(offer))

@@ -158,7 +158,8 @@ class FileJob:
                 self._source.begin_at_keyframe()
             self._check_input()
             self._size = self._wanted_size()
-            self.model = settings.model or self._default_model()
+            fmt, size = self._source.format(), self._size
+            self.model = settings.model or default_model(scale_for(size, fmt.width, fmt.height) if size else 2)
             self._config = self._stream_config()
         except BaseException:
             self._stack.close()
@@ -208,11 +209,6 @@ class FileJob:
         if (wanted.width or size[0], wanted.height or size[1]) != size:
             self._note(f"{self._encoding.codec} takes even sizes: the output is {size[0]}x{size[1]}")
         return size
-
-    def _default_model(self) -> str:
-        source = self._source.format()
-        scale = 2 if self._size is None else scale_for(self._size, source.width, source.height)
-        return default_model(scale)
 
     def _stream_config(self) -> StreamConfig:
         settings, source = self._settings, self._source
