@@ -14,7 +14,6 @@ import halide as hl
 from esr_upscale.filters import TAPS, Phase, Siting, polyphase
 from esr_upscale.kernels.convolution import RUN
 from esr_upscale.kernels.family import HalideFamily
-from esr_upscale.kernels.interface import Weights
 from esr_upscale.kernels.pipeline import (
     C,
     Job,
@@ -29,7 +28,6 @@ from esr_upscale.kernels.pipeline import (
     schedule_output,
     spread,
 )
-from esr_upscale.models import ModelSpec
 
 TUNING = Tuning(strip_rows=16, segment_px=32)
 
@@ -65,9 +63,4 @@ def filtered(phase: Phase, at: Callable[[int], hl.Expr]) -> hl.Expr:
     return sum(others, first)
 
 
-def _build(spec: ModelSpec, weights: Weights, job: Job) -> Pipeline:
-    del weights
-    return build(spec.scale, Siting.CENTRED, Siting.CENTRED, job)
-
-
-FAMILIES = (HalideFamily("bicubic", _build),)
+FAMILIES = (HalideFamily("bicubic", lambda spec, _, job: build(spec.scale, Siting.CENTRED, Siting.CENTRED, job)),)

@@ -73,15 +73,15 @@ class _Complaints:
     """What Halide's runtime says when it gives up; its own handler prints that and ends the process."""
 
     def __init__(self) -> None:
-        self._said = threading.local()
+        self._local = threading.local()
         self.handler = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_char_p)(self._remember)
 
     def _remember(self, _: int | None, message: bytes) -> None:
-        self._said.message = message.decode(errors="replace").strip()
+        self._local.message = message.decode(errors="replace").strip()
 
     def last(self) -> str:
         """The last message on this thread."""
-        return getattr(self._said, "message", "no reason given")
+        return getattr(self._local, "message", "no reason given")
 
 
 @cache
@@ -137,16 +137,17 @@ class CompiledKernels:
         try:
             self._library = ctypes.CDLL(str((directory / LIBRARY).resolve()))
         except OSError as error:
-            made_for = f"it was made for {self._manifest.target}"
-            raise EngineError(f"{directory / LIBRARY} does not load here ({error}); {made_for}") from error
+            raise EngineError(
+                f"{directory / LIBRARY} does not load here ({error}); it was made for {self._manifest.target}"
+            ) from error
         self._library.halide_set_error_handler(_complaints().handler)
         self._library.halide_set_num_threads(threads)
         self._threads = threads
 
     def plan(self, spec: ModelSpec, weights: Weights, depth: int) -> CompiledKernel | None:
         """The kernel of a model, if it was compiled at this depth with these weights."""
-        of_weights = (f for f in self._manifest.functions if f.weights == digest(weights))
-        entry = find(of_weights, spec.canonical_id, depth)
+        functions = (f for f in self._manifest.functions if f.weights == digest(weights))
+        entry = find(functions, spec.canonical_id, depth)
         return CompiledKernel(self, entry) if entry else None
 
     def has_model(self, spec: ModelSpec) -> bool:

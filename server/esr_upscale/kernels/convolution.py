@@ -60,13 +60,13 @@ class Convolution:
 
     def responses(self, phase: hl.Expr) -> list[hl.Expr]:
         """Return each row's response at pixel (x, y) for a phase."""
-        found = [
+        responses = [
             tile.conv[X, Y, i, phase * tile.blocks + block]
             for tile in self.tiles
             for block in range(tile.blocks)
             for i in range(tile.rows)
         ]
-        return found[: self.rows]  # what fills the last block is none
+        return responses[: self.rows]  # what fills the last block is none
 
 
 def convolve(

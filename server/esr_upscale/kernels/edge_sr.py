@@ -76,10 +76,6 @@ def _fold_template_matching(filters: Array) -> Array:
     return np.stack([v1, v0 - v1, k0 - k1])
 
 
-def _template_matching(channels: int, z: Responses) -> hl.Expr:
-    return between(*z) if channels == 2 else weighted(z[:channels], z[channels:])
-
-
 def _fold_transformer(filters: Array) -> Array:
     if filters.shape[1] != 2:
         return _flat(filters)
@@ -101,7 +97,9 @@ def _values_of_softmax(channels: int) -> int:
 
 HEADS = {
     "esr_max": Head(1, _flat, lambda channels: channels, lambda _, z: largest(z)),
-    "esr_tm": Head(2, _fold_template_matching, _values_of_softmax, _template_matching),
+    "esr_tm": Head(
+        2, _fold_template_matching, _values_of_softmax, lambda c, z: between(*z) if c == 2 else weighted(z[:c], z[c:])
+    ),
     "esr_tr": Head(3, _fold_transformer, _values_of_softmax, _transformer),
 }
 
@@ -133,11 +131,11 @@ def _build_plain(spec: ModelSpec, filters: Filters, job: Job) -> Pipeline:
     source = read(luma, spec.padding)
     phases, rows = filters.bias.shape
     convolution = convolve(lambda x, y, _: source[x, y], filters, split_evenly(rows, most_rows(job.vectors)), job)
-    made = phases_of(convolution.responses(P), _choice(spec), job.format)
-    out = interleave(made, spec.scale, job.name)
+    phases_func = phases_of(convolution.responses(P), _choice(spec), job.format)
+    out = interleave(phases_func, spec.scale, job.name)
 
     loops = schedule_output(out, spec.scale, TUNING)
-    schedule_phases(made, loops, [convolution], phase_group(rows, phases, job.vectors), phases, job.vectors)
+    schedule_phases(phases_func, loops, [convolution], phase_group(rows, phases, job.vectors), phases, job.vectors)
     source.compute_at(loops.out, loops.strip).vectorize(X, job.vectors.lanes)
     return finish(luma, loops, spec.scale, TUNING, job, *convolution.constants)
 
@@ -149,13 +147,19 @@ def _build_mirrored(spec: ModelSpec, filters: Filters, job: Job) -> Pipeline:
     # A third of the registers is for the pixels of pairs and their sums.
     block = split_evenly(rows, most_rows(job.vectors) * 2 // 3)
     convolution = convolve_mirrored(lines, filters, block, job)
-    made = phases_of(convolution.responses(), _choice(spec), job.format)
-    out = gather([(made, convolution.phases)], spec.scale, job.name)
+    phases_func = phases_of(convolution.responses(), _choice(spec), job.format)
+    out = gather([(phases_func, convolution.phases)], spec.scale, job.name)
 
     loops = schedule_output(out, spec.scale, TUNING)
     run = min(run_of(block), TUNING.segment_px // lanes)
     schedule_phases(
-        made, loops, convolution.parts, len(convolution.folding.mirrors), len(convolution.phases), job.vectors, run
+        phases_func,
+        loops,
+        convolution.parts,
+        len(convolution.folding.mirrors),
+        len(convolution.phases),
+        job.vectors,
+        run,
     )
     lines.compute_at(loops.out, loops.row).reorder_storage(X, C, Y)
     lines.reorder(C, X, Y).unroll(C).vectorize(X, lanes)

@@ -48,9 +48,9 @@ class Pool:
     @contextmanager
     def pipeline(self, numbers: Numbers) -> Iterator[Pipeline]:
         """Have a pipeline that is set to `numbers`; wait for one if none is idle."""
-        pipeline, had = self._idle.get()
+        pipeline, current = self._idle.get()
         try:
-            if had is not numbers:
+            if current is not numbers:
                 for constant, values in zip(pipeline.constants, numbers, strict=True):
                     constant.set(values)
             yield pipeline
@@ -84,12 +84,15 @@ class FusedKernel:
         concurrency: int = 1,
     ) -> NDArray[Any]:
         height, width = size
-        layout, threads = self._pool.layout, self._pool.threads
+        layout = self._pool.layout
+        threads = threads_per_frame(self._pool.threads, concurrency)
+        # Halide's threads are as many as there are processors. Fewer of them work on a plane of fewer tasks.
+        tasks = threads if threads < _processors() else UNBOUNDED_TASKS
         result = layout.allocate(height, width, memory)
         with self._pool.pipeline(self._numbers) as pipeline:
             try:
                 _set_inputs(pipeline, planes, scalars)
-                pipeline.tasks.set(_tasks(threads_per_frame(threads, concurrency)))
+                pipeline.tasks.set(tasks)
                 pipeline.out.realize(hl.Buffer(layout.rows(result)))
             except hl.HalideError as error:
                 raise EngineError(f"the fused kernel could not upscale a plane of {width}×{height}: {error}") from error
@@ -148,11 +151,11 @@ def _model_kernel(model: _Model, depth: int, threads: int) -> FusedKernel:
 
 @cache
 def _model_pool(code: _Code, depth: int, threads: int) -> Pool:
-    return _compiled(code.build, depth, threads)
+    return _compile_pool(code.build, depth, threads)
 
 
 def _kernel(build: Callable[[Job], Pipeline], depth: int, threads: int) -> FusedKernel:
-    return FusedKernel(_compiled(build, depth, threads), ())
+    return FusedKernel(_compile_pool(build, depth, threads), ())
 
 
 def _job(depth: int) -> Job:
@@ -163,17 +166,12 @@ def _numbers(pipeline: Pipeline) -> Numbers:
     return tuple(constant.values for constant in pipeline.constants)
 
 
-def _compiled(build: Callable[[Job], Pipeline], depth: int, threads: int) -> Pool:
+def _compile_pool(build: Callable[[Job], Pipeline], depth: int, threads: int) -> Pool:
     processors, target = _processors(), hl.get_jit_target_from_environment()
     pipelines = [build(_job(depth)) for _ in range(max(processors // threads, min(FRAMES_AT_ONCE, processors)))]
     with ThreadPoolExecutor(len(pipelines)) as pool:
         list(pool.map(partial(_compile, target=target), pipelines))
     return Pool(pipelines, (), threads)
-
-
-def _tasks(threads: int) -> int:
-    # Halide's threads are as many as there are processors. Fewer of them work on a plane of fewer tasks.
-    return threads if threads < _processors() else UNBOUNDED_TASKS
 
 
 def _processors() -> int:
@@ -195,7 +193,8 @@ def _compile(pipeline: Pipeline, target: hl.Target) -> None:
 
 def _set_inputs(pipeline: Pipeline, planes: Sequence[NDArray[Any]], scalars: Sequence[float]) -> None:
     for param, plane in zip(pipeline.planes, planes, strict=True):
-        param.set(hl.Buffer(_writable(plane)))
+        # Halide reads planes only, but takes none that could not be written to.
+        param.set(hl.Buffer(plane if plane.flags.writeable else np.asarray(_Memory(plane))))
     for scalar, value in zip(pipeline.scalars, scalars, strict=True):
         scalar.set(value)
 
@@ -207,8 +206,3 @@ class _Memory:
         self._owner = plane
         address, _ = plane.__array_interface__["data"]
         self.__array_interface__ = {**plane.__array_interface__, "data": (address, False)}
-
-
-def _writable(plane: NDArray[Any]) -> NDArray[Any]:
-    # Halide reads planes only, but takes none that could not be written to.
-    return plane if plane.flags.writeable else np.asarray(_Memory(plane))

@@ -45,8 +45,8 @@ class Layout:
         `crop` says.
         """
         shape, dtype = self.shape(height, width), np.dtype(sample_type(self.depth))
-        given = memory(shape, dtype)
-        return np.empty(shape, dtype) if given is None else given
+        buffer = memory(shape, dtype)
+        return np.empty(shape, dtype) if buffer is None else buffer
 
     def rows(self, result: NDArray[Any]) -> NDArray[Any]:
         """`result` as a kernel writes it: (H, s, padded width), the s rows that each LR row becomes together."""

@@ -78,12 +78,21 @@ def compile_library(
     Raises:
         EngineError: the target is not known, a family has no kernel, or there is no compiler to link with.
     """
-    kind = _known(target)
-    linker = _found(compiler or kind.compiler, target)
+    if target not in TARGETS:
+        raise EngineError(f"no target is named {target!r}; there are {', '.join(TARGETS)}")
+    kind = TARGETS[target]
+    compiler = compiler or kind.compiler
+    linker = shutil.which(compiler)
+    if linker is None:
+        raise EngineError(f"linking for {target} needs {compiler}, which is not installed; --cc names another")
     directory.mkdir(parents=True, exist_ok=True)
+    # Models that come up again with the same weights are left out.
+    unique = {(spec, digest(weights)): (spec, weights) for spec, weights in models}
+    # One schedule serves all variants of a target: on x86-64 the one for AVX2, which most processors have.
+    vectors = Vectors.of(hl.Target(kind.variants[min(1, len(kind.variants) - 1)]))
     functions = []
     with tempfile.TemporaryDirectory() as objects:
-        for entry, pipeline in _pipelines(_different(models), tuple(depths), _vectors(kind)):
+        for entry, pipeline in _pipelines(list(unique.values()), tuple(depths), vectors):
             report(entry.function)
             _compile(pipeline, Path(objects) / entry.function, kind)
             functions.append(entry)
@@ -91,29 +100,6 @@ def compile_library(
         _link(linker, sorted(Path(objects).glob("*.o")), directory / LIBRARY)
     Manifest(target, ABI, tuple(functions)).write(directory)
     return directory / LIBRARY
-
-
-def _different(models: Iterable[tuple[ModelSpec, Weights]]) -> list[tuple[ModelSpec, Weights]]:
-    """Leave out models that come up again with the same weights."""
-    return list({(spec, digest(weights)): (spec, weights) for spec, weights in models}.values())
-
-
-def _known(target: str) -> Target:
-    if target not in TARGETS:
-        raise EngineError(f"no target is named {target!r}; there are {', '.join(TARGETS)}")
-    return TARGETS[target]
-
-
-def _found(compiler: str, target: str) -> str:
-    path = shutil.which(compiler)
-    if path is None:
-        raise EngineError(f"linking for {target} needs {compiler}, which is not installed; --cc names another")
-    return path
-
-
-def _vectors(kind: Target) -> Vectors:
-    # One schedule serves all variants of a target: on x86-64 the one for AVX2, which most processors have.
-    return Vectors.of(hl.Target(kind.variants[min(1, len(kind.variants) - 1)]))
 
 
 def _pipelines(
@@ -124,36 +110,32 @@ def _pipelines(
             raise EngineError(f"{spec.canonical_id} has no fused kernel")
         # A library may have a network with several weights.
         job = _job(f"{spec.canonical_id}_{digest(weights)[:8]}", depth, vectors)
-        yield _described(spec.canonical_id, weights, halide_families()[spec.family].build(spec, weights, job))
+        yield _with_entry(spec.canonical_id, weights, halide_families()[spec.family].build(spec, weights, job))
     scales = sorted({spec.scale for spec, _ in models})
     # No format has planes of chroma at the depth that RGB is worked on.
     for scale, depth, siting in product(scales, (depth for depth in depths if depth != LUMA_DEPTH), SITED):
         name = chroma_name(scale, *siting)
-        yield _described(name, {}, bicubic.build(scale, *siting, _job(name, depth, vectors)))
+        yield _with_entry(name, {}, bicubic.build(scale, *siting, _job(name, depth, vectors)))
     if LUMA_DEPTH in depths:
-        yield from _rgb_pipelines(scales, vectors)
-
-
-def _rgb_pipelines(scales: Iterable[int], vectors: Vectors) -> Iterator[tuple[Compiled, Pipeline]]:
-    for depth in RGB_DEPTHS:
-        name = rgb_luma_name(depth)
-        yield _described(name, {}, rgb.build_luma(_job(name, depth, vectors)))
-        for name, scale in ((rgb_name(scale), scale) for scale in scales):
-            yield _described(name, {}, rgb.build_color(scale, _job(name, depth, vectors)))
+        for depth in RGB_DEPTHS:
+            name = rgb_luma_name(depth)
+            yield _with_entry(name, {}, rgb.build_luma(_job(name, depth, vectors)))
+            for name, scale in ((rgb_name(scale), scale) for scale in scales):
+                yield _with_entry(name, {}, rgb.build_color(scale, _job(name, depth, vectors)))
 
 
 def _job(model: str, depth: int, vectors: Vectors) -> Job:
     return Job(SampleFormat(depth), vectors, name=f"{model}_{depth}bit")
 
 
-def _described(model: str, weights: Weights, pipeline: Pipeline) -> tuple[Compiled, Pipeline]:
-    described = Compiled(
+def _with_entry(model: str, weights: Weights, pipeline: Pipeline) -> tuple[Compiled, Pipeline]:
+    entry = Compiled(
         function=pipeline.out.name().replace("$", "_"),  # as Halide writes it when the name was taken before
         model=model,
         weights=digest(weights),
         layout=pipeline.layout,
     )
-    return described, pipeline
+    return entry, pipeline
 
 
 def _compile(pipeline: Pipeline, path: Path, kind: Target) -> None:
@@ -169,6 +151,6 @@ def _compile(pipeline: Pipeline, path: Path, kind: Target) -> None:
 
 def _link(compiler: str, objects: list[Path], library: Path) -> None:
     command = [compiler, "-shared", "-o", str(library), *map(str, objects), "-lpthread", "-ldl", "-lm"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise EngineError(f"{compiler} could not link the kernels: {done.stderr.strip()}")
+    process = subprocess.run(command, capture_output=True, text=True, check=False)
+    if process.returncode:
+        raise EngineError(f"{compiler} could not link the kernels: {process.stderr.strip()}")

@@ -53,12 +53,12 @@ def read_manifest(directory: Path) -> Manifest:
     """
     path = directory / MANIFEST
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        functions = tuple(Compiled(**{**entry, "layout": Layout(**entry["layout"])}) for entry in found["functions"])
-        manifest = Manifest(found["target"], found["abi"], functions)
+        document = json.loads(path.read_text(encoding="utf-8"))
+        functions = tuple(Compiled(**{**entry, "layout": Layout(**entry["layout"])}) for entry in document["functions"])
+        manifest = Manifest(document["target"], document["abi"], functions)
     except (FileNotFoundError, NotADirectoryError) as error:
-        there = f"has no {MANIFEST}" if directory.is_dir() else "is no folder"
-        raise EngineError(f"{directory} {there}; `esr compile --out {directory}` makes kernels there") from error
+        problem = f"has no {MANIFEST}" if directory.is_dir() else "is no folder"
+        raise EngineError(f"{directory} {problem}; `esr compile --out {directory}` makes kernels there") from error
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise EngineError(f"{path} is no manifest of kernels ({error}); `esr compile` makes one") from error
     if manifest.abi != ABI:

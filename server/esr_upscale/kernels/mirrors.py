@@ -2,7 +2,7 @@
 
 Phases dx and s − 1 − dx of an upscaled pixel lie as far to the left of its middle as to the right. Where the filter of
 the second is that of the first, mirrored, the sum and the difference of every two pixels that lie opposite each other
-are filtered once, by the even and by the odd part of one filter:
+are filtered part_bias, by the even and by the odd part of one filter:
 
     phase dx = even + odd        phase s − 1 − dx = even − odd
 
@@ -72,15 +72,13 @@ def are_mirrored(filters: Filters) -> bool:
     """
     weights, scale = filters.weights, filters.scale
     same = [
-        np.array_equal(weights[phase], _mirror(weights[orbit[0]], *mirrors))
+        np.array_equal(weights[phase], weights[orbit[0]][..., :: -1 if down else 1, :: -1 if across else 1])
         for orbit in orbits_of(scale)
-        for phase, mirrors in dict(zip(reversed(orbit), reversed(folding_of(scale).mirrors), strict=True)).items()
+        for phase, (down, across) in dict(
+            zip(reversed(orbit), reversed(folding_of(scale).mirrors), strict=True)
+        ).items()
     ]
     return all(same) and bool((filters.bias == filters.bias[0]).all())
-
-
-def _mirror(weights: NDArray[np.float32], down: bool, across: bool) -> NDArray[np.float32]:
-    return weights[..., :: -1 if down else 1, :: -1 if across else 1]
 
 
 Pair = tuple[int, int]
@@ -91,7 +89,7 @@ def fold(source: hl.Func, kernel: int) -> hl.Func:
     """The sums and differences downwards of the pixels of `source` (x, y) under a filter of K×K: (x, y, c)."""
     lines = hl.Func("lines")
     pairs = [pair for parity in (EVEN, ODD) for pair in _pairs(parity, kernel // 2)]
-    lines[X, Y, C] = spread([_folded(lambda i: source[X, Y + i], pair) for pair in pairs], C)
+    lines[X, Y, C] = spread([_fold_pair(lambda i: source[X, Y + i], pair) for pair in pairs], C)
     return lines
 
 
@@ -100,7 +98,7 @@ def _pairs(parity: int, radius: int) -> list[Pair]:
     return [(parity, distance) for distance in range(first, radius + 1)]
 
 
-def _folded(at: Callable[[int], hl.Expr], pair: Pair) -> hl.Expr:
+def _fold_pair(at: Callable[[int], hl.Expr], pair: Pair) -> hl.Expr:
     parity, distance = pair
     if parity == WHOLE or not distance:
         return at(distance)
@@ -120,7 +118,7 @@ class MirroredConvolution:
         """Return each row's response at pixel (x, y) for place p."""
         mirrors = self.folding.mirrors
         rows = zip(*(part.responses(P // len(mirrors)) for part in self.parts), strict=True)
-        return [spread([_combined(row, *mirror) for mirror in mirrors], P % len(mirrors)) for row in rows]
+        return [spread([_combine(row, *mirror) for mirror in mirrors], P % len(mirrors)) for row in rows]
 
 
 def convolve_mirrored(lines: hl.Func, filters: Filters, block: int, job: Job) -> MirroredConvolution:
@@ -130,14 +128,16 @@ def convolve_mirrored(lines: hl.Func, filters: Filters, block: int, job: Job) ->
     weights, bias = filters.weights[phases, :, 0].astype(np.float64), filters.bias[phases]
     parts, radius = [], weights.shape[-1] // 2
     for number, (down, across) in enumerate(folding.parts):
-        halved = _halved(weights, down, across).astype(np.float32)
-        once = np.zeros_like(bias) if number else bias
+        part_weights = _halve(weights, down, across).astype(np.float32)
+        part_bias = np.zeros_like(bias) if number else bias
         first = 0 if down == EVEN else radius + 1
-        parts.append(_convolve_part(partial(_line, lines, first), halved, once, (across, radius), block, job))
+        parts.append(
+            _convolve_part(partial(_line, lines, first), part_weights, part_bias, (across, radius), block, job)
+        )
     return MirroredConvolution(folding, tuple(phase for orbit in orbits for phase in orbit), tuple(parts))
 
 
-def _halved(weights: Array, down: int, across: int) -> Array:
+def _halve(weights: Array, down: int, across: int) -> Array:
     # Weights w and w′ of a pair make (w + w′)/2 for its sum and (w − w′)/2 for its difference: (orbits, rows, i, j).
     radius = weights.shape[-1] // 2
     for axis, parity in ((-2, down), (-1, across)):
@@ -161,27 +161,27 @@ def _convolve_part(
 ) -> Convolution:
     orbits, rows, count, width = weights.shape
     blocks = -(-rows // block)
-    filled = [(0, 0), (0, blocks * block - rows)]
-    padded = np.pad(weights, [*filled, (0, 0), (0, 0)]).reshape(orbits * blocks, block, count, width)
-    numbers = Constant.of(padded, job), Constant.of(np.pad(bias, filled).reshape(orbits * blocks, block), job)
+    margins = [(0, 0), (0, blocks * block - rows)]
+    padded = np.pad(weights, [*margins, (0, 0), (0, 0)]).reshape(orbits * blocks, block, count, width)
+    numbers = Constant.of(padded, job), Constant.of(np.pad(bias, margins).reshape(orbits * blocks, block), job)
     taps, offsets = (each.source for each in numbers)
     conv, i = hl.Func("conv"), hl.RDom([(0, count)])
     conv[X, Y, C, P] = offsets[C, P]
     # One line after the other, the pairs of each in one go: this many sums are kept in registers all the while.
     total = conv[X, Y, C, P]
     for j, pair in enumerate(_pairs(*across)):
-        total = total + taps[j, i.x, C, P] * _folded(partial(line, i.x), pair)
+        total = total + taps[j, i.x, C, P] * _fold_pair(partial(line, i.x), pair)
     conv[X, Y, C, P] = total
     return Convolution((Tile(conv, (i.x,), block, blocks=blocks),), rows, numbers)
 
 
-def _combined(parts: Sequence[hl.Expr], down: bool, across: bool) -> hl.Expr:
+def _combine(parts: Sequence[hl.Expr], down: bool, across: bool) -> hl.Expr:
     # In two steps, of which the first is common to two members of an orbit.
     if len(parts) == len(BOTH.parts):
-        parts = [_signed(parts[i], parts[i + 1], across) for i in (0, 2)]
+        parts = [_add_signed(parts[i], parts[i + 1], across) for i in (0, 2)]
     even, odd = parts
-    return _signed(even, odd, down)
+    return _add_signed(even, odd, down)
 
 
-def _signed(even: hl.Expr, odd: hl.Expr, mirrored: bool) -> hl.Expr:
+def _add_signed(even: hl.Expr, odd: hl.Expr, mirrored: bool) -> hl.Expr:
     return even - odd if mirrored else even + odd

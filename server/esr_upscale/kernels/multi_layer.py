@@ -46,7 +46,7 @@ from esr_upscale.kernels.pipeline import (
     read,
     schedule_output,
 )
-from esr_upscale.models import ModelSpec, Padding
+from esr_upscale.models import ModelSpec
 from esr_upscale.models import multi_layer as models
 
 Read = Callable[[hl.Expr, hl.Expr, hl.Expr], hl.Expr]
@@ -95,14 +95,14 @@ def _self_attention(spec: ModelSpec, maximum: int, z: Responses) -> hl.Expr:
     return weighted(z[:channels], [key * key for key in z[channels:]])
 
 
-def _between_black_and_white(spec: ModelSpec, maximum: int, z: Responses) -> hl.Expr:
+def _scaled_sigmoid(spec: ModelSpec, maximum: int, z: Responses) -> hl.Expr:
     del spec
     return sigmoid(z[0]) * hl.f32(maximum) + hl.f32(0.5)
 
 
 HEADS = {
     "esr_cnn": Head("filter", models.esr_cnn, lambda s: 2 * s["C"], lambda s: s["C"], _self_attention),
-    "espcn": Head("net", models.espcn, lambda _: 1, lambda _: 0, _between_black_and_white),
+    "espcn": Head("net", models.espcn, lambda _: 1, lambda _: 0, _scaled_sigmoid),
     "fsrcnn": Head("net", models.fsrcnn, lambda _: 1, lambda _: 1, lambda _, __, z: z[0]),
     "esr_stack": Head("net", models.esr_stack, lambda _: 1, lambda _: 1, lambda _, __, z: z[0] + z[1], True),
 }
@@ -135,17 +135,6 @@ def relu(x: hl.Expr) -> hl.Expr:
     return hl.max(x, hl.f32(0))
 
 
-def _activation(kind: str, weights: Weights, name: str) -> Callable[[hl.Expr], hl.Expr]:
-    if kind == "prelu":
-        return partial(prelu, float(weights[f"{name}.weight"].item()))
-    return {"tanh": tanh, "relu": relu}[kind]
-
-
-def _block_of(channels: int) -> int:
-    # The one that fills the last block best; of equals the largest.
-    return min(BLOCKS, key=lambda block: (-(-channels // block) * block, -block))
-
-
 def _layer_filters(layer: models.Convolution, weights: Weights, name: str, block: int, gain: float) -> Filters:
     blocks = -(-layer.outputs // block)
     tensor = np.zeros((blocks * block, layer.inputs, layer.kernel, layer.kernel), np.float32)
@@ -160,34 +149,38 @@ def _layer_filters(layer: models.Convolution, weights: Weights, name: str, block
     )
 
 
-def _within(value: hl.Expr, luma: hl.ImageParam, padding: Padding) -> hl.Expr:
-    # Zero padding is the paper's: every layer sees zeros around its own input.
-    if padding == "edge":
-        return value
-    inside = (X >= 0) & (luma.width() > X) & (Y >= 0) & (luma.height() > Y)
-    return hl.select(inside, value, hl.f32(0))
-
-
 def _layers(spec: ModelSpec, weights: Weights, luma: hl.ImageParam, source: Read, job: Job) -> list[Layer]:
     ending = HEADS[spec.family]
-    found: list[Layer] = []
-    listed = ending.layers(spec)
-    for position in range(0, len(listed) - 1, 2):
-        layer, activation = listed[position : position + 2]
+    layers: list[Layer] = []
+    model_layers = ending.layers(spec)
+    for position in range(0, len(model_layers) - 1, 2):
+        layer, activation = model_layers[position : position + 2]
         assert isinstance(layer, models.Convolution)
         assert isinstance(activation, models.Activation)
-        block = _block_of(layer.outputs)
+        # The block that fills the last one best; of equals the largest.
+        outputs = layer.outputs
+        block = min(BLOCKS, key=lambda size, outputs=outputs: (-(-outputs // size) * size, -size))  # type: ignore[misc]
         # The first layer is given code values where it wants them in [0, 1].
         gain = 1 / job.format.maximum if position == 0 else 1.0
         filters = _layer_filters(layer, weights, f"{ending.prefix}.{position}", block, gain)
         convolution = convolve(source, filters, block, job)
         (tile,) = convolution.tiles
-        bend = _activation(activation.kind, weights, f"{ending.prefix}.{position + 1}")
+        if activation.kind == "prelu":
+            slope = float(weights[f"{ending.prefix}.{position + 1}.weight"].item())
+            activate: Callable[[hl.Expr], hl.Expr] = partial(prelu, slope)
+        else:
+            activate = {"tanh": tanh, "relu": relu}[activation.kind]
         out = hl.Func(f"layer{position}")
-        out[X, Y, C] = _within(bend(tile.conv[X, Y, C % block, C // block]), luma, spec.padding)
-        found.append(Layer(out, convolution, block, filters.bias.size, _rows_for(listed[position + 2], spec.scale)))
+        value = activate(tile.conv[X, Y, C % block, C // block])
+        # Zero padding is the paper's: every layer sees zeros around its own input.
+        if spec.padding != "edge":
+            inside = (X >= 0) & (luma.width() > X) & (Y >= 0) & (luma.height() > Y)
+            value = hl.select(inside, value, hl.f32(0))
+        out[X, Y, C] = value
+        rows = _rows_for(model_layers[position + 2], spec.scale)
+        layers.append(Layer(out, convolution, block, filters.bias.size, rows))
         source = partial(_at, out)
-    return found
+    return layers
 
 
 def _rows_for(layer: models.Convolution | models.Activation, scale: int) -> int:
@@ -296,17 +289,17 @@ def _build(spec: ModelSpec, weights: Weights, job: Job) -> Pipeline:
     source = read(luma, spec.padding)
     pixels: Read = lambda x, y, _: source[x, y]  # noqa: E731
     layers = _layers(spec, weights, luma, pixels, job)
-    before, choose = partial(_at, layers[-1].out), partial(ending.choose, spec, job.format.maximum)
+    last, choose = partial(_at, layers[-1].out), partial(ending.choose, spec, job.format.maximum)
     kinds = _last_filters(spec, weights, job.format.maximum)
     rows = ending.rows(spec)
-    ends = [convolve(before, kind.filters, split_evenly(rows, most_rows(job.vectors)), job) for kind in kinds]
+    ends = [convolve(last, kind.filters, split_evenly(rows, most_rows(job.vectors)), job) for kind in kinds]
     bicubic = _bicubic(spec.scale, pixels, job) if ending.on_bicubic else None
-    further = bicubic.responses(P) if bicubic else []
-    made = [phases_of([*end.responses(P), *further], choose, job.format) for end in ends]
-    out = gather([(func, kind.places) for kind, func in zip(kinds, made, strict=True)], spec.scale, job.name)
+    bicubic_responses = bicubic.responses(P) if bicubic else []
+    phases = [phases_of([*end.responses(P), *bicubic_responses], choose, job.format) for end in ends]
+    out = gather([(func, kind.places) for kind, func in zip(kinds, phases, strict=True)], spec.scale, job.name)
 
     loops = schedule_output(out, spec.scale, TUNING)
-    for kind, func, end in zip(kinds, made, ends, strict=True):
+    for kind, func, end in zip(kinds, phases, ends, strict=True):
         group = phase_group(rows, len(kind.places), job.vectors)
         run = min(run_of(group * rows), TUNING.segment_px // job.vectors.lanes)
         both = [end] if bicubic is None else [end, bicubic]
@@ -318,8 +311,8 @@ def _build(spec: ModelSpec, weights: Weights, job: Job) -> Pipeline:
     _keep_lines(source, loops, 2 * spec.radius + 1 if bicubic else first_rows)
     source.vectorize(X, job.vectors.lanes)
     parts = [*(layer.convolution for layer in layers), *ends, *([bicubic] if bicubic else [])]
-    used = [number for part in parts for number in part.constants]
-    return finish(luma, loops, spec.scale, TUNING, job, *used)
+    constants = [number for part in parts for number in part.constants]
+    return finish(luma, loops, spec.scale, TUNING, job, *constants)
 
 
 # The slopes of FSRCNN's activations are numbers in the code.

@@ -158,24 +158,24 @@ def interleave(phases: hl.Func, scale: int, name: str) -> hl.Func:
     return gather([(phases, range(scale**2))], scale, name)
 
 
-def gather(found: Sequence[tuple[hl.Func, Sequence[int]]], scale: int, name: str) -> hl.Func:
+def gather(sources: Sequence[tuple[hl.Func, Sequence[int]]], scale: int, name: str) -> hl.Func:
     """Pixel shuffle of phases from several Funcs: each (x, y, p), and which of the s² phases its p = 0, 1, … are.
 
     Of a phase that comes up again the first one is taken.
     """
-    of: dict[int, tuple[int, int]] = {}
-    for number, (_, phases) in enumerate(found):
+    places_of: dict[int, tuple[int, int]] = {}
+    for number, (_, phases) in enumerate(sources):
         for place, phase in enumerate(phases):
-            of.setdefault(phase, (number, place))
+            places_of.setdefault(phase, (number, place))
     # All of this is gone once the loops over dx and dy are unrolled.
     phase = DY * scale + X % scale
-    sources = [of[p] for p in range(scale**2)]
+    lookup = [places_of[p] for p in range(scale**2)]
     samples = []
-    for number, (func, _) in enumerate(found):
-        places = [place if of_number == number else 0 for of_number, place in sources]
+    for number, (func, _) in enumerate(sources):
+        places = [place if of_number == number else 0 for of_number, place in lookup]
         samples.append(func[X // scale, Y, _table(places, phase)])
     out = hl.Func(name)
-    out[X, DY, Y] = spread(samples, _table([number for number, _ in sources], phase))
+    out[X, DY, Y] = spread(samples, _table([number for number, _ in lookup], phase))
     return out
 
 
@@ -183,9 +183,9 @@ def _table(values: Sequence[int], index: hl.Expr) -> hl.Expr:
     return index if list(values) == list(range(len(values))) else hl.mux(index, list(values))
 
 
-def finish(luma: hl.ImageParam, loops: Loops, scale: int, tuning: Tuning, job: Job, *used: Constant) -> Pipeline:
+def finish(luma: hl.ImageParam, loops: Loops, scale: int, tuning: Tuning, job: Job, *constants: Constant) -> Pipeline:
     layout = Layout(scale, job.format.depth, tuning.segment_px, tuning.tile_segments)
-    return Pipeline((luma,), (), loops.tasks, loops.out, layout, used)
+    return Pipeline((luma,), (), loops.tasks, loops.out, layout, constants)
 
 
 STRIPS = 4
