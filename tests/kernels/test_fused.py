@@ -60,7 +60,7 @@ def _at_depth(luma: NDArray[np.uint8], depth: int) -> NDArray[np.generic]:
     return luma if depth == 8 else luma.astype(np.uint16) * 4 + 1
 
 
-def _fused(spec: ModelSpec, weights: kernels.Weights, depth: int, threads: int = 2) -> PlaneKernel:
+def _fused(spec: ModelSpec, weights: kernels.Weights, depth: int, threads: int = 2) -> FusedKernel:
     kernel = kernels.plan(spec, weights, depth, threads)
     assert isinstance(kernel, FusedKernel)
     assert kernel.backend == "fused"
@@ -203,12 +203,12 @@ def test_strided_and_read_only_planes(depth: int) -> None:
 
 
 @pytest.mark.parametrize("name", ["esr_stack_x2_c6_l3", "esr_tr_x2", "esr_cnn_x2"])
-def test_weights_of_one_network_share_its_code(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_weights_of_one_network_share_its_code(name: str) -> None:
     spec, plane = resolve(name), synthetic_luma(120, 130)
     one, other = ({k: v * np.float32(gain) for k, v in _weights(spec).items()} for gain in (1.0, 0.8))
     first = _fused(spec, one, 8)
-    monkeypatch.setattr(fused, "_compiled", None)
     second = _fused(spec, other, 8)
+    assert first.pool is second.pool
     expected = [nets.reference(spec, weights, 8)(plane) for weights in (one, other)]
     assert not np.array_equal(expected[0], expected[1])
     with ThreadPoolExecutor(4) as pool:
@@ -240,8 +240,8 @@ def test_others_go_on_while_a_kernel_is_compiled(monkeypatch: pytest.MonkeyPatch
         compile_(pipeline, target)
         during.append(beats[0] - before)
 
-    compile_ = fused._compile
-    monkeypatch.setattr(fused, "_compile", counted)
+    compile_ = fused.compile_pipeline
+    monkeypatch.setattr(fused, "compile_pipeline", counted)
     thread = threading.Thread(target=beat)
     gc.collect()
     gc.disable()  # in a process of so many tests it stops all threads for nearly a second

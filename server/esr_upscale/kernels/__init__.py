@@ -86,7 +86,7 @@ def plan_chroma(scale: int, siting_x: Siting, siting_y: Siting, pixel_depth: int
 
 
 def plan_rgb(scale: int, pixel_depth: int, threads: int) -> PackedRgb | None:
-    """The fused kernels of packed RGB, compiled here in 1 to 2 seconds; None where Halide is not installed."""
+    """Return the fused kernels of packed RGB, compiled here in 1 to 2 seconds; None where Halide is not installed."""
     if not available():
         return None
     from esr_upscale.kernels import fused

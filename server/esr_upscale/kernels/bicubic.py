@@ -33,7 +33,7 @@ TUNING = Tuning(strip_rows=16, segment_px=32)
 
 
 def build(scale: int, siting_x: Siting, siting_y: Siting, job: Job) -> Pipeline:
-    """The pipeline of a plane whose samples sit as given on each axis."""
+    """Return the pipeline of a plane whose samples sit as given on each axis."""
     luma = hl.ImageParam(job.format.sample, 2, "luma")
     source = read(luma, "edge")
     columns, rows = polyphase(scale, siting_x), polyphase(scale, siting_y)

@@ -80,7 +80,7 @@ class _Complaints:
         self._local.message = message.decode(errors="replace").strip()
 
     def last(self) -> str:
-        """The last message on this thread."""
+        """Return the last message on this thread."""
         return getattr(self._local, "message", "no reason given")
 
 
@@ -145,7 +145,7 @@ class CompiledKernels:
         self._threads = threads
 
     def plan(self, spec: ModelSpec, weights: Weights, depth: int) -> CompiledKernel | None:
-        """The kernel of a model, if it was compiled at this depth with these weights."""
+        """Return the kernel of a model, if it was compiled at this depth with these weights."""
         functions = (f for f in self._manifest.functions if f.weights == digest(weights))
         entry = find(functions, spec.canonical_id, depth)
         return CompiledKernel(self, entry) if entry else None
@@ -155,12 +155,12 @@ class CompiledKernels:
         return any(f.model == spec.canonical_id for f in self._manifest.functions)
 
     def plan_chroma(self, scale: int, siting_x: Siting, siting_y: Siting, depth: int) -> CompiledKernel | None:
-        """The kernel of chroma planes, if it was compiled at this depth and siting."""
+        """Return the kernel of chroma planes, if it was compiled at this depth and siting."""
         entry = find(self._manifest.functions, chroma_name(scale, siting_x, siting_y), depth)
         return CompiledKernel(self, entry) if entry else None
 
     def plan_rgb(self, scale: int, depth: int) -> PackedRgb | None:
-        """The functions of packed RGB, if they were compiled for this scale and depth."""
+        """Return the functions of packed RGB, if they were compiled for this scale and depth."""
         luma = find(self._manifest.functions, rgb_luma_name(depth), LUMA_DEPTH)
         color = find(self._manifest.functions, rgb_name(scale), depth)
         return PackedRgb(CompiledKernel(self, luma), CompiledKernel(self, color)) if luma and color else None

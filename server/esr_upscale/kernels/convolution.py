@@ -89,7 +89,7 @@ def convolve(
 
 
 def blocks_of(rows: int, block: int) -> list[slice]:
-    """The rows, `block` at a time."""
+    """Return the rows, `block` at a time."""
     return [slice(first, min(first + block, rows)) for first in range(0, rows, block)]
 
 
@@ -109,7 +109,7 @@ def phase_group(rows: int, phases: int, vectors: Vectors) -> int:
 
 
 def split_evenly(rows: int, most: int) -> int:
-    """The size of blocks, `most` at most, that leaves the last one the least behind the others."""
+    """Return the size of blocks, `most` at most, that leaves the last one the least behind the others."""
     return -(-rows // -(-rows // most))
 
 

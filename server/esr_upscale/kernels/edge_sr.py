@@ -105,7 +105,7 @@ HEADS = {
 
 
 def filters_of(spec: ModelSpec, weights: Weights, maximum: int) -> Filters:
-    """The filters of a network as its head wants them, for code values of 0 … `maximum`."""
+    """Return the filters of a network as its head wants them, for code values of 0 … `maximum`."""
     head, channels, kernel = HEADS[spec.family], spec["C"], spec["K"]
     filters = weights[TENSOR].astype(np.float64).reshape(head.groups, channels, spec.scale**2, kernel**2)
     # Code values in and out: value is linear in them as it is; query and key want them in [0, 1].

@@ -64,7 +64,7 @@ class FusedKernel:
     backend = "fused"
 
     def __init__(self, pool: Pool, numbers: Numbers) -> None:
-        self._pool, self._numbers = pool, numbers
+        self.pool, self._numbers = pool, numbers
 
     def __call__(self, plane: NDArray[Any], memory: Memory = own_memory, concurrency: int = 1) -> NDArray[Any]:
         """Upscale a plane; rows of the result are padded.
@@ -84,12 +84,12 @@ class FusedKernel:
         concurrency: int = 1,
     ) -> NDArray[Any]:
         height, width = size
-        layout = self._pool.layout
-        threads = threads_per_frame(self._pool.threads, concurrency)
+        layout = self.pool.layout
+        threads = threads_per_frame(self.pool.threads, concurrency)
         # Halide's threads are as many as there are processors. Fewer of them work on a plane of fewer tasks.
         tasks = threads if threads < _processors() else UNBOUNDED_TASKS
         result = layout.allocate(height, width, memory)
-        with self._pool.pipeline(self._numbers) as pipeline:
+        with self.pool.pipeline(self._numbers) as pipeline:
             try:
                 _set_inputs(pipeline, planes, scalars)
                 pipeline.tasks.set(tasks)
@@ -170,7 +170,7 @@ def _compile_pool(build: Callable[[Job], Pipeline], depth: int, threads: int) ->
     processors, target = _processors(), hl.get_jit_target_from_environment()
     pipelines = [build(_job(depth)) for _ in range(max(processors // threads, min(FRAMES_AT_ONCE, processors)))]
     with ThreadPoolExecutor(len(pipelines)) as pool:
-        list(pool.map(partial(_compile, target=target), pipelines))
+        list(pool.map(partial(compile_pipeline, target=target), pipelines))
     return Pool(pipelines, (), threads)
 
 
@@ -178,9 +178,11 @@ def _processors() -> int:
     return os.cpu_count() or 1
 
 
-def _compile(pipeline: Pipeline, target: hl.Target) -> None:
-    # By a run on one pixel: that lets go of the interpreter for as long as it takes, about a second in which other
-    # streams go on. `compile_jit` holds it.
+def compile_pipeline(pipeline: Pipeline, target: hl.Target) -> None:
+    """Compile by a run on one pixel, which takes about a second and lets other threads go on.
+
+    Halide's own `compile_jit` would hold the interpreter's lock.
+    """
     layout = pipeline.layout
     shapes = ((1, 1) if plane.dimensions() == 2 else (1, 1, RGB_COMPONENTS) for plane in pipeline.planes)
     pixels = [np.zeros(s, sample_type(p.type().bits())) for s, p in zip(shapes, pipeline.planes, strict=True)]

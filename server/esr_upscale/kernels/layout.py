@@ -53,5 +53,5 @@ class Layout:
         return result.reshape(-1, self.scale, result.shape[1])
 
     def crop(self, result: NDArray[Any], width: int) -> NDArray[Any]:
-        """The picture in `result`, for a plane `width` pixels wide."""
+        """Return the picture in `result`, for a plane `width` pixels wide."""
         return result[:, : self.components * self.scale * width]

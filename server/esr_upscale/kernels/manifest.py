@@ -46,7 +46,7 @@ class Manifest:
 
 
 def read_manifest(directory: Path) -> Manifest:
-    """The manifest of a directory of compiled kernels.
+    """Return the manifest of a directory of compiled kernels.
 
     Raises:
         EngineError: there is none, or it is of another version.
@@ -90,5 +90,5 @@ def rgb_name(scale: int) -> str:
 
 
 def find(functions: Iterable[Compiled], model: str, depth: int) -> Compiled | None:
-    """The function for a model and a depth."""
+    """Return the function for a model and a depth."""
     return next((f for f in functions if f.model == model and f.layout.depth == depth), None)

@@ -52,7 +52,7 @@ def folding_of(scale: int) -> Folding:
 
 
 def orbits_of(scale: int) -> list[tuple[int, ...]]:
-    """The s² phases as orbits, each in the order of the `mirrors`; one in the middle comes up twice."""
+    """Return the s² phases as orbits, each in the order of the `mirrors`; one in the middle comes up twice."""
     half, mirrors = (scale + 1) // 2, folding_of(scale).mirrors
     firsts = product(range(half), range(scale if scale % 2 else half))
     return [
@@ -86,7 +86,7 @@ Pair = tuple[int, int]
 
 
 def fold(source: hl.Func, kernel: int) -> hl.Func:
-    """The sums and differences downwards of the pixels of `source` (x, y) under a filter of K×K: (x, y, c)."""
+    """Return the sums and differences downwards of the pixels of `source` (x, y) under a filter of K×K: (x, y, c)."""
     lines = hl.Func("lines")
     pairs = [pair for parity in (EVEN, ODD) for pair in _pairs(parity, kernel // 2)]
     lines[X, Y, C] = spread([_fold_pair(lambda i: source[X, Y + i], pair) for pair in pairs], C)

@@ -224,7 +224,7 @@ Reach = tuple[int, int]
 
 
 def _polyphase(tensor: NDArray[np.float64], bias: float, scale: int, offset: int) -> list[Phases]:
-    """A transposed convolution (inputs, 1, K, K) as the filters of its phases.
+    """Return a transposed convolution (inputs, 1, K, K) as the filters of its phases.
 
     Input i gives output s·i − offset + k the weight k, so output s·q + d has from input q + j the weight
     d + offset − s·j. How many j there are differs between phases by one, where s does not divide K.

@@ -142,7 +142,7 @@ class Pipeline:
 
 
 def read(luma: hl.ImageParam, padding: Padding) -> hl.Func:
-    """The plane as float32 code values, defined everywhere: its edge replicated, or zeros around it."""
+    """Return the plane as float32 code values, defined everywhere: its edge replicated, or zeros around it."""
     bounded = (
         hl.BoundaryConditions.repeat_edge(luma)
         if padding == "edge"
@@ -228,5 +228,5 @@ def _ceil(a: hl.Expr, b: hl.Expr | hl.Param | int) -> hl.Expr:
 
 
 def spread(values: Sequence[hl.Expr], index: hl.Expr) -> hl.Expr:
-    """The value of that index, for a loop over `index` that is unrolled."""
+    """Return the value of that index, for a loop over `index` that is unrolled."""
     return hl.mux(index, list(values)) if len(values) > 1 else values[0]

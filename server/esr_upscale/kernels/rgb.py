@@ -26,7 +26,7 @@ _LUMA = SampleFormat(LUMA_DEPTH)
 
 
 def build_luma(job: Job) -> Pipeline:
-    """The pipeline from packed RGB of the job's format to 16-bit luma of the same size."""
+    """Return the pipeline from packed RGB of the job's format to 16-bit luma of the same size."""
     pixels, first = _pixels(job), hl.Param(hl.Float(32), "first")
     gain = hl.f32(_LUMA.maximum / job.format.maximum)
     line, out = hl.Func("line"), hl.Func(job.name)
@@ -40,7 +40,7 @@ def build_luma(job: Job) -> Pipeline:
 
 
 def build_color(scale: int, job: Job) -> Pipeline:
-    """The pipeline from packed RGB, and its luma after upscaling, to upscaled packed RGB of the job's format."""
+    """Return the pipeline from packed RGB, and its luma after upscaling, to upscaled packed RGB of the job's format."""
     pixels, first = _pixels(job), hl.Param(hl.Float(32), "first")
     upscaled = hl.ImageParam(_LUMA.sample, 2, "upscaled")
     third = hl.f32(1 - KG) - first
