@@ -56,13 +56,13 @@ __all__ = [
 
 
 def _collect() -> MappingProxyType[str, Family]:
-    found: dict[str, Family] = {}
+    families: dict[str, Family] = {}
     for module in pkgutil.iter_modules(__path__):
         for family in getattr(importlib.import_module(f"{__name__}.{module.name}"), "FAMILIES", ()):
-            if family.name in found:
+            if family.name in families:
                 raise RuntimeError(f"two model files define the family {family.name!r}")
-            found[family.name] = family
-    return MappingProxyType(dict(sorted(found.items())))
+            families[family.name] = family
+    return MappingProxyType(dict(sorted(families.items())))
 
 
 FAMILIES = _collect()
@@ -73,7 +73,7 @@ DEFAULT_MODEL = "esr_stack_x2_c4_l5"
 
 
 def resolve(name: str, allowed: Iterable[ModelSpec] | None = None) -> ModelSpec:
-    """The model of that alias, canonical id or paper id, in any case.
+    """Return the model of that alias, canonical id or paper id, in any case.
 
     With `allowed` (say `list_models()`) it must be one of these; without, any configuration of a known family will do,
     with or without weights. Raises UnknownModelError, with the near names.
@@ -81,7 +81,8 @@ def resolve(name: str, allowed: Iterable[ModelSpec] | None = None) -> ModelSpec:
     allowed = None if allowed is None else tuple(allowed)
     spec = spec_named(name)
     if spec is None or (allowed is not None and spec not in allowed):
-        raise UnknownModelError(name, _names(list_models() if allowed is None else allowed))
+        candidates = list_models() if allowed is None else allowed
+        raise UnknownModelError(name, {n for spec in candidates for n in (spec.canonical_id, spec.alias) if n})
     return spec
 
 
@@ -91,7 +92,7 @@ def spec_named(name: str) -> ModelSpec | None:
 
 
 def list_models(*directories: Path) -> tuple[ModelSpec, ...]:
-    """Every model that can be served, sorted by canonical id.
+    """Return every model that can be served, sorted by canonical id.
 
     These are the fixed filters, and each model with a weights file in the package or in one of `directories`. Raises
     WeightsError when a directory is missing or has a weights file that is not named after a model.
@@ -109,7 +110,3 @@ def _in_directory(directory: Path) -> Iterable[ModelSpec]:
         if not specs or specs[0].canonical_id != path.stem:
             raise WeightsError(f"{path.name} is not named after a model, as in esr_tr_x2_k5_c2{SUFFIX}")
         yield specs[0]
-
-
-def _names(specs: Iterable[ModelSpec]) -> set[str]:
-    return {name for spec in specs for name in (spec.canonical_id, spec.alias) if name}

@@ -40,7 +40,7 @@ class ModelCard:
     """Seed of the run; None where nothing is random."""
 
     def to_json(self) -> str:
-        """The card as indented JSON, ending in a newline."""
+        """Return the card as indented JSON, ending in a newline."""
         return json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n"
 
 

@@ -27,7 +27,7 @@ class Convolution:
     bias: bool = True
 
     def tensors(self) -> Shapes:
-        """The shapes of `weight` and, if there is one, `bias`."""
+        """Return the shapes of `weight` and, if there is one, `bias`."""
         weight: Shapes = {"weight": (self.outputs, self.inputs, self.kernel, self.kernel)}
         return {**weight, "bias": (self.outputs,)} if self.bias else weight
 
@@ -62,7 +62,7 @@ class Activation:
     """`tanh`, `prelu` or `relu`."""
 
     def tensors(self) -> Shapes:
-        """The shape of the slope, `weight`, where there is one."""
+        """Return the shape of the slope, `weight`, where there is one."""
         return {"weight": (1,)} if self.kind == "prelu" else {}
 
 
@@ -73,21 +73,21 @@ TANH, PRELU, RELU = Activation("tanh"), Activation("prelu"), Activation("relu")
 
 
 def esr_cnn(spec: ModelSpec) -> Layers:
-    """The layers of eSR-CNN, up to the pixel shuffle."""
+    """Return the layers of eSR-CNN, up to the pixel shuffle."""
     c, d, s = (spec[letter] for letter in "CDS")
     last = Convolution(s, 2 * c * spec.scale**2, 3, bias=False)  # value, key
     return Convolution(1, d, 5), TANH, Convolution(d, s, 3), TANH, last
 
 
 def espcn(spec: ModelSpec) -> Layers:
-    """The layers of ESPCN, up to the pixel shuffle. With D=0 the first one is left out."""
+    """Return the layers of ESPCN, up to the pixel shuffle. With D=0 the first one is left out."""
     d, s = spec["D"], spec["S"]
     first: Layers = (Convolution(1, d, 5), TANH) if d else ()
     return *first, Convolution(d or 1, s, 3), TANH, Convolution(s, spec.scale**2, 3)
 
 
 def fsrcnn(spec: ModelSpec) -> Layers:
-    """The layers of FSRCNN: features, shrinking, M mappings, expanding, and the transposed convolution."""
+    """Return the layers of FSRCNN: features, shrinking, M mappings, expanding, and the transposed convolution."""
     d, s, m = (spec[letter] for letter in "DSM")
     features: Layers = (Convolution(1, d, 5), PRELU, Convolution(d, s, 1), PRELU)
     mapping: Layers = (Convolution(s, s, 3), PRELU) * m

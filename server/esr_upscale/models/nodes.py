@@ -101,10 +101,10 @@ def split_nodes(
     for full_name, tensor in tensors.items():
         name, mark, source = full_name.partition(MARK)
         try:
-            of = nodes.setdefault(parse_source(source), {}) if mark else blind
+            tensors_of_set = nodes.setdefault(parse_source(source), {}) if mark else blind
         except ValueError as error:
             raise ValueError(f"tensor {full_name!r} is of no node: behind {MARK} {error}") from None
-        of[name] = tensor
+        tensors_of_set[name] = tensor
     for node in nodes:
         if Source(node.quantizer) not in nodes:
             raise ValueError(f"node {node.quantizer:g} lacks a set for any downscaler")
@@ -113,10 +113,10 @@ def split_nodes(
 
 def join_nodes(blind: Tensors, nodes: WeightNodes | None) -> dict[str, NDArray[np.float32]]:
     """Return the tensors of a file."""
-    joined = dict(blind)
-    for source, tensors in sorted(nodes.sets.items(), key=lambda of: of[0]) if nodes else ():
-        joined |= {f"{name}{MARK}{source}": tensor for name, tensor in tensors.items()}
-    return joined
+    all_tensors = dict(blind)
+    for source, tensors in sorted(nodes.sets.items(), key=lambda item: item[0]) if nodes else ():
+        all_tensors |= {f"{name}{MARK}{source}": tensor for name, tensor in tensors.items()}
+    return all_tensors
 
 
 def parse_source(text: str) -> Source:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -70,16 +71,16 @@ class ModelSpec:
 
     @property
     def family(self) -> str:
-        """The family's name, as in `esr_tr`."""
+        """Return the family's name, as in `esr_tr`."""
         return self.family_spec.name
 
     def __getitem__(self, letter: str) -> int:
-        """The hyper-parameter of that letter, e.g. `spec["K"]`."""
+        """Return the hyper-parameter of that letter, e.g. `spec["K"]`."""
         return dict(zip((h.letter for h in self.family_spec.hyper), self.values, strict=True))[letter]
 
     @cached_property
     def paper_id(self) -> str:
-        """The id that the paper gives this configuration: `eSR-TR_s2_K5_C2`."""
+        """Return the id that the paper gives this configuration: `eSR-TR_s2_K5_C2`."""
         return "_".join([self.family_spec.paper_name, f"s{self.scale}", *self._letters()])
 
     @cached_property
@@ -92,7 +93,7 @@ class ModelSpec:
 
     @property
     def alias(self) -> str | None:
-        """The short name, `esr_tr_x2`, when this is the family's default configuration."""
+        """Return the short name, `esr_tr_x2`, when this is the family's default configuration."""
         short = f"{self.family}_x{self.scale}" + (f"_{CLEAN}" if self.clean else "")
         default = tuple(h.default for h in self.family_spec.hyper)
         is_default = self.values == default and self.padding == "edge"
@@ -100,13 +101,13 @@ class ModelSpec:
 
     @property
     def tensor_shapes(self) -> Shapes:
-        """The tensors that a weights file of this model holds: names → shapes, all float32."""
+        """Return the tensors that a weights file of this model holds: names → shapes, all float32."""
         return self.family_spec.shapes(self)
 
     @property
     def parameters(self) -> int:
         """Return how many trained numbers the network has."""
-        return sum(_product(shape) for shape in self.tensor_shapes.values())
+        return sum(math.prod(shape) for shape in self.tensor_shapes.values())
 
     @property
     def macs(self) -> int:
@@ -124,26 +125,15 @@ class ModelSpec:
 
 def parse(family: Family, name: str) -> ModelSpec | None:
     """Read `name` (any case) as an alias, a canonical id or a paper id of `family`; None when it is none of them."""
-    match = _pattern(family).fullmatch(name.lower())
-    if match is None:
-        return None
-    found = match.groups()
-    values = [h.default if v is None else int(v) for h, v in zip(family.hyper, found[1:-2], strict=True)]
-    try:
-        return ModelSpec(family, int(found[0]), tuple(values), "zeros" if found[-2] else "edge", bool(found[-1]))
-    except ValueError:
-        return None
-
-
-def _pattern(family: Family) -> re.Pattern[str]:
     letters = "".join(rf"_{h.letter.lower()}([0-9]{{1,3}})" for h in family.hyper)
     ours, paper = re.escape(family.name), re.escape(family.paper_name.lower())
-    body = rf"(?:{ours}_x|{paper}_s)([0-9])(?:{letters})?" if letters else rf"(?:{ours}_x|{paper}_s)([0-9])"
-    return re.compile(body + (f"(_zeros)?(_{CLEAN})?" if letters else "()()"))
-
-
-def _product(shape: tuple[int, ...]) -> int:
-    total = 1
-    for size in shape:
-        total *= size
-    return total
+    pattern = rf"(?:{ours}_x|{paper}_s)([0-9])" + (f"(?:{letters})?(_zeros)?(_{CLEAN})?" if letters else "()()")
+    match = re.fullmatch(pattern, name.lower())
+    if match is None:
+        return None
+    scale, *hyper, zeros, clean = match.groups()
+    values = [h.default if v is None else int(v) for h, v in zip(family.hyper, hyper, strict=True)]
+    try:
+        return ModelSpec(family, int(scale), tuple(values), "zeros" if zeros else "edge", bool(clean))
+    except ValueError:
+        return None

@@ -28,7 +28,7 @@ def weights_path(spec: ModelSpec, *directories: Path) -> Path:
 
 
 def load_weights(spec: ModelSpec, *directories: Path) -> dict[str, NDArray[np.float32]]:
-    """The tensors of `spec` by their published names, float32, each of exactly the expected shape.
+    """Return the tensors of `spec` by their published names, float32, each of exactly the expected shape.
 
     A fixed filter has none. Looks in `directories` first, then in the packaged weights. Raises WeightsError, which
     names the file and the tensor, when there is no file or it does not fit.
@@ -49,10 +49,10 @@ def _load(spec: ModelSpec, directories: tuple[Path, ...]) -> tuple[dict[str, NDA
         tensors = load_file(path)
     except (SafetensorError, OSError) as error:
         raise WeightsError(f"{path.name} cannot be read as safetensors: {error}") from error
-    return _checked(spec, tensors, path.name)
+    return _check_sets(spec, tensors, path.name)
 
 
-def _checked(
+def _check_sets(
     spec: ModelSpec, tensors: Tensors, origin: str
 ) -> tuple[dict[str, NDArray[np.float32]], WeightNodes | None]:
     """Take a file's tensors apart and check each set. Raises WeightsError."""
@@ -74,10 +74,10 @@ def check_weights(spec: ModelSpec, tensors: Mapping[str, NDArray[np.float32]], o
     for name in sorted(tensors.keys() - expected.keys()):
         raise WeightsError(f"{origin} has tensor {name!r}, which {spec.canonical_id} does not have")
     for name, shape in expected.items():
-        found = tensors[name]
-        if found.shape != shape or found.dtype != np.float32:
+        tensor = tensors[name]
+        if tensor.shape != shape or tensor.dtype != np.float32:
             raise WeightsError(
-                f"{origin}: tensor {name!r} is {found.dtype} {found.shape}; {spec.canonical_id} needs float32 {shape}"
+                f"{origin}: tensor {name!r} is {tensor.dtype} {tensor.shape}; {spec.canonical_id} needs float32 {shape}"
             )
 
 
@@ -114,7 +114,7 @@ def read_weights_file(path: Path, origin: str) -> WeightsFile:
     spec = _spec_of(metadata.get("model") or (card.model if card else path.stem), origin)
     if card and card.model != spec.canonical_id:
         raise WeightsError(f"{origin} has weights of {spec.canonical_id}, and the card next to it is of {card.model}")
-    blind, nodes = _checked(spec, tensors, origin)
+    blind, nodes = _check_sets(spec, tensors, origin)
     for name, tensor in tensors.items():
         if not np.isfinite(tensor).all():
             raise WeightsError(f"{origin}: tensor {name!r} has values that are infinite or not a number")
@@ -144,10 +144,10 @@ def save_weights(
     spec: ModelSpec, tensors: Tensors, card: ModelCard, directory: Path, nodes: WeightNodes | None = None
 ) -> Path:
     """Write weights and card into `directory` (made if missing) and return the weights' path."""
-    joined = join_nodes(tensors, nodes)
-    _checked(spec, joined, "the new weights")
+    all_tensors = join_nodes(tensors, nodes)
+    _check_sets(spec, all_tensors, "the new weights")
     path = directory / (spec.canonical_id + SUFFIX)
-    contiguous = {name: np.ascontiguousarray(tensor) for name, tensor in joined.items()}
+    contiguous = {name: np.ascontiguousarray(tensor) for name, tensor in all_tensors.items()}
     # Not save_file, which makes a file that only its owner may read: installed by root, no service could.
     with replace_file(path) as part:
         part.write_bytes(save(contiguous, metadata={"model": spec.canonical_id, "padding": spec.padding}))

@@ -47,7 +47,7 @@ def plan(spec: ModelSpec, weights: Weights, pixel_depth: int, *, device: str = "
 
 
 def reference(spec: ModelSpec, weights: Weights, pixel_depth: int) -> PlaneKernel:
-    """The module as it stands, in float32 on the CPU: slow, what every faster kernel is held against."""
+    """Return the module as it stands, in float32 on the CPU: slow, what every faster kernel is held against."""
     return _on_device(build_module(spec, weights), pixel_depth, "cpu")
 
 

@@ -13,8 +13,6 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from esr_upscale.filters import RADIUS, TAPS, Phase, Siting, keys_cubic, polyphase, windows
-from esr_upscale.kernels import Weights
-from esr_upscale.models import ModelSpec
 from esr_upscale.nets.family import TorchFamily
 
 
@@ -46,7 +44,13 @@ class ZeroInsertBicubic(nn.Module):
     def __init__(self, scale: int, siting_y: Siting = Siting.CENTRED, siting_x: Siting = Siting.CENTRED) -> None:
         super().__init__()
         self.scale = scale
-        vertical, horizontal = (_impulse_response(scale, siting) for siting in (siting_y, siting_x))
+        # Output J = s·i + p reads position (J + o)/s − o, so input sample k, at s·k in the comb, has the weight
+        # keys((o − s·o − d)/s) with d = s·k − J. With k from i − RADIUS to i + RADIUS, d runs over this range.
+        offsets = range(-RADIUS * scale - (scale - 1), RADIUS * scale + 1)
+        vertical, horizontal = (
+            torch.tensor([keys_cubic((shift - d) / scale) for d in offsets], dtype=torch.float64)
+            for shift in (siting_y.value * (1 - scale), siting_x.value * (1 - scale))
+        )
         self.register_buffer("weight", torch.outer(vertical, horizontal)[None, None].float(), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -56,14 +60,6 @@ class ZeroInsertBicubic(nn.Module):
         comb = x.new_zeros(*x.shape[:2], s * x.shape[2], s * x.shape[3])
         comb[..., ::s, ::s] = x
         return F.conv2d(F.pad(comb, (s - 1, 0, s - 1, 0)), self.weight)
-
-
-def _impulse_response(scale: int, siting: Siting) -> Tensor:
-    # Output J = s·i + p reads position (J + o)/s − o, so input sample k, at s·k in the comb, has the weight
-    # keys((o − s·o − d)/s) with d = s·k − J. With k from i − RADIUS to i + RADIUS, d runs over this range.
-    shift = siting.value * (1 - scale)
-    offsets = range(-RADIUS * scale - (scale - 1), RADIUS * scale + 1)
-    return torch.tensor([keys_cubic((shift - d) / scale) for d in offsets], dtype=torch.float64)
 
 
 class BicubicForm:
@@ -77,11 +73,11 @@ class BicubicForm:
 
     def __call__(self, strip: Tensor) -> Iterator[Tensor]:
         height, width = strip.shape[0] - 2 * RADIUS, strip.shape[1] - 2 * RADIUS
-        between, result = strip.new_empty(height, strip.shape[1]), strip.new_empty(height, width)
+        columns, result = strip.new_empty(height, strip.shape[1]), strip.new_empty(height, width)
         for phase_y in self._vertical:
-            _filter(strip, phase_y, 0, between)
+            _filter(strip, phase_y, 0, columns)
             for phase_x in self._horizontal:
-                yield _filter(between, phase_x, 1, result)
+                yield _filter(columns, phase_x, 1, result)
 
 
 def _filter(x: Tensor, phase: Phase, axis: int, out: Tensor) -> Tensor:
@@ -92,13 +88,11 @@ def _filter(x: Tensor, phase: Phase, axis: int, out: Tensor) -> Tensor:
     return out
 
 
-def _module(spec: ModelSpec) -> nn.Module:
-    return Bicubic(spec.scale)
-
-
-def _cpu_form(spec: ModelSpec, weights: Weights, maximum: int) -> BicubicForm:
-    del weights, maximum  # linear: code values in, code values out
-    return BicubicForm(spec.scale, Siting.CENTRED, Siting.CENTRED)
-
-
-FAMILIES = (TorchFamily("bicubic", _module, _cpu_form),)
+FAMILIES = (
+    TorchFamily(
+        "bicubic",
+        lambda spec: Bicubic(spec.scale),
+        # Linear: code values in, code values out.
+        lambda spec, _weights, _maximum: BicubicForm(spec.scale, Siting.CENTRED, Siting.CENTRED),
+    ),
+)

@@ -34,10 +34,6 @@ class Head:
     """(groups, 2, …) → (rows, …), linear, so that it may be done to the filters once instead of to every pixel."""
 
 
-def _max(z: Tensor) -> Tensor:
-    return z[0].amax(0)
-
-
 def _template_matching(z: Tensor) -> Tensor:
     value, key = z.unbind()
     return torch.sum(value * torch.softmax(key, 0), 0)
@@ -73,7 +69,7 @@ def _pair_transformer(z: Tensor) -> Tensor:
 
 
 HEADS = {
-    "esr_max": Head(1, _max, None, None),
+    "esr_max": Head(1, lambda z: z[0].amax(0), None, None),
     "esr_tm": Head(2, _template_matching, _pair_template_matching, _fold_template_matching),
     "esr_tr": Head(3, _transformer, _pair_transformer, _fold_transformer),
 }

@@ -62,26 +62,23 @@ class CpuKernel:
         s = self._scale
         padded = torch.from_numpy(pad(plane, self._radius, self._padding))
         shape, dtype = (s * height, s * width), np.dtype(self._samples.dtype)
-        given = memory(shape, dtype)
-        result = np.empty(shape, dtype) if given is None else given
+        buffer = memory(shape, dtype)
+        result = np.empty(shape, dtype) if buffer is None else buffer
         phases = torch.from_numpy(result).view(height, s, width, s).permute(1, 3, 0, 2)  # (s, s, H, W)
-        strips = deque(self._strips(height, width))
-        wanted = threads_per_frame(self._helpers + 1, concurrency) - 1
-        helpers = [self._pool.submit(self._work, padded, phases, strips) for _ in range(wanted) if self._pool]
+        share = -(-height // (self._helpers + 1))
+        rows = max(1, min(self._form.strip_pixels // width, share))
+        strips = deque((start, min(start + rows, height)) for start in range(0, height, rows))
+        count = threads_per_frame(self._helpers + 1, concurrency) - 1
+        helpers = [self._pool.submit(self._work, padded, phases, strips) for _ in range(count) if self._pool]
         self._work(padded, phases, strips)
         for helper in helpers:
             if not helper.cancel():  # one that has not started is at another picture's strips, and not needed any more
                 helper.result()
         return result
 
-    def _strips(self, height: int, width: int) -> Iterator[tuple[int, int]]:
-        share = -(-height // (self._helpers + 1))
-        rows = max(1, min(self._form.strip_pixels // width, share))
-        return ((start, min(start + rows, height)) for start in range(0, height, rows))
-
     def _work(self, padded: Tensor, phases: Tensor, strips: deque[tuple[int, int]]) -> None:
         with torch_threads(1), torch.inference_mode():
-            for start, stop in _taken(strips):
+            for start, stop in _take_all(strips):
                 self._strip(padded[start : stop + 2 * self._radius], phases[:, :, start:stop])
 
     def _strip(self, padded: Tensor, phases: Tensor) -> None:
@@ -120,7 +117,7 @@ def pad(plane: NDArray[Any], radius: int, padding: Padding) -> NDArray[np.float3
     return padded
 
 
-def _taken(strips: deque[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+def _take_all(strips: deque[tuple[int, int]]) -> Iterator[tuple[int, int]]:
     # Several threads take from the same deque until it is empty.
     while True:
         try:
