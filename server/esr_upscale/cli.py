@@ -66,7 +66,7 @@ def show_models(weights: Weights = None) -> None:
 
 
 def main() -> None:
-    """The entry point of `esr`."""
+    """Run `esr`, the entry point of its console script."""
     os.environ.setdefault("SVT_LOG", "1")  # SVT-AV1 prints a banner past FFmpeg's log; this is its only switch
     app()
 

@@ -37,7 +37,7 @@ class Components:
 
 
 def working_depth(fmt: PixelFormat) -> int:
-    """The depth at which kernels work on this format: its own, and 16 bit for RGB."""
+    """Return the depth at which kernels work on this format: its own, and 16 bit for RGB."""
     return LUMA_DEPTH if fmt.model is ColorModel.RGB else fmt.depth
 
 
@@ -48,41 +48,33 @@ def is_planar(fmt: PixelFormat) -> bool:
 
 def unpack(frame: Frame) -> Components:
     """Take a frame apart into component planes."""
-    planes = (_split_rgb if frame.format.model is ColorModel.RGB else _split_planar)(frame)
-    return Components(working_depth(frame.format), planes[0], planes[1:])
+    fmt = frame.format
+    if fmt.model is ColorModel.RGB:
+        planes = _split_rgb(frame)
+        return Components(working_depth(fmt), planes[0], planes[1:])
+    parts: list[NDArray[Any]] = []
+    for plane, layout in zip(frame.planes, fmt.planes, strict=True):
+        for k in range(len(layout.components)):
+            part = plane[:, k :: len(layout.components)]
+            if fmt.lsb:
+                part = part >> fmt.lsb
+            elif part.strides[1] != part.itemsize:
+                part = np.ascontiguousarray(part)
+            parts.append(part)
+    return Components(working_depth(fmt), parts[0], tuple(parts[1:]))
 
 
 def pack(fmt: PixelFormat, components: Components, memory: Memory = own_memory) -> Planes:
     """Lay component planes out as the planes of `fmt`; the inverse of `unpack`. `memory` is asked for that of RGB."""
-    parts = (components.luma, *components.chroma)
-    return (_join_rgb(fmt, parts, memory),) if fmt.model is ColorModel.RGB else _join_planar(fmt, parts)
-
-
-def _split_planar(frame: Frame) -> Planes:
-    fmt = frame.format
-    return tuple(
-        _shift_down(plane[:, k :: len(layout.components)], fmt.lsb)
-        for plane, layout in zip(frame.planes, fmt.planes, strict=True)
-        for k in range(len(layout.components))
-    )
-
-
-def _shift_down(plane: NDArray[Any], bits: int) -> NDArray[Any]:
-    if bits:
-        return plane >> bits
-    return plane if plane.strides[1] == plane.itemsize else np.ascontiguousarray(plane)
-
-
-def _join_planar(fmt: PixelFormat, components: Sequence[NDArray[Any]]) -> Planes:
-    parts = iter(components)
-    return tuple(_interleave([next(parts) for _ in layout.components], fmt.lsb) for layout in fmt.planes)
-
-
-def _interleave(parts: list[NDArray[Any]], lsb: int) -> NDArray[Any]:
-    if len(parts) == 1:
-        return parts[0] << lsb if lsb else parts[0]
-    plane = np.stack(parts, axis=-1).reshape(parts[0].shape[0], -1)
-    return plane << lsb if lsb else plane
+    if fmt.model is ColorModel.RGB:
+        return (_join_rgb(fmt, (components.luma, *components.chroma), memory),)
+    unused = iter((components.luma, *components.chroma))
+    planes: list[NDArray[Any]] = []
+    for layout in fmt.planes:
+        parts = [next(unused) for _ in layout.components]
+        plane = parts[0] if len(parts) == 1 else np.stack(parts, axis=-1).reshape(parts[0].shape[0], -1)
+        planes.append(plane << fmt.lsb if fmt.lsb else plane)
+    return tuple(planes)
 
 
 def _split_rgb(frame: Frame) -> Planes:
@@ -105,8 +97,8 @@ def _split_rgb(frame: Frame) -> Planes:
 def _join_rgb(fmt: PixelFormat, components: Sequence[NDArray[Any]], memory: Memory) -> NDArray[Any]:
     size = height, width = components[0].shape
     shape = (height, 3 * width)
-    given = memory(shape, fmt.dtype)
-    plane = np.empty(shape, fmt.dtype) if given is None else given
+    buffer = memory(shape, fmt.dtype)
+    plane = np.empty(shape, fmt.dtype) if buffer is None else buffer
     pixels = plane.reshape(*size, 3)
     gain = np.float32(((1 << fmt.depth) - 1) / ((1 << LUMA_DEPTH) - 1))
     for rows in _row_blocks(*size):

@@ -140,7 +140,7 @@ class LoadedModel:
         return None if source is None or self._nodes is None else self._nodes.node(source)
 
     def luma(self, depth: int, source: Source | None = None) -> PlaneKernel:
-        """The model's kernel for planes of `depth` bits, for such a source; None: nothing is known of it.
+        """Return the model's kernel for planes of `depth` bits, for such a source; None: nothing is known of it.
 
         Raises:
             EngineError: no backend that the settings allow can run the model.
@@ -176,19 +176,15 @@ class LoadedModel:
         if not settings.fuses:
             return self._torch(weights, depth)
         if self.fallback is None:
-            return self._fused(weights, depth)
+            compiled = self._compiled()
+            kernel: PlaneKernel | None = compiled.plan(self.spec, weights, depth) if compiled else None
+            kernel = kernel or kernels.plan(self.spec, weights, depth, settings.threads_of_frame)
+            return _require(kernel, f"{self.name} at {depth} bits")
         if settings.backend == "fused":
             raise EngineError(f"{self.name} has no fused kernel here: {self.fallback}")
         if importlib.util.find_spec("torch") is None:
             raise EngineError(f"{self.name} has no fused kernel here: {self.fallback}. {NO_TORCH}")
         return self._torch(weights, depth)
-
-    def _fused(self, weights: Weights, depth: int) -> PlaneKernel:
-        threads = self._settings.threads_of_frame
-        compiled = self._compiled()
-        kernel: PlaneKernel | None = compiled.plan(self.spec, weights, depth) if compiled else None
-        kernel = kernel or kernels.plan(self.spec, weights, depth, threads)
-        return _there(kernel, f"{self.name} at {depth} bits")
 
     def _plan_chroma(self, depth: int, siting_x: Siting, siting_y: Siting) -> PlaneKernel:
         settings, scale = self._settings, self.spec.scale
@@ -200,14 +196,14 @@ class LoadedModel:
         compiled = self._compiled()
         kernel: PlaneKernel | None = compiled.plan_chroma(scale, siting_x, siting_y, depth) if compiled else None
         kernel = kernel or kernels.plan_chroma(scale, siting_x, siting_y, depth, settings.threads_of_frame)
-        return _there(kernel, f"chroma at ×{scale}, {depth} bits")
+        return _require(kernel, f"chroma at ×{scale}, {depth} bits")
 
     def _plan_rgb(self, depth: int) -> PackedRgb | None:
         if self.backend != "fused":
             return None
         compiled, scale = self._compiled(), self.spec.scale
-        ahead = compiled.plan_rgb(scale, depth) if compiled else None
-        return ahead or kernels.plan_rgb(scale, depth, self._settings.threads_of_frame)
+        packed_rgb = compiled.plan_rgb(scale, depth) if compiled else None
+        return packed_rgb or kernels.plan_rgb(scale, depth, self._settings.threads_of_frame)
 
     def _compiled(self) -> kernels.CompiledKernels | None:
         directory = self._settings.kernels
@@ -220,15 +216,15 @@ class LoadedModel:
         return kernel
 
 
-def _once(kept: dict[Key, T], key: Key, lock: threading.Lock, make: Callable[[], T]) -> T:
-    if key not in kept:
+def _once(results: dict[Key, T], key: Key, lock: threading.Lock, make: Callable[[], T]) -> T:
+    if key not in results:
         with lock:
-            if key not in kept:
-                kept[key] = make()
-    return kept[key]
+            if key not in results:
+                results[key] = make()
+    return results[key]
 
 
-def _there(kernel: PlaneKernel | None, what: str) -> PlaneKernel:
+def _require(kernel: PlaneKernel | None, what: str) -> PlaneKernel:
     if kernel is None:
         raise EngineError(
             f"there is no compiled kernel for {what}, nor is Halide installed; `esr compile` with that --depth makes it"

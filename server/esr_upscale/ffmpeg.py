@@ -27,12 +27,12 @@ class Outcome:
 
     @property
     def reason(self) -> str:
-        """The line of the log that says most."""
+        """Return the line of the log that says most."""
         # Sources of shaders are listed too, as in `[libplacebo @ 0x1234] [ 70] …`.
         lines = [re.sub(r"^(\[[^\]]* @ [^\]]*\] )+", "", line) for line in self.log.splitlines()]
-        told = [line for line in lines if line and not re.match(r"\[ *\d+\]", line)]
-        errors = [line for line in told if "error:" in line.lower()]
-        return (errors or told or ["it gave no reason"])[0].strip()
+        messages = [line for line in lines if line and not re.match(r"\[ *\d+\]", line)]
+        errors = [line for line in messages if "error:" in line.lower()]
+        return (errors or messages or ["it gave no reason"])[0].strip()
 
 
 def check_filter(name: str) -> None:
@@ -54,16 +54,16 @@ def run_ffmpeg(
     """
     command = [FFMPEG, "-hide_banner", "-nostats", "-v", "error", *arguments]
     try:
-        done = subprocess.run(command, input=data, capture_output=True, timeout=timeout_s, cwd=folder, check=False)
+        process = subprocess.run(command, input=data, capture_output=True, timeout=timeout_s, cwd=folder, check=False)
     except FileNotFoundError as error:
         raise EngineError("there is no ffmpeg here") from error
     except subprocess.TimeoutExpired as error:
         raise EngineError(f"ffmpeg did not end within {timeout_s:.0f} s") from error
-    return Outcome(done.returncode, done.stdout, done.stderr.decode(errors="replace"))
+    return Outcome(process.returncode, process.stdout, process.stderr.decode(errors="replace"))
 
 
 @cache
 def _filters(program: str) -> frozenset[str]:
     # Lines such as ` ..C libplacebo        V->V       Apply …`.
-    done = subprocess.run([program, "-hide_banner", "-filters"], capture_output=True, text=True, check=False)
-    return frozenset(re.findall(r"^ *\S+ +(\w+) +\S+->\S+", done.stdout, re.MULTILINE))
+    process = subprocess.run([program, "-hide_banner", "-filters"], capture_output=True, text=True, check=False)
+    return frozenset(re.findall(r"^ *\S+ +(\w+) +\S+->\S+", process.stdout, re.MULTILINE))

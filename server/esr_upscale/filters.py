@@ -56,8 +56,14 @@ def source_position(output_index: int, scale: int, siting: Siting) -> float:
 
 
 def polyphase(scale: int, siting: Siting = Siting.CENTRED) -> tuple[Phase, ...]:
-    """The `scale` phases of one axis, for output samples s·i + 0 … s·i + s−1."""
-    return tuple(_phase(source_position(p, scale, siting)) for p in range(scale))
+    """Return the `scale` phases of one axis, for output samples s·i + 0 … s·i + s−1."""
+    phases = []
+    for p in range(scale):
+        position = source_position(p, scale, siting)
+        first = math.floor(position) - 1
+        w = [keys_cubic(position - (first + k)) for k in range(TAPS)]
+        phases.append(Phase(first, (w[0], w[1], w[2], w[3])))
+    return tuple(phases)
 
 
 def windows(scale: int, siting: Siting = Siting.CENTRED) -> list[list[float]]:
@@ -67,9 +73,3 @@ def windows(scale: int, siting: Siting = Siting.CENTRED) -> list[list[float]]:
         before = phase.first + RADIUS
         rows.append([0.0] * before + list(phase.weights) + [0.0] * (2 * RADIUS + 1 - TAPS - before))
     return rows
-
-
-def _phase(position: float) -> Phase:
-    first = math.floor(position) - 1
-    w = [keys_cubic(position - (first + k)) for k in range(TAPS)]
-    return Phase(first, (w[0], w[1], w[2], w[3]))

@@ -92,7 +92,7 @@ class PixelFormat:
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """The sample type: uint8, or little-endian uint16 for more than 8 bits."""
+        """Return the sample type: uint8, or little-endian uint16 for more than 8 bits."""
         return np.dtype(np.uint8) if self.depth <= 8 else np.dtype("<u2")
 
     def plane_shape(self, index: int, width: int, height: int) -> tuple[int, int]:
@@ -101,7 +101,7 @@ class PixelFormat:
         return -(-height >> plane.shift_y), -(-width >> plane.shift_x) * len(plane.components)
 
     def row_bytes(self, index: int, width: int) -> int:
-        """The least stride of plane `index`, in bytes."""
+        """Return the least stride of plane `index`, in bytes."""
         return self.plane_shape(index, width, 1)[1] * self.dtype.itemsize
 
     def frame_bytes(self, width: int, height: int) -> int:

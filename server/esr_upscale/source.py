@@ -6,10 +6,6 @@ moves, and where they come nothing flickers.
 
 from __future__ import annotations
 
-from typing import Any
-
-from numpy.typing import NDArray
-
 from esr_upscale.frame import ColorModel, Frame
 from esr_upscale.models import Source
 from esr_upscale.source_downscaler import DownscalerTracker
@@ -52,7 +48,9 @@ class SourceTracker:
         return self._now
 
     def _measure(self, frame: Frame) -> None:
-        luma, depth = _luma_of(frame), frame.format.depth + frame.format.lsb
+        # Green is most of luma, and taking RGB apart would cost more than the estimate.
+        luma = frame.planes[0][:, 1::3] if frame.format.model is ColorModel.RGB else frame.planes[0]
+        depth = frame.format.depth + frame.format.lsb
         if (size := (frame.width, frame.height)) != self._size:
             self._size, self._downscaler = size, DownscalerTracker()
         if self._known_quantizer is None and frame.key is not None:
@@ -63,16 +61,10 @@ class SourceTracker:
         self._now = Source(self._quantizer, self._downscaler.take(luma, depth, self._quantizer))
 
     def _follow(self, estimated: float | None) -> None:
-        before = self._quantizer
-        if estimated is None or before is None:
+        current = self._quantizer
+        if estimated is None or current is None:
             self._quantizer = estimated
-        elif abs(estimated - before) > JUMP:
+        elif abs(estimated - current) > JUMP:
             self._quantizer, self._downscaler = estimated, DownscalerTracker()
-        elif abs(estimated - before) > STEADY:
-            self._quantizer = before + FOLLOWED * (estimated - before)
-
-
-def _luma_of(frame: Frame) -> NDArray[Any]:
-    # Green is most of luma, and taking RGB apart would cost more than the estimate.
-    plane = frame.planes[0]
-    return plane[:, 1::3] if frame.format.model is ColorModel.RGB else plane
+        elif abs(estimated - current) > STEADY:
+            self._quantizer = current + FOLLOWED * (estimated - current)

@@ -77,13 +77,12 @@ class Recognition:
 @cache
 def recognitions() -> Mapping[float, Recognition]:
     """Return the functions that are shipped, by the quantiser of the sources that they are for."""
-    found = json.loads(files("esr_upscale").joinpath(FILE).read_text(encoding="utf-8"))["functions"]
-    return MappingProxyType({float(quantizer): _recognition(values) for quantizer, values in found.items()})
-
-
-def _recognition(values: Mapping[str, Any]) -> Recognition:
-    arrays = {name: np.array(values[name]) for name in ("mean", "deviation", "weights", "offsets", "gains_db")}
-    return Recognition(tuple(values["names"]), **arrays)
+    functions = {}
+    document = json.loads(files("esr_upscale").joinpath(FILE).read_text(encoding="utf-8"))
+    for quantizer, values in document["functions"].items():
+        arrays = {name: np.array(values[name]) for name in ("mean", "deviation", "weights", "offsets", "gains_db")}
+        functions[float(quantizer)] = Recognition(tuple(values["names"]), **arrays)
+    return MappingProxyType(functions)
 
 
 def features_of(luma: NDArray[Any], depth: int) -> NDArray[np.float64]:
@@ -140,7 +139,11 @@ class DownscalerTracker:
         Empty: the set for any downscaler does, or nothing can be said. `luma` is as in `features_of`. The mean over the
         last pictures counts: a stream was made small by one downscaler, and what they show differs.
         """
-        function = _function_for(quantizer) if min(luma.shape) >= SMALLEST_PX else None
+        function = None
+        if min(luma.shape) >= SMALLEST_PX:
+            functions = recognitions()
+            nearest = min(functions, key=lambda node: abs(node - quantizer))
+            function = functions[nearest] if abs(nearest - quantizer) <= REACH else None
         if function is not self._function:
             self._function, self._pictures, self._chosen = function, 0, ""
         if function is None:
@@ -149,9 +152,3 @@ class DownscalerTracker:
         self._scores = self._scores + (function.scores(features_of(luma, depth)) - self._scores) / self._pictures
         self._chosen = function.best(self._scores, self._chosen)
         return self._chosen
-
-
-def _function_for(quantizer: float) -> Recognition | None:
-    functions = recognitions()
-    nearest = min(functions, key=lambda node: abs(node - quantizer))
-    return functions[nearest] if abs(nearest - quantizer) <= REACH else None

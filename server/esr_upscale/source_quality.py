@@ -62,15 +62,15 @@ class Calibration:
 @cache
 def calibration() -> Calibration:
     """Return the function that is shipped."""
-    found = json.loads(files("esr_upscale").joinpath(FILE).read_text(encoding="utf-8"))["function"]
+    values = json.loads(files("esr_upscale").joinpath(FILE).read_text(encoding="utf-8"))["function"]
     return Calibration(
-        codecs=found["codecs"],
-        low=tuple(found["low"]),
-        high=tuple(found["high"]),
-        linear=tuple(found["linear"]),
-        quadratic=tuple(found["quadratic"]),
-        least=found["least"],
-        most=found["most"],
+        codecs=values["codecs"],
+        low=tuple(values["low"]),
+        high=tuple(values["high"]),
+        linear=tuple(values["linear"]),
+        quadratic=tuple(values["quadratic"]),
+        least=values["least"],
+        most=values["most"],
     )
 
 

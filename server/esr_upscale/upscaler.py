@@ -33,7 +33,7 @@ class Kernels(Protocol):
         ...
 
     def luma(self, depth: int, source: Source | None = None) -> PlaneKernel:
-        """The model's kernel for planes of `depth` bits of such a source; None: nothing is known of it."""
+        """Return the model's kernel for planes of `depth` bits of such a source; None: nothing is known of it."""
         ...
 
     def chroma(self, depth: int, siting_x: Siting, siting_y: Siting) -> PlaneKernel:
@@ -81,7 +81,7 @@ class Upscaler:
         """
         rgb = self._kernels.rgb(frame.format.depth) if frame.format.model is ColorModel.RGB else None
         if rgb:
-            return self._through_rgb(rgb, frame, memory, concurrency, source)
+            return self._upscale_rgb(rgb, frame, memory, concurrency, source)
         started = time.perf_counter()
         parts = unpack(frame)
         # Planes of other layouts are not those that kernels write.
@@ -93,11 +93,16 @@ class Upscaler:
         chroma = tuple(
             self._kernels.chroma(parts.depth, *siting)(plane, plane_memory, concurrency) for plane in parts.chroma
         )
-        planes = pack(frame.format, Components(parts.depth, luma, self._cropped(frame, chroma)), memory)
-        done = time.perf_counter()
-        return self._upscaled(frame, planes, source, after_luma - unpacked, done - after_luma + unpacked - started)
+        # Cut chroma to the ceiling shift of the output's luma size: s·⌈w/2⌉ can be one or more too many.
+        layout = frame.format.planes[-1]
+        rows = -(-frame.height * self.scale >> layout.shift_y)
+        columns = -(-frame.width * self.scale >> layout.shift_x)
+        chroma = tuple(plane[:rows, :columns] for plane in chroma)
+        planes = pack(frame.format, Components(parts.depth, luma, chroma), memory)
+        finished = time.perf_counter()
+        return self._result(frame, planes, source, after_luma - unpacked, finished - after_luma + unpacked - started)
 
-    def _through_rgb(
+    def _upscale_rgb(
         self, rgb: PackedRgb, frame: Frame, memory: Memory, concurrency: int, source: Source | None
     ) -> Upscaled:
         """Upscale packed RGB without planes of chroma."""
@@ -109,24 +114,15 @@ class Upscaler:
         upscaled = kernel(luma, own_memory, concurrency)
         after_luma = time.perf_counter()
         planes = (rgb.color(pixels, upscaled, weight, memory, concurrency),)
-        done = time.perf_counter()
-        return self._upscaled(frame, planes, source, after_luma - unpacked, done - after_luma + unpacked - started)
+        finished = time.perf_counter()
+        return self._result(frame, planes, source, after_luma - unpacked, finished - after_luma + unpacked - started)
 
-    def _upscaled(
+    def _result(
         self, frame: Frame, planes: tuple[PlaneData, ...], source: Source | None, luma_s: float, chroma_s: float
     ) -> Upscaled:
         width, height = frame.width * self.scale, frame.height * self.scale
         enlarged = dataclasses.replace(frame, width=width, height=height, planes=planes)
         return Upscaled(enlarged, luma_s, chroma_s, self._kernels.node(source))
-
-    def _cropped(self, frame: Frame, chroma: tuple[PlaneData, ...]) -> tuple[PlaneData, ...]:
-        """Cut chroma to the ceiling shift of the output's luma size: s·⌈w/2⌉ can be one or more too many."""
-        if not chroma:
-            return chroma
-        layout = frame.format.planes[-1]
-        rows = -(-frame.height * self.scale >> layout.shift_y)
-        columns = -(-frame.width * self.scale >> layout.shift_x)
-        return tuple(plane[:rows, :columns] for plane in chroma)
 
     def warm_up(self, fmt: PixelFormat) -> None:
         """Upscale one small frame of a format, so that no frame of a stream waits for a kernel to be made."""
