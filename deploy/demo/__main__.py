@@ -24,7 +24,7 @@ from deploy.demo.report import psnr_table, time_table
 from deploy.demo.scrape import Scrape, scrape
 from deploy.demo.sheet import draw_sheet
 from esr_client.files import FileReport, FileSettings, upscale_file
-from esr_server.catalog import Catalog, split_models
+from esr_server.models.catalog import Catalog, split_models
 from esr_upscale.errors import UpscaleError
 
 

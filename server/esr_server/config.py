@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from esr_api.address import GRPC_PORT, HTTP_PORT, Address
-from esr_server.capacity import CapacitySettings
 from esr_server.errors import ConfigError
 from esr_upscale.engine import EngineSettings
 from esr_upscale.errors import FrameError, LimitError
@@ -85,10 +84,32 @@ class SchedulerSettings:
     max_streams: int = 64
     """Maximum number of concurrent streams; others are refused."""
     queue_items: int = 2
-    """Frames or packets that may wait on each side of a stream's session. Then flow control blocks the sender."""
+    """Frames or packets that may wait on each side of a stream's stages. Then flow control blocks the sender."""
     deadline_items: int = 8
-    """Frames that wait before the session of a stream that is delivered by deadline; one more, and the oldest is
+    """Frames that wait before the stages of a stream that is delivered by deadline; one more, and the oldest is
     dropped."""
+    rest_s: float = 5.0
+    """Seconds without a stream after which what is kept for the next one is given back."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CapacitySettings:
+    """How much is given away, and how carefully."""
+
+    max_load: float = 0.9
+    """Of the machine."""
+    hold_s: float = 1.0
+    """How long a better model must have been affordable before a stream goes up to it."""
+    longest_hold_s: float = 60.0
+    """The same, at most, after going up has made frames late again and again."""
+    window_s: float = 0.25
+    """Frames are counted as late or in time over so many seconds before anything follows from them."""
+    late_share: float = 0.02
+    """Of the frames in a window: with more, the machine is slower than it was measured to be."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.max_load < math.inf:
+            raise ConfigError(f"max_load is a share of the machine above 0, such as 0.9, not {self.max_load}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -36,16 +36,20 @@ class SourceTracker:
 
     def source_of(self, frame: Frame) -> Source | None:
         """Return what is known of a frame's source; None where nothing is. Frames come in the order of a stream."""
+        is_due = self.is_due(frame)
         self._since += 1
         self._is_marked |= frame.key is not None
-        if frame.key is not None:
-            is_due = self._since >= LEAST_APART
-        else:
-            is_due = self._known_quantizer is not None and not self._is_marked and self._since >= UNMARKED_APART
         if is_due:
             self._since = 0
             self._measure(frame)
         return self._now
+
+    def is_due(self, frame: Frame) -> bool:
+        """Return whether `source_of` will look at all of the next frame's pixels, which takes milliseconds."""
+        since = self._since + 1
+        if frame.key is not None:
+            return since >= LEAST_APART
+        return self._known_quantizer is not None and not self._is_marked and since >= UNMARKED_APART
 
     def _measure(self, frame: Frame) -> None:
         # Green is most of luma, and taking RGB apart would cost more than the estimate.

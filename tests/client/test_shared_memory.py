@@ -19,7 +19,7 @@ from esr_api.address import parse_address
 from esr_client import Frame, Options, _calls
 from esr_client._frame import PIXEL_FORMATS
 from esr_client._shared_memory import SharedMemory, SlotPlanes
-from esr_server.__main__ import Server
+from esr_server.app import Server
 from tests.client.pictures import array, eventually, frame
 from tests.client.scripted import Script
 from tests.support.media import encode

@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
-from esr_server.delivery import DropReason
-from esr_server.session import StageSeconds
+from esr_server.streaming.delivery import DropReason
+from esr_server.streaming.items import StageSeconds
 from tests.support.calls import raw_config, raw_frame, stub_of, upscale
 from tests.support.server import running
 

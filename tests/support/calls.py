@@ -14,7 +14,7 @@ import numpy as np
 
 from esr_api.v1 import upscaler_pb2 as pb
 from esr_api.v1.upscaler_pb2_grpc import UpscalerServiceStub
-from esr_server.__main__ import Server
+from esr_server.app import Server
 from esr_upscale.frame import pixel_format
 from tests.support.frames import noise_planes
 from tests.support.server import target

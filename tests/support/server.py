@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 from esr_api.address import Address
-from esr_server.__main__ import Server
+from esr_server.app import Server
 from esr_server.config import ServerSettings
 from esr_upscale.engine import EngineSettings
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from esr_server.models import ModelPool
+from esr_server.models.pool import ModelPool
 from esr_upscale import kernels, nets
 from esr_upscale.engine import EngineSettings, LoadedModel, backend_name
 from esr_upscale.errors import EngineError

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
 from fractions import Fraction
 
 from esr_api.v1 import upscaler_pb2 as pb
-from esr_server.config import Limits
-from esr_server.delivery import Delivery, DeliveryPolicy, Dropped
-from esr_server.errors import ConfigError, ProtocolError
-from esr_server.models import ModelEntry
-from esr_server.session import Result, SessionConfig, StageSeconds, StreamStatistics
-from esr_server.shared_memory import InlineMemory, Offer, plane_bytes
+from esr_server.models.served import ModelEntry, ServedModel
+from esr_server.rpc.negotiation import StreamParams, VideoFormat
+from esr_server.streaming.delivery import DeliveryPolicy, Dropped
+from esr_server.streaming.items import Result, StageSeconds, StreamStatistics
+from esr_server.streaming.shared_memory import InlineMemory, plane_bytes
 from esr_upscale.errors import FrameError
 from esr_upscale.frame import (
     ChromaLocation,
@@ -23,112 +20,11 @@ from esr_upscale.frame import (
     pixel_format,
     planes_from_buffers,
 )
-from esr_upscale.media.decode import DecoderSettings
-from esr_upscale.media.encode import EncoderSettings
-from esr_upscale.models.nodes import CLEAN, WORST
 from esr_upscale.packet import Packet
 
 _H273_UNSPECIFIED = 2
 _RANGES = {int(member): member for member in ColorRange}
 _LOCATIONS = {int(member): member for member in ChromaLocation}
-_POLICIES = {0: DeliveryPolicy.LOSSLESS, **{int(member): member for member in DeliveryPolicy}}
-
-
-def session_config(config: pb.UpscaleConfig, limits: Limits) -> SessionConfig:
-    """Read what a stream was asked to be.
-
-    Raises:
-        ProtocolError: no input; FrameError: a time base or size that cannot be; LimitError: a size over the limit.
-    """
-    time_base_of(config)
-    return SessionConfig(_decoder(config, limits), _encoder(config), config.deinterlace, source_quantizer_of(config))
-
-
-def source_quantizer_of(message: pb.UpscaleConfig | pb.UpscaleImageRequest) -> float | None:
-    """Return the declared source quality, if any. Raises ConfigError for one that is no quantiser."""
-    if not message.HasField("source_quality"):
-        return None
-    quantizer = message.source_quality.quantizer
-    if not CLEAN <= quantizer <= WORST:
-        raise ConfigError(
-            f"source_quality is on the scale of x264's CRF, from 0 for a source that was never coded to {WORST:g}, "
-            f"not {quantizer:g}"
-        )
-    return quantizer
-
-
-def time_base_of(config: pb.UpscaleConfig) -> Fraction:
-    """The time base of the stream's input, and so of its output, in seconds."""
-    kind = config.WhichOneof("input")
-    if kind is None:
-        raise ProtocolError("a config has raw_input or encoded_input; this one has neither")
-    ratio = config.raw_input.time_base if kind == "raw_input" else config.encoded_input.time_base
-    if ratio.num < 1 or ratio.den < 1:
-        raise FrameError(f"a time base is a positive ratio of seconds such as 1/90000, not {ratio.num}/{ratio.den}")
-    return Fraction(ratio.num, ratio.den)
-
-
-def delivery_of(config: pb.UpscaleConfig) -> Delivery:
-    """Return how a stream treats frames that come too fast. Raises ConfigError for an invalid policy or deadline."""
-    asked = config.delivery
-    if asked.policy not in _POLICIES:
-        raise ConfigError(
-            f"there is no delivery policy {asked.policy}; there are {', '.join(p.name for p in DeliveryPolicy)}"
-        )
-    return Delivery(_POLICIES[asked.policy], asked.deadline_s or math.inf)
-
-
-def delivery_message(delivery: Delivery) -> pb.Delivery:
-    policy: pb.DeliveryPolicy = delivery.policy.value  # type: ignore[assignment]  # the two enums share their numbers
-    return pb.Delivery(
-        policy=policy, deadline_s=delivery.deadline_s if delivery.policy is DeliveryPolicy.DEADLINE else 0.0
-    )
-
-
-def target_fps_of(config: pb.UpscaleConfig) -> float | None:
-    """The rate that a stream declares; None if it declares none. Raises ConfigError for one that cannot be."""
-    if not config.HasField("target_fps"):
-        return None
-    ratio = config.target_fps
-    if ratio.num < 1 or ratio.den < 1:
-        raise ConfigError(f"target_fps is a positive ratio such as 30000/1001, not {ratio.num}/{ratio.den}")
-    return ratio.num / ratio.den
-
-
-def input_format(config: pb.UpscaleConfig) -> pb.VideoFormat:
-    """The format that the config announces; empty fields where it does not say."""
-    encoded = config.WhichOneof("input") == "encoded_input"
-    return config.encoded_input.format if encoded else config.raw_input.format
-
-
-def _decoder(config: pb.UpscaleConfig, limits: Limits) -> DecoderSettings | None:
-    if config.WhichOneof("input") != "encoded_input":
-        return None
-    given = config.encoded_input
-    return DecoderSettings(
-        codec=given.codec,
-        extradata=given.extradata,
-        time_base=time_base_of(config),
-        color=color_info(given.format.color),
-        sample_aspect_ratio=ratio_or_none(given.format.sample_aspect_ratio),
-        rotation=given.format.rotation,
-        pixels=given.format.width * given.format.height,
-        max_pixels=limits.max_pixels,
-        max_packet_units=limits.max_packet_units,
-        skip_undecodable=given.skip_undecodable,
-    )
-
-
-def _encoder(config: pb.UpscaleConfig) -> EncoderSettings | None:
-    if config.WhichOneof("output") != "encoded_output":
-        return None
-    wanted = config.encoded_output
-    return EncoderSettings(
-        codec=wanted.codec,
-        options=dict(wanted.options),
-        frame_rate=ratio_or_none(wanted.frame_rate),
-        global_header=wanted.global_header,
-    )
 
 
 def ratio_or_none(ratio: pb.Rational) -> Fraction | None:
@@ -152,34 +48,10 @@ def color_info(color: pb.Color) -> Color:
     )
 
 
-def memory_offer(message: pb.SharedMemory) -> Offer:
-    return Offer(
-        pid=message.pid,
-        fd=message.fd,
-        name=message.name,
-        input_slots=message.input_slots,
-        input_slot_bytes=message.input_slot_bytes,
-        output_slots=message.output_slots,
-        output_slot_bytes=message.output_slot_bytes,
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class FrameFormat:
-    """What frames are, read from a message once for all that follow."""
-
-    pixel_format: PixelFormat
-    width: int
-    height: int
-    color: Color
-    sample_aspect_ratio: Fraction | None
-    rotation: int
-
-
-def frame_format(message: pb.VideoFormat) -> FrameFormat:
-    """Read a format. Raises UnsupportedFormatError for pixels that are not in the table."""
-    return FrameFormat(
-        pixel_format(message.pixel_format),
+def format_value(message: pb.VideoFormat) -> VideoFormat:
+    """Read a format. Its pixel format need not be one that is known."""
+    return VideoFormat(
+        message.pixel_format,
         message.width,
         message.height,
         color_info(message.color),
@@ -188,14 +60,15 @@ def frame_format(message: pb.VideoFormat) -> FrameFormat:
     )
 
 
-def frame_value(message: pb.Frame, fmt: FrameFormat, time_base: Fraction, memory: InlineMemory) -> tuple[Frame, int]:
+def frame_value(message: pb.Frame, fmt: VideoFormat, time_base: Fraction, memory: InlineMemory) -> tuple[Frame, int]:
     """View a frame message as a frame, without a copy of its planes, and count its payload bytes.
 
     Raises:
         FrameError: size, planes, stride, place and format do not fit; ProtocolError: a slot that is not there.
+        UnsupportedFormatError: a pixel format that is not in the table.
     """
-    row = fmt.pixel_format
-    buffers = _slot_buffers(message, fmt, memory) if message.HasField("slot") else _inline_buffers(message)
+    row = pixel_format(fmt.pixel_format)
+    buffers = _slot_buffers(message, fmt, row, memory) if message.HasField("slot") else _inline_buffers(message)
     frame = Frame(
         row,
         fmt.width,
@@ -219,8 +92,10 @@ def _inline_buffers(message: pb.Frame) -> list[tuple[bytes | memoryview, int]]:
     return [(plane.data, plane.stride) for plane in message.planes]
 
 
-def _slot_buffers(message: pb.Frame, fmt: FrameFormat, memory: InlineMemory) -> list[tuple[bytes | memoryview, int]]:
-    row, slot = fmt.pixel_format, memory.input_slot(message.slot.index)
+def _slot_buffers(
+    message: pb.Frame, fmt: VideoFormat, row: PixelFormat, memory: InlineMemory
+) -> list[tuple[bytes | memoryview, int]]:
+    slot = memory.input_slot(message.slot.index)
     if any(plane.data for plane in message.planes):
         raise FrameError("a frame has a slot, or data in its planes; this one has both")
     if len(message.planes) != len(row.planes):
@@ -245,17 +120,20 @@ def packet_value(message: pb.Packet) -> Packet:
     )
 
 
-def format_of(frame: Frame) -> FrameFormat:
-    return FrameFormat(frame.format, frame.width, frame.height, frame.color, frame.sample_aspect_ratio, frame.rotation)
+def format_of(frame: Frame) -> VideoFormat:
+    """Return the format of a frame."""
+    return VideoFormat(
+        frame.format.name, frame.width, frame.height, frame.color, frame.sample_aspect_ratio, frame.rotation
+    )
 
 
-def format_message(frame: Frame) -> pb.VideoFormat:
-    """Return the message for a frame's format."""
-    color = frame.color
+def format_message(fmt: VideoFormat) -> pb.VideoFormat:
+    """Return the message for a format."""
+    color = fmt.color
     return pb.VideoFormat(
-        width=frame.width,
-        height=frame.height,
-        pixel_format=frame.format.name,
+        width=fmt.width,
+        height=fmt.height,
+        pixel_format=fmt.pixel_format,
         color=pb.Color(
             range=int(color.range),  # type: ignore[arg-type]  # the two enums share FFmpeg's numbers
             primaries=color.primaries,
@@ -263,8 +141,8 @@ def format_message(frame: Frame) -> pb.VideoFormat:
             matrix=color.matrix,
             chroma_location=int(color.chroma_location),  # type: ignore[arg-type]
         ),
-        sample_aspect_ratio=ratio_message(frame.sample_aspect_ratio),
-        rotation=frame.rotation,
+        sample_aspect_ratio=ratio_message(fmt.sample_aspect_ratio),
+        rotation=fmt.rotation,
     )
 
 
@@ -335,7 +213,7 @@ def statistics_message(statistics: StreamStatistics, elapsed_s: float) -> pb.Str
         frames_in=statistics.frames_in,
         frames_out=statistics.frames_out,
         frames_dropped=statistics.frames_dropped,
-        frames_failed=statistics.frames_in - statistics.frames_out - statistics.frames_dropped,
+        frames_failed=statistics.frames_lost,
         model_switches=statistics.model_switches,
         packets_in=statistics.packets_in,
         packets_out=statistics.packets_out,
@@ -345,12 +223,23 @@ def statistics_message(statistics: StreamStatistics, elapsed_s: float) -> pb.Str
     )
 
 
-def output_format(given: pb.VideoFormat, scale: int) -> pb.VideoFormat:
-    """The format of a stream's output, as far as its input is known."""
-    upscaled = pb.VideoFormat()
-    upscaled.CopyFrom(given)
-    upscaled.width, upscaled.height = given.width * scale, given.height * scale
-    return upscaled
+def negotiated_message(stream_id: str, params: StreamParams, first: ServedModel, memory: InlineMemory) -> pb.Negotiated:
+    """Return what a stream will be; `first` is the model of its first frame."""
+    config = params.config
+    deadline = config.delivery.policy is DeliveryPolicy.DEADLINE
+    policy: pb.DeliveryPolicy = config.delivery.policy.value  # type: ignore[assignment]  # the enums share their numbers
+    return pb.Negotiated(
+        stream_id=stream_id,
+        model=first.name,
+        backend=first.backend,
+        scale=first.scale,
+        output_format=format_message(config.format.upscaled(first.scale)),
+        time_base=ratio_message(config.time_base),
+        shared_memory=memory.shared,
+        shared_memory_refusal=memory.refusal,
+        delivery=pb.Delivery(policy=policy, deadline_s=config.delivery.deadline_s if deadline else 0.0),
+        ladder=[model.name for model in params.models] if len(params.models) > 1 else [],
+    )
 
 
 def model_message(entry: ModelEntry) -> pb.ModelInfo:

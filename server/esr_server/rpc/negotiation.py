@@ -1,141 +1,128 @@
-"""What is agreed on for one stream: which models may run it, at what rate, and what becomes of frames in excess."""
+"""What a client asks of a stream, and what it gets: which models may run it, at what rate, and which frames may go."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 
-from esr_api.v1 import upscaler_pb2 as pb
-from esr_server.capacity import Capacity, Demand, Reservation
 from esr_server.config import Limits
-from esr_server.delivery import Delivery, DeliveryPolicy, FrameClock
 from esr_server.errors import ConfigError
-from esr_server.models import ServedModel
-from esr_server.rpc import convert
-from esr_server.session import SessionConfig
-from esr_server.shared_memory import InlineMemory
-from esr_upscale.frame import pixel_format
+from esr_server.models.served import ServedModel
+from esr_server.scheduling.capacity import Demand
+from esr_server.streaming.delivery import Delivery, DeliveryPolicy, FrameClock
+from esr_server.streaming.shared_memory import Offer
+from esr_server.streaming.stages import StagesConfig
+from esr_upscale.frame import Color, pixel_format
 
 MOST_FRAMES = 8
 """In one message."""
 
 
 @dataclass(frozen=True, slots=True)
-class StreamParams:
-    """Read from a config, and checked."""
+class VideoFormat:
+    """What the pictures of a stream are. Before a decoder has seen one, fields may be empty."""
 
-    config: pb.UpscaleConfig
-    session: SessionConfig
+    pixel_format: str
+    width: int
+    height: int
+    color: Color
+    sample_aspect_ratio: Fraction | None
+    rotation: int
+
+    @property
+    def pixels(self) -> int:
+        return self.width * self.height
+
+    def upscaled(self, scale: int) -> VideoFormat:
+        """Return the format of the stream's output."""
+        return VideoFormat(
+            self.pixel_format,
+            self.width * scale,
+            self.height * scale,
+            self.color,
+            self.sample_aspect_ratio,
+            self.rotation,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class StreamConfig:
+    """What a client asks of a stream."""
+
+    model: str
+    ladder: tuple[str, ...]
+    stages: StagesConfig
+    format: VideoFormat
+    time_base: Fraction
     delivery: Delivery
     fps: float | None
     """Frames per second that the stream declares."""
+    frames_per_response: int
+    memory: Offer | None
+
+
+@dataclass(frozen=True, slots=True)
+class StreamParams:
+    """What a stream is: its config, checked, and the models that it may run."""
+
+    config: StreamConfig
     models: tuple[ServedModel, ...]
-    """That it may run, best first."""
+    """Best first."""
 
     @property
     def scale(self) -> int:
         return self.models[0].scale
 
     @property
-    def format(self) -> pb.VideoFormat:
-        """Return the announced format; fields that the config leaves out are empty."""
-        return convert.input_format(self.config)
-
-    @property
-    def time_base(self) -> Fraction:
-        return convert.time_base_of(self.config)
-
-    @property
     def demand(self) -> Demand[ServedModel]:
         """Return the stream's demand on the machine."""
-        return Demand(self.models, self.fps, self.format.width * self.format.height)
+        return Demand(self.models, self.config.fps, self.config.format.pixels)
 
     @property
     def evicts(self) -> bool:
         """Return whether a waiting frame can be dropped: not if decoding or deinterlacing needs it for a later one."""
-        return self.session.decoder is None and not self.session.deinterlace
+        return self.config.stages.decoder is None and not self.config.stages.deinterlace
 
     @property
     def frames_per_response(self) -> int:
-        """Return how many of its frames may go together: more than one where no time was promised."""
-        promised = self.fps is not None or self.delivery.policy is not DeliveryPolicy.LOSSLESS
+        """Return how many frames one response may hold: more than one where no time was promised."""
+        promised = self.config.fps is not None or self.config.delivery.policy is not DeliveryPolicy.LOSSLESS
         return 1 if promised else min(self.config.frames_per_response, MOST_FRAMES)
 
+    def frame_clock(self) -> FrameClock:
+        """Make the clock that says when each frame is due."""
+        return FrameClock(self.config.fps, self.config.delivery.deadline_s)
+
     def __str__(self) -> str:
-        """Say in a line of the log what was agreed on."""
-        fmt, delivery = self.format, self.delivery
+        """Describe the stream in a line of the log."""
+        fmt, delivery, fps = self.config.format, self.config.delivery, self.config.fps
         size = f"{fmt.width}x{fmt.height}" if fmt.width else "of unknown size"
-        decoder, encoder = self.session.decoder, self.session.encoder
-        rate = f"{self.fps:.4g} fps" if self.fps else "no rate"
+        decoder, encoder = self.config.stages.decoder, self.config.stages.encoder
+        rate = f"{fps:.4g} fps" if fps else "no rate"
         deadline = f" of {delivery.deadline_s:g} s" if delivery.policy is DeliveryPolicy.DEADLINE else ""
         return (
             f"{decoder.codec if decoder else 'frames'} {size} to {encoder.codec if encoder else 'frames'} at "
             f"x{self.scale}, {rate}, {delivery.policy.name.lower()}{deadline}"
         )
 
-    def frame_clock(self) -> FrameClock:
-        """Says when its frames are due."""
-        return FrameClock(self.fps, self.delivery.deadline_s)
 
-    def negotiated(self, stream_id: str, reservation: Reservation[ServedModel], memory: InlineMemory) -> pb.Negotiated:
-        first = reservation.rung
-        return pb.Negotiated(
-            stream_id=stream_id,
-            model=first.name,
-            backend=first.backend,
-            scale=first.scale,
-            output_format=convert.output_format(self.format, first.scale),
-            time_base=convert.ratio_message(self.time_base),
-            shared_memory=memory.shared,
-            shared_memory_refusal=memory.refusal,
-            delivery=convert.delivery_message(self.delivery),
-            ladder=[model.name for model in self.models] if len(self.models) > 1 else [],
-        )
-
-
-def negotiate(config: pb.UpscaleConfig, models: tuple[ServedModel, ...], limits: Limits) -> StreamParams:
-    """Read what a stream was asked to be, and check it against the limits.
+def negotiate(config: StreamConfig, models: tuple[ServedModel, ...], limits: Limits) -> StreamParams:
+    """Check what a stream asks for against the limits.
 
     Raises:
-        ProtocolError: no input; FrameError: a time base or size that cannot be; LimitError: a size over the limit.
+        FrameError: a size that cannot be; LimitError: a size over the limit.
         UnsupportedFormatError: a pixel format that is not in the table.
-        ConfigError: a delivery, a rate or a ladder that cannot be.
+        ConfigError: a rate or a ladder that cannot be.
     """
-    session = convert.session_config(config, limits)
-    params = StreamParams(config, session, convert.delivery_of(config), convert.target_fps_of(config), models)
-    _check_format(params, limits)
-    _check_rate(params)
-    return params
-
-
-def _check_format(params: StreamParams, limits: Limits) -> None:
-    """Check a raw stream's format now, and an encoded one's if the container has said it."""
-    fmt, raw = params.format, params.session.decoder is None
+    params = StreamParams(config, models)
+    fmt, raw = config.format, config.stages.decoder is None
+    # An encoded stream's format is what its container says, if anything.
     if raw or fmt.pixel_format:
         pixel_format(fmt.pixel_format)
     if raw or fmt.width or fmt.height:
         limits.check(fmt.width, fmt.height, params.scale)
-
-
-def _check_rate(params: StreamParams) -> None:
-    asked = params.config
-    if params.fps is None and (asked.ladder or asked.model.lower().startswith("auto")):
+    if config.fps is None and (config.ladder or config.model.lower().startswith("auto")):
         raise ConfigError("a ladder, or model auto, needs target_fps: the rate says which model is enough")
-    if params.fps is not None and not params.demand.pixels:
+    if config.fps is not None and not fmt.pixels:
         raise ConfigError("a stream with target_fps says the size of its pictures in the input's format")
-
-
-@contextmanager
-def reserve(capacity: Capacity[ServedModel], params: StreamParams) -> Iterator[Reservation[ServedModel]]:
-    """Hold a stream's share of the machine.
-
-    Raises:
-        OverloadedError: there is none left for it.
-    """
-    reservation = capacity.admit(params.demand)
-    try:
-        yield reservation
-    finally:
-        capacity.release(reservation)
+    return params

@@ -11,9 +11,9 @@ from grpc_reflection.v1alpha import reflection
 
 from esr_api.v1.upscaler_pb2_grpc import add_UpscalerServiceServicer_to_server
 from esr_server.config import ServerSettings
-from esr_server.rpc.call import Services
 from esr_server.rpc.listening import bind
 from esr_server.rpc.service import NAME, UpscalerService
+from esr_server.rpc.upscale import Services
 
 _LAST_WORDS_S = 1.0  # for statuses that are on their way when no stream runs any more
 

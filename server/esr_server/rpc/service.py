@@ -18,16 +18,20 @@ import grpc.aio
 
 from esr_api.v1 import upscaler_pb2 as pb
 from esr_api.v1.upscaler_pb2_grpc import UpscalerServiceServicer
-from esr_server.delivery import open_gate
 from esr_server.errors import RefusedError
-from esr_server.metrics import Metrics
-from esr_server.models import ServedModel
+from esr_server.models.served import ServedModel
 from esr_server.rpc import convert
 from esr_server.rpc.admin import check_administrator
-from esr_server.rpc.call import Context, Requests, Services, UpscaleCall
+from esr_server.rpc.config import source_quantizer_of
 from esr_server.rpc.errors import details_of, status_of
-from esr_server.session import Arrival, Session, SessionConfig
-from esr_server.shared_memory import InlineMemory
+from esr_server.rpc.upscale import Services, UpscaleHandler
+from esr_server.rpc.wire import Context, Requests
+from esr_server.scheduling.scheduler import Admission
+from esr_server.streaming.delivery import open_gate
+from esr_server.streaming.items import Arrival, Result
+from esr_server.streaming.shared_memory import InlineMemory
+from esr_server.streaming.stages import StagesConfig, StreamStages
+from esr_server.telemetry.metrics import Metrics
 from esr_upscale.frame import Frame
 
 _log = logging.getLogger(__name__)
@@ -42,8 +46,8 @@ class UpscalerService(UpscalerServiceServicer):
         self._services = services
 
     async def Upscale(self, request_iterator: Requests, context: Context) -> None:  # type: ignore[override]
-        async with _status(context), self._counted(context):
-            await UpscaleCall(self._services, aiter(request_iterator), context).run()
+        async with _status(context), self._admitted(context) as admission:
+            await UpscaleHandler(self._services, aiter(request_iterator), context, admission).run()
 
     async def UpscaleImage(
         self, request: pb.UpscaleImageRequest, context: grpc.aio.ServicerContext[Any, Any]
@@ -86,26 +90,28 @@ class UpscalerService(UpscalerServiceServicer):
         limits = self._services.settings.limits
         limits.check(request.format.width, request.format.height, model.scale)
         frame, _ = convert.frame_value(
-            request.frame, convert.frame_format(request.format), _IMAGE_TIME_BASE, InlineMemory()
+            request.frame, convert.format_value(request.format), _IMAGE_TIME_BASE, InlineMemory()
         )
-        config = SessionConfig(source_quantizer=convert.source_quantizer_of(request))
-        session = Session(config, lambda: model, limits)
-        result = session.begin(Arrival(frame, 0, time.perf_counter()), open_gate)()
+        stages = StreamStages(StagesConfig(source_quantizer=source_quantizer_of(request)), lambda: model, limits)
+        (result,) = stages.push(Arrival(frame, 0, time.perf_counter()), open_gate)
+        assert isinstance(result, Result)
         assert isinstance(result.item, Frame)
         response = pb.UpscaleImageResponse(
-            model=model.name, backend=model.backend, format=convert.format_message(result.item)
+            model=model.name,
+            backend=model.backend,
+            format=convert.format_message(convert.format_of(result.item)),
         )
         convert.fill_frame(response.frame, result.item, replace(result, sequence=request.frame.sequence))
         return response
 
     @asynccontextmanager
-    async def _counted(self, context: Context) -> AsyncIterator[None]:
+    async def _admitted(self, context: Context) -> AsyncIterator[Admission]:
         """Hold a place in the scheduler and count how the stream ended."""
         metrics = self._services.metrics
         try:
-            with self._services.scheduler.admit():
+            with self._services.scheduler.admit() as admission:
                 async with _outcome(metrics):
-                    yield
+                    yield admission
         except RefusedError as error:
             words = re.findall("[A-Z][a-z]+", type(error).__name__.removesuffix("Error"))
             metrics.stream_refused("_".join(words).lower())

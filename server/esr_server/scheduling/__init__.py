@@ -1,0 +1,1 @@
+"""Who may run, when, and on which thread."""

@@ -1,0 +1,64 @@
+"""Who runs and who waits, and that nobody waits for ever."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from esr_server.config import SchedulerSettings
+from esr_server.errors import BusyError, DrainingError
+from esr_server.scheduling.scheduler import Scheduler
+
+
+@contextmanager
+def _scheduler(**settings: int) -> Iterator[Scheduler]:
+    scheduler = Scheduler(SchedulerSettings(**settings))
+    try:
+        yield scheduler
+    finally:
+        scheduler.close()
+
+
+async def test_no_more_streams_than_places() -> None:
+    with _scheduler(max_streams=2) as scheduler, scheduler.admit():
+        with scheduler.admit(), pytest.raises(BusyError, match="all 2 streams"), scheduler.admit():
+            pytest.fail("admitted")
+        with scheduler.admit():
+            assert scheduler.active == 2
+
+
+async def test_when_no_stream_has_run_for_a_while_it_is_said_once() -> None:
+    said = threading.Semaphore(0)
+    scheduler = Scheduler(SchedulerSettings(rest_s=0.1), at_rest=said.release)
+    for _ in range(3):
+        with scheduler.admit():
+            await asyncio.sleep(0.01)
+    with scheduler.admit():
+        await asyncio.sleep(0.2)
+    assert not said.acquire(blocking=False)
+    assert await asyncio.to_thread(said.acquire, timeout=5)
+    assert not await asyncio.to_thread(said.acquire, timeout=0.2)
+    scheduler.close()
+
+
+async def test_draining_refuses_new_streams_and_waits_for_the_running_ones() -> None:
+    with _scheduler() as scheduler:
+        with scheduler.admit():
+            draining = asyncio.create_task(scheduler.drain(5))
+            await asyncio.sleep(0)
+            with pytest.raises(DrainingError, match="try again"), scheduler.admit():
+                pytest.fail("admitted")
+            assert not draining.done()
+        assert await draining
+
+
+async def test_what_does_not_finish_in_time_is_told() -> None:
+    with _scheduler() as scheduler, scheduler.admit() as admission, scheduler.admit():
+        told: list[DrainingError] = []
+        admission.on_drain_timeout = told.append
+        assert not await scheduler.drain(0.05)
+        assert ["not finished in 0.05 s" in str(error) for error in told] == [True]
