@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from esr_client._interrupt import interruptible
+from esr_client.cli._interrupt import interruptible
 
 
 def test_a_result_and_an_error_come_through() -> None:

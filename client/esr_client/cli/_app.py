@@ -13,8 +13,8 @@ import esr_client
 from esr_client._client import Client
 from esr_client._connect import connect
 from esr_client._errors import EsrError, UnavailableError
-from esr_client._interrupt import interruptible
 from esr_client._private_server import PrivateServer
+from esr_client.cli._interrupt import interruptible
 
 DEFAULT_SERVER = "127.0.0.1:50051"
 INTERRUPTED = 130

@@ -10,8 +10,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from esr_client._interrupt import interruptible
 from esr_client.cli._app import app, report_errors
+from esr_client.cli._interrupt import interruptible
 from esr_client.cli._values import parse_time
 from esr_client.files import Comparison, Layout
 from esr_client.files import compare as compare_files

@@ -10,8 +10,8 @@ from typing import Annotated
 import typer
 
 from esr_client._errors import EsrError
-from esr_client._interrupt import interruptible
 from esr_client.cli._app import ServerOption, Services, app, error_console, print_error, report_errors
+from esr_client.cli._interrupt import interruptible
 from esr_client.cli._progress import display_for
 from esr_client.cli._values import parse_model, parse_ratio, parse_size, parse_time
 from esr_client.files import (
