@@ -18,7 +18,7 @@ import weakref
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,16 +66,15 @@ class SlotPlanes:
     offsets: tuple[int, ...]
 
 
-class InlineMemory:
-    """The shared memory of a stream that has none: planes go through messages."""
+class StreamMemory(Protocol):
+    """The memory that the planes of one stream go through."""
 
-    offer: Offer | None = None
-
-    def __init__(self, refusal: str = "") -> None:
-        self.refusal = refusal
-        """Why there is none, where it is not the server that says so."""
-        self.open_to_frames = True
-        """Whether it is known where frames go. Before the server's negotiated answer, they could only go inline."""
+    offer: Offer | None
+    """What to offer to the server."""
+    refusal: str
+    """Why there is no shared memory, where it is not the server that says so."""
+    open_to_frames: bool
+    """Whether it is known where frames go. Before the server's negotiated answer, they could only go inline."""
 
     def settle(self, accepted: bool) -> None:
         """Note the server's negotiated answer: it shares the memory, or it does not.
@@ -83,12 +82,9 @@ class InlineMemory:
         Raises:
             ContractError: it shares what was not offered.
         """
-        if accepted:
-            raise ContractError("the server shares memory that it was not offered")
 
     def put(self, sequence: int, planes: Sequence[NDArray[Any]]) -> SlotPlanes | None:
         """Copy the planes of frame `sequence` into a free input slot. None: they have to go inline."""
-        return None
 
     def release_input(self, sequence: int) -> None:
         """Free the input slot of frame `sequence`, which the server has answered."""
@@ -99,28 +95,54 @@ class InlineMemory:
         Raises:
             ContractError: the server may not have written there.
         """
-        raise ContractError(f"the server sent a frame in slot {index} of shared memory, and this stream has none")
 
     def pop_freed_slots(self) -> list[int]:
         """Return output slots that have become free since the last call."""
-        return []
 
     def close(self) -> None:
         """Give back what no frame lies in. Closing twice does no harm."""
 
 
-class SharedMemory(InlineMemory):
+class InlineMemory(StreamMemory):
+    """No shared memory: planes go through messages."""
+
+    def __init__(self, refusal: str = "") -> None:
+        self.offer = None
+        self.refusal = refusal
+        self.open_to_frames = True
+
+    def settle(self, accepted: bool) -> None:
+        if accepted:
+            raise ContractError("the server shares memory that it was not offered")
+
+    def put(self, sequence: int, planes: Sequence[NDArray[Any]]) -> SlotPlanes | None:
+        return None
+
+    def release_input(self, sequence: int) -> None:
+        pass
+
+    def take(self, index: int) -> NDArray[np.uint8]:
+        raise ContractError(f"the server sent a frame in slot {index} of shared memory, and this stream has none")
+
+    def pop_freed_slots(self) -> list[int]:
+        return []
+
+    def close(self) -> None:
+        pass
+
+
+class SharedMemory(StreamMemory):
     """The memory that one stream offers. The server may use it once `settle` has said so."""
 
     def __init__(self, layout: Layout) -> None:
-        """Make it.
+        """Create the file and map it.
 
         Raises:
             OSError: the system refuses.
         """
         import fcntl  # not on every system; where memfd_create is, it is
 
-        super().__init__()
+        self.refusal = ""
         name = f"edge-sr-{secrets.token_hex(16)}"
         self._file = io.FileIO(os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING), "r+")
         try:
@@ -193,7 +215,7 @@ class SharedMemory(InlineMemory):
         self._mapping = None
 
 
-def memory_for(config: StreamConfig, options: Options, window: int) -> InlineMemory:
+def memory_for(config: StreamConfig, options: Options, window: int) -> StreamMemory:
     """Return the memory to offer for a stream; none where that is switched off, of no use, or not to be had."""
     if not options.shared_memory or not hasattr(os, "memfd_create"):
         return InlineMemory()
