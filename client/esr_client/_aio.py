@@ -13,14 +13,15 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from esr_api.v1 import upscaler_pb2 as pb
 from esr_api.v1.upscaler_pb2_grpc import UpscalerServiceStub
-from esr_client import _calls
+from esr_client import _convert, _unary
 from esr_client._aio_stream import AsyncUpscaleStream, Call, StartCall
-from esr_client._body import Plan
+from esr_client._client_base import ClientBase
 from esr_client._config import Options, StreamConfig, configs_for
 from esr_client._delivery import LOSSLESS, Delivery, Dropped
-from esr_client._errors import ClosedError, NotFoundError, from_rpc
+from esr_client._errors import NotFoundError, from_rpc
 from esr_client._frame import Frame, Packet
-from esr_client._kinds import ChannelOrder, FrameAdapters, FrameT, check_iterable
+from esr_client._frame_types import ChannelOrder, FrameAdapters, FrameT, check_iterable
+from esr_client._protocol import ConfigStreamSpec, FrameStreamSpec
 from esr_client._results import ModelInfo, ServerStatus, ServingState
 
 if TYPE_CHECKING:
@@ -32,15 +33,12 @@ RequestT = TypeVar("RequestT")
 ResponseT = TypeVar("ResponseT")
 
 
-class AsyncClient:
+class AsyncClient(ClientBase):
     """A connection to one server, for one event loop. Several streams may run at once."""
 
     def __init__(self, target: str, options: Options, admin_token: str | None = None) -> None:
-        address = _calls.server_address(target)
-        self._options = _calls.options_for(address, options)
-        self._admin = _calls.admin_metadata(admin_token)
-        self._closed = False
-        self._channel = grpc.aio.insecure_channel(address.target, options=options.channel_arguments())
+        super().__init__(target, options, admin_token)
+        self._channel = grpc.aio.insecure_channel(self._address.target, options=options.channel_arguments())
         # The stub for both kinds of channel is one class; only its types are two.
         self._stub = cast("UpscalerServiceAsyncStub", UpscalerServiceStub(self._channel))
         self._health = health_pb2_grpc.HealthStub(self._channel)
@@ -62,7 +60,7 @@ class AsyncClient:
     ) -> AsyncUpscaleStream[FrameT]:
         """Upscale frames as `Client.upscale` does. An iterable that is not asynchronous must not block."""
         check_iterable(frames, "upscale")
-        kinds = FrameAdapters(channel_order, copy=copy)
+        adapters = FrameAdapters(channel_order, copy=copy)
         config = configs_for(
             model=model,
             deinterlace=deinterlace,
@@ -71,9 +69,8 @@ class AsyncClient:
             target_fps=target_fps,
             source_quality=source_quality,
         )
-        return AsyncUpscaleStream(
-            self._starter(timeout_s), Plan.for_frames(config, kinds, on_drop), frames, self._options
-        )
+        spec = FrameStreamSpec(config, adapters, on_drop)
+        return AsyncUpscaleStream(self._starter(timeout_s), spec, frames, self._options)
 
     def stream(
         self,
@@ -85,7 +82,7 @@ class AsyncClient:
     ) -> AsyncUpscaleStream[Frame | Packet]:
         """Stream frames or packets as `Client.stream` does. An iterable that is not asynchronous must not block."""
         check_iterable(items, "stream")
-        return AsyncUpscaleStream(self._starter(timeout_s), Plan.for_config(config, on_drop), items, self._options)
+        return AsyncUpscaleStream(self._starter(timeout_s), ConfigStreamSpec(config, on_drop), items, self._options)
 
     def _starter(self, timeout_s: float | None) -> StartCall:
         def start(requests: AsyncIterator[pb.UpscaleRequest]) -> Call:
@@ -105,37 +102,38 @@ class AsyncClient:
         timeout_s: float | None = None,
     ) -> FrameT:
         """Upscale one picture as `Client.upscale_image` does."""
-        request, answer = _calls.image_request(frame, model, source_quality, FrameAdapters(channel_order, copy=copy))
-        return answer(await self._unary(self._stub.UpscaleImage, request, timeout_s))
+        request, answer = _unary.image_request(frame, model, source_quality, FrameAdapters(channel_order, copy=copy))
+        return answer(await self._call(self._stub.UpscaleImage, request, timeout_s))
 
     async def models(self) -> tuple[ModelInfo, ...]:
         """Return the server's models as `Client.models` does."""
-        return _calls.models_from(await self._unary(self._stub.ListModels, pb.ListModelsRequest()))
+        response = await self._call(self._stub.ListModels, pb.ListModelsRequest())
+        return tuple(_convert.model_from(row) for row in response.models)
 
     async def load_model(self, model: str, *, timeout_s: float | None = None) -> ModelInfo:
         """Load a model as `Client.load_model` does."""
         request = pb.LoadModelRequest(model=model)
-        response = await self._unary(self._stub.LoadModel, request, timeout_s, self._admin)
-        return _calls.model_from(response.model)
+        response = await self._call(self._stub.LoadModel, request, timeout_s, self._admin)
+        return _convert.model_from(response.model)
 
     async def unload_model(self, model: str, *, timeout_s: float | None = None) -> ModelInfo:
         """Unload a model as `Client.unload_model` does."""
         request = pb.UnloadModelRequest(model=model)
-        response = await self._unary(self._stub.UnloadModel, request, timeout_s, self._admin)
-        return _calls.model_from(response.model)
+        response = await self._call(self._stub.UnloadModel, request, timeout_s, self._admin)
+        return _convert.model_from(response.model)
 
     async def status(self) -> ServerStatus:
         """Return the server's status as `Client.status` does."""
-        return _calls.status_from([await self._state(service) for service in ("", *_calls.SERVICES)])
+        states = []
+        for service in ("", *_unary.SERVICES):
+            try:
+                response = await self._call(self._health.Check, health_pb2.HealthCheckRequest(service=service))
+                states.append(_unary.state_from(response))
+            except NotFoundError:
+                states.append(ServingState.UNKNOWN)
+        return _unary.status_from(states)
 
-    async def _state(self, service: str) -> ServingState:
-        request = health_pb2.HealthCheckRequest(service=service)
-        try:
-            return _calls.state_from(await self._unary(self._health.Check, request))
-        except NotFoundError:
-            return ServingState.UNKNOWN
-
-    async def _unary(
+    async def _call(
         self,
         method: grpc.aio.UnaryUnaryMultiCallable[RequestT, ResponseT],
         request: RequestT,
@@ -147,10 +145,6 @@ class AsyncClient:
             return await method(request, timeout=timeout_s or self._options.timeout_s, metadata=metadata)
         except grpc.RpcError as error:
             raise from_rpc(error) from error
-
-    def _check_open(self) -> None:
-        if self._closed:
-            raise ClosedError("this client was closed")
 
     async def close(self) -> None:
         """Close the connection; running streams are cancelled."""

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Iterable, Mapping
+import contextlib
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Iterable
 from types import TracebackType
 from typing import Any, Generic, Self, TypeAlias, TypeVar
 
 import grpc.aio
 
 from esr_api.v1 import upscaler_pb2 as pb
-from esr_client._body import Body, Plan
 from esr_client._config import Options
-from esr_client._delivery import DropReason
 from esr_client._errors import CallCancelledError, ServerError, from_rpc, from_status
-from esr_client._results import Negotiated, StreamStatistics
+from esr_client._protocol import StreamProtocol, StreamSpec
+from esr_client._results import Negotiated
 from esr_client._status_details import Metadata
-from esr_client._switches import Switches
+from esr_client._stream_base import PATIENCE_S, StreamBase
 
 __all__ = ["AsyncUpscaleStream"]
 
@@ -25,66 +24,6 @@ ItemT = TypeVar("ItemT")
 
 Call: TypeAlias = "grpc.aio.StreamStreamCall[pb.UpscaleRequest, pb.UpscaleResponse]"
 StartCall: TypeAlias = Callable[[AsyncIterator[pb.UpscaleRequest]], Call]
-
-
-async def _from_iterable(items: Iterable[ItemT]) -> AsyncIterator[ItemT]:
-    for item in items:
-        yield item
-
-
-_PATIENCE_S = 0.01  # of a reader, before the server is thought to need more items for an answer
-
-
-class _Sender(Generic[ItemT]):
-    """The writing half. It knows nothing of the stream object, so that dropping that one ends the call."""
-
-    def __init__(self, body: Body[ItemT], first: list[ItemT], source: AsyncIterator[ItemT], switches: Switches) -> None:
-        self.error: Exception | None = None
-        self._body = body
-        self._switches = switches
-        self._first = first
-        self._source = source
-        self._window_moved = asyncio.Event()
-        self.reader_waits = False
-        """Whether the caller waits for an answer."""
-        self._call: Call | None = None
-
-    async def requests(self) -> AsyncIterator[pb.UpscaleRequest]:
-        """Yield requests for gRPC's task. They end early, with the call cancelled, when the source raises."""
-        try:
-            yield self._body.opening()
-            while True:
-                await self._wait_for_window()
-                item = self._first.pop() if self._first else await anext(self._source)
-                for switch in self._switches.pop_requests():
-                    yield switch
-                yield self._body.push(item)
-        except StopAsyncIteration:
-            return
-        except Exception as error:
-            self.error = error
-            if self._call is not None:
-                self._call.cancel()
-        finally:
-            self._switches.end()
-
-    async def _wait_for_window(self) -> None:
-        patience_s = _PATIENCE_S if self._body.decoder_may_delay else None
-        while not self._body.can_send:
-            self._window_moved.clear()
-            try:
-                await asyncio.wait_for(self._window_moved.wait(), patience_s)
-            except TimeoutError:
-                if self.reader_waits:
-                    self._body.grow_window()
-
-    def attach(self, call: Call) -> None:
-        """Tell the sender its call, which it ends if the source raises. Its task has not run yet."""
-        self._call = call
-
-    def wake(self) -> None:
-        """Wake the sender, because the window may have moved."""
-        self._window_moved.set()
 
 
 class _Statuses:
@@ -134,65 +73,101 @@ def _run_now(coroutine: Coroutine[Any, Any, ItemT]) -> ItemT | None:
     return None
 
 
-class AsyncUpscaleStream(Generic[ItemT]):
+class _AsyncTransport(Generic[ItemT]):
+    def __init__(
+        self, start: StartCall, protocol: StreamProtocol[ItemT], first: list[ItemT], source: AsyncIterator[ItemT]
+    ) -> None:
+        self._protocol = protocol
+        self._first = first
+        self._source = source
+        self._window_moved = asyncio.Event()
+        self._error: Exception | None = None
+        self._reader_waits = False
+        self._call = start(self._requests())
+        self._statuses = _Statuses(self._call)
+
+    async def _requests(self) -> AsyncIterator[pb.UpscaleRequest]:
+        """Yield requests for gRPC's task. They end early, with the call cancelled, when the source raises."""
+        try:
+            yield self._protocol.config_request()
+            while True:
+                await self._wait_for_window()
+                item = self._first.pop() if self._first else await anext(self._source)
+                for request in self._protocol.requests_for(item):
+                    yield request
+        except StopAsyncIteration:
+            return
+        except Exception as error:
+            self._error = error
+            self._call.cancel()
+        finally:
+            self._protocol.end_input()
+
+    async def _wait_for_window(self) -> None:
+        patience_s = PATIENCE_S if self._protocol.decoder_may_delay else None
+        while not self._protocol.can_send:
+            self._window_moved.clear()
+            try:
+                await asyncio.wait_for(self._window_moved.wait(), patience_s)
+            except TimeoutError:
+                if self._reader_waits:
+                    self._protocol.grow_window()
+
+    async def read(self) -> pb.UpscaleResponse | None:
+        """Return the next response; None at the end.
+
+        The call is iterated, because its `read` gives nothing more once a write has failed: not the answers that came
+        before the server ended the call, and not its status, which waits behind them.
+        """
+        self._reader_waits = True
+        try:
+            response = await anext(aiter(self._call), None)
+        except grpc.RpcError as error:
+            if self._error is None:
+                raise await self._statuses.error(error) from error
+            response = None
+        except asyncio.CancelledError:
+            # grpc.aio says this of a call that was cancelled, here or by the server, and of a task that is being
+            # cancelled.
+            task = asyncio.current_task()
+            if task is not None and task.cancelling() > 0:
+                raise
+            if self._error is None:
+                raise self._statuses.cancelled_error() from None
+            response = None
+        finally:
+            self._reader_waits = False
+        if isinstance(response, pb.UpscaleResponse):
+            return response
+        # A source that raised has cancelled the call: its exception is the reason, the status only the consequence.
+        if self._error is not None:
+            raise self._error
+        return None
+
+    def wake(self) -> None:
+        self._window_moved.set()
+
+    def cancel(self) -> None:
+        self._call.cancel()
+
+
+class AsyncUpscaleStream(StreamBase[ItemT, _AsyncTransport[ItemT]]):
     """Upscaled frames (or packets) in order: an asynchronous iterator, and a context manager that cancels the call.
 
-    The call begins when the first item is asked for. Items are taken from the caller's iterable in another task, at
-    most `Options.window` frames ahead of the answers taken; where frames may be dropped, as fast as gRPC takes them.
-    Dropping the stream before its end cancels the call. An exception of the iterable, or of the caller's `on_drop`, is
-    raised here, and the call is cancelled.
+    It is as `UpscaleStream`, but items are taken from the caller's iterable in another task.
     """
 
     def __init__(
-        self, start: StartCall, plan: Plan, items: AsyncIterable[ItemT] | Iterable[ItemT], options: Options
+        self, start: StartCall, spec: StreamSpec, items: AsyncIterable[ItemT] | Iterable[ItemT], options: Options
     ) -> None:
+        super().__init__(spec, options)
         self._start = start
-        self._plan = plan
         self._items = items
-        self._options = options
-        self._body: Body[ItemT] | None = None
-        self._sender: _Sender[ItemT] | None = None
-        self._call: Call | None = None
-        self._statuses: _Statuses | None = None
-        self._switches = Switches()
-        self._ready: deque[ItemT] = deque()
-        self._ended = False
-
-    @property
-    def negotiated(self) -> Negotiated | None:
-        """Return the negotiated stream; None before the first item came or `open` was called."""
-        return self._body.negotiated if self._body else None
-
-    @property
-    def statistics(self) -> StreamStatistics | None:
-        """Return the server's account; None before the end."""
-        return self._body.statistics if self._body else None
-
-    @property
-    def dropped(self) -> Mapping[DropReason, int]:
-        """Return how many frames the server has dropped so far, by reason."""
-        return self._plan.dropped.by_reason
-
-    def switch_model(self, model: str) -> None:
-        """Let the frames from the next one on be made by another model of the same scale. It ends a ladder.
-
-        Any thread may call it, also before the first item was asked for. The wish goes out before the next frame that
-        is sent; of several wishes before one frame the last counts. A frame's `model` says which one made it.
-
-        Raises:
-            ValueError: the name is empty.
-            ClosedError: the stream has ended, or its last frame is sent.
-        """
-        self._switches.ask(model)
 
     async def open(self) -> Negotiated | None:
-        """Begin the call, wait for the negotiated stream and return it; None if there are no frames, hence no call.
-
-        Raises:
-            EsrError: the server refused the stream, or cannot be reached.
-        """
+        """Begin the call and wait for the negotiated stream as `UpscaleStream.open` does."""
         while self.negotiated is None and not self._ended:
-            self._ready += await self._step()
+            await self._step()
         return self.negotiated
 
     def __aiter__(self) -> Self:
@@ -200,61 +175,25 @@ class AsyncUpscaleStream(Generic[ItemT]):
 
     async def __anext__(self) -> ItemT:
         while not self._ready and not self._ended:
-            self._ready += await self._step()
-        if not self._ready or self._body is None or self._sender is None:
-            raise StopAsyncIteration
-        self._body.mark_delivered()
-        self._sender.wake()
-        return self._ready.popleft()
+            await self._step()
+        return self._pop(StopAsyncIteration)
 
-    async def _step(self) -> list[ItemT]:
+    async def _step(self) -> None:
         try:
-            await self._begin()
-            return await self._advance()
+            if self._transport is None and not self._ended:
+                source = aiter(self._items) if isinstance(self._items, AsyncIterable) else _iterate(self._items)
+                first: list[ItemT] = []
+                if self._spec.needs_first:
+                    with contextlib.suppress(StopAsyncIteration):
+                        first.append(await anext(source))
+                protocol = self._begin(first)
+                if protocol is not None:
+                    self._transport = _AsyncTransport(self._start, protocol, first, source)
+            if self._transport is not None:
+                self._receive(await self._transport.read())
         except BaseException:
             self._cancel()
             raise
-
-    async def _begin(self) -> None:
-        if self._call is not None or self._ended:
-            return
-        source = aiter(self._items) if isinstance(self._items, AsyncIterable) else _from_iterable(self._items)
-        first: list[ItemT] = []
-        if self._plan.peeks:
-            try:
-                first.append(await anext(source))
-            except StopAsyncIteration:
-                self._end()
-                return
-        self._body = self._plan.body(first[0] if first else None, self._options)
-        self._sender = _Sender(self._body, first, source, self._switches)
-        self._call = self._start(self._sender.requests())
-        self._statuses = _Statuses(self._call)
-        self._sender.attach(self._call)
-
-    async def _advance(self) -> list[ItemT]:
-        if self._body is None or self._sender is None or self._call is None or self._statuses is None:
-            return []
-        response = await _read(self._call, self._sender, self._statuses)
-        if response is None:
-            self._end()
-            self._body.close()
-            self._body.finish()
-            return []
-        items = self._body.pull(response)
-        self._sender.wake()
-        return items
-
-    def _end(self) -> None:
-        self._ended = True
-        self._switches.end()
-
-    def _cancel(self) -> None:
-        self._end()
-        if self._call is not None:
-            self._call.cancel()
-        if self._body is not None:
-            self._body.close()
 
     async def aclose(self) -> None:
         """Cancel the rest of the call. Closing twice does no harm."""
@@ -268,37 +207,7 @@ class AsyncUpscaleStream(Generic[ItemT]):
     ) -> None:
         await self.aclose()
 
-    def __del__(self) -> None:
-        if getattr(self, "_call", None) is not None:
-            self._cancel()
 
-
-async def _read(call: Call, sender: _Sender[Any], statuses: _Statuses) -> pb.UpscaleResponse | None:
-    """Return the next response; None at the end.
-
-    The call is iterated, because its `read` gives nothing more once a write has failed: not the answers that came
-    before the server ended the call, and not its status, which waits behind them.
-    """
-    sender.reader_waits = True
-    try:
-        response = await anext(aiter(call), None)
-    except grpc.RpcError as error:
-        if sender.error is None:
-            raise await statuses.error(error) from error
-        response = None
-    except asyncio.CancelledError:
-        # grpc.aio says this of a call that was cancelled, here or by the server, and of a task that is being cancelled.
-        task = asyncio.current_task()
-        if task is not None and task.cancelling() > 0:
-            raise
-        if sender.error is None:
-            raise statuses.cancelled_error() from None
-        response = None
-    finally:
-        sender.reader_waits = False
-    if isinstance(response, pb.UpscaleResponse):
-        return response
-    # A source that raised has cancelled the call: its exception is the reason, the status only the consequence.
-    if sender.error is not None:
-        raise sender.error
-    return None
+async def _iterate(items: Iterable[ItemT]) -> AsyncIterator[ItemT]:
+    for item in items:
+        yield item

@@ -12,13 +12,14 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from esr_api.v1 import upscaler_pb2 as pb
 from esr_api.v1.upscaler_pb2_grpc import UpscalerServiceStub
-from esr_client import _calls
-from esr_client._body import Plan
+from esr_client import _convert, _unary
+from esr_client._client_base import ClientBase
 from esr_client._config import Options, StreamConfig, configs_for
 from esr_client._delivery import LOSSLESS, Delivery, Dropped
-from esr_client._errors import ClosedError, NotFoundError, from_rpc
+from esr_client._errors import NotFoundError, from_rpc
 from esr_client._frame import Frame, Packet
-from esr_client._kinds import ChannelOrder, FrameAdapters, FrameT, check_iterable
+from esr_client._frame_types import ChannelOrder, FrameAdapters, FrameT, check_iterable
+from esr_client._protocol import ConfigStreamSpec, FrameStreamSpec
 from esr_client._results import ModelInfo, ServerStatus, ServingState
 from esr_client._stream import Call, StartCall, UpscaleStream
 
@@ -28,7 +29,7 @@ RequestT = TypeVar("RequestT")
 ResponseT = TypeVar("ResponseT")
 
 
-class Client:
+class Client(ClientBase):
     """A connection to one server. Any thread may use it, and several streams may run at once."""
 
     def __init__(
@@ -43,13 +44,10 @@ class Client:
         Raises:
             ValueError: the target is no address, or the token cannot be sent.
         """
+        super().__init__(target, options, admin_token)
         self._at_close = at_close
-        address = _calls.server_address(target)
-        self._options = _calls.options_for(address, options)
-        self._admin = _calls.admin_metadata(admin_token)
-        self._closed = False
         self._target = target
-        self._channel = grpc.insecure_channel(address.target, options=options.channel_arguments())
+        self._channel = grpc.insecure_channel(self._address.target, options=options.channel_arguments())
         self._stub = UpscalerServiceStub(self._channel)
         self._health = health_pb2_grpc.HealthStub(self._channel)
 
@@ -84,7 +82,7 @@ class Client:
             EsrError: the server refused or ended the stream, or a frame cannot be sent.
         """
         check_iterable(frames, "upscale")
-        kinds = FrameAdapters(channel_order, copy=copy)
+        adapters = FrameAdapters(channel_order, copy=copy)
         config = configs_for(
             model=model,
             deinterlace=deinterlace,
@@ -93,7 +91,8 @@ class Client:
             target_fps=target_fps,
             source_quality=source_quality,
         )
-        return UpscaleStream(self._starter(timeout_s), Plan.for_frames(config, kinds, on_drop), frames, self._options)
+        spec = FrameStreamSpec(config, adapters, on_drop)
+        return UpscaleStream(self._starter(timeout_s), spec, frames, self._options)
 
     def stream(
         self,
@@ -114,7 +113,7 @@ class Client:
             EsrError: the server refused or ended the stream, or an item cannot be sent.
         """
         check_iterable(items, "stream")
-        return UpscaleStream(self._starter(timeout_s), Plan.for_config(config, on_drop), items, self._options)
+        return UpscaleStream(self._starter(timeout_s), ConfigStreamSpec(config, on_drop), items, self._options)
 
     def _starter(self, timeout_s: float | None) -> StartCall:
         def start(requests: Iterator[pb.UpscaleRequest]) -> Call:
@@ -140,8 +139,8 @@ class Client:
             ValueError: source_quality is no quantiser.
             EsrError: the server refused, or the frame cannot be sent.
         """
-        request, answer = _calls.image_request(frame, model, source_quality, FrameAdapters(channel_order, copy=copy))
-        return answer(self._unary(self._stub.UpscaleImage, request, timeout_s))
+        request, answer = _unary.image_request(frame, model, source_quality, FrameAdapters(channel_order, copy=copy))
+        return answer(self._call(self._stub.UpscaleImage, request, timeout_s))
 
     def models(self) -> tuple[ModelInfo, ...]:
         """Return every model that the server can run.
@@ -149,7 +148,8 @@ class Client:
         Raises:
             EsrError: the server cannot be reached.
         """
-        return _calls.models_from(self._unary(self._stub.ListModels, pb.ListModelsRequest()))
+        response = self._call(self._stub.ListModels, pb.ListModelsRequest())
+        return tuple(_convert.model_from(row) for row in response.models)
 
     def load_model(self, model: str, *, timeout_s: float | None = None) -> ModelInfo:
         """Load a model while streams run. For an administrator: see `connect`.
@@ -162,7 +162,7 @@ class Client:
             EsrError: there is no such model, or it cannot be loaded.
         """
         request = pb.LoadModelRequest(model=model)
-        return _calls.model_from(self._unary(self._stub.LoadModel, request, timeout_s, self._admin).model)
+        return _convert.model_from(self._call(self._stub.LoadModel, request, timeout_s, self._admin).model)
 
     def unload_model(self, model: str, *, timeout_s: float | None = None) -> ModelInfo:
         """Let go of a model. Streams that run it keep it to their end, unless a ladder has other rungs for them.
@@ -172,7 +172,7 @@ class Client:
             EsrError: there is no such model, or the server cannot do without it.
         """
         request = pb.UnloadModelRequest(model=model)
-        return _calls.model_from(self._unary(self._stub.UnloadModel, request, timeout_s, self._admin).model)
+        return _convert.model_from(self._call(self._stub.UnloadModel, request, timeout_s, self._admin).model)
 
     def status(self) -> ServerStatus:
         """Return the health of the server.
@@ -180,15 +180,16 @@ class Client:
         Raises:
             EsrError: the server cannot be reached.
         """
-        return _calls.status_from(self._state(service) for service in ("", *_calls.SERVICES))
+        states = []
+        for service in ("", *_unary.SERVICES):
+            try:
+                response = self._call(self._health.Check, health_pb2.HealthCheckRequest(service=service))
+                states.append(_unary.state_from(response))
+            except NotFoundError:
+                states.append(ServingState.UNKNOWN)
+        return _unary.status_from(states)
 
-    def _state(self, service: str) -> ServingState:
-        try:
-            return _calls.state_from(self._unary(self._health.Check, health_pb2.HealthCheckRequest(service=service)))
-        except NotFoundError:
-            return ServingState.UNKNOWN
-
-    def _unary(
+    def _call(
         self,
         method: grpc.UnaryUnaryMultiCallable[RequestT, ResponseT],
         request: RequestT,
@@ -200,10 +201,6 @@ class Client:
             return method(request, timeout=timeout_s or self._options.timeout_s, metadata=metadata)
         except grpc.RpcError as error:
             raise from_rpc(error) from error
-
-    def _check_open(self) -> None:
-        if self._closed:
-            raise ClosedError("this client was closed")
 
     def close(self) -> None:
         """Close the connection, which cancels running streams, and end a private server that `connect` started."""

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Generic, Self, TypeAlias, TypeVar
 
 import grpc
 
 from esr_api.v1 import upscaler_pb2 as pb
-from esr_client._body import Body, Plan
 from esr_client._config import Options
-from esr_client._delivery import DropReason
 from esr_client._errors import from_rpc
-from esr_client._results import Negotiated, StreamStatistics
-from esr_client._switches import Switches
+from esr_client._protocol import StreamProtocol, StreamSpec
+from esr_client._results import Negotiated
+from esr_client._stream_base import PATIENCE_S, StreamBase
 
 if TYPE_CHECKING:
     from grpc import _CallIterator
@@ -30,78 +28,85 @@ Call: TypeAlias = "_CallIterator[pb.UpscaleResponse]"
 StartCall: TypeAlias = Callable[[Iterator[pb.UpscaleRequest]], Call]
 
 
-_PATIENCE_S = 0.01  # of a reader, before the server is thought to need more items for an answer
-
-
-class _Sender(Generic[ItemT]):
-    """The writing half. It knows nothing of the stream object, so that dropping that one ends the call."""
-
-    def __init__(self, body: Body[ItemT], first: list[ItemT], source: Iterator[ItemT], switches: Switches) -> None:
-        self.error: BaseException | None = None
-        self._body = body
-        self._switches = switches
+class _SyncTransport(Generic[ItemT]):
+    def __init__(
+        self, start: StartCall, protocol: StreamProtocol[ItemT], first: list[ItemT], source: Iterator[ItemT]
+    ) -> None:
+        self._protocol = protocol
         self._first = first
         self._source = source
         self._changed = threading.Condition()
+        self._error: BaseException | None = None
+        self._reader_waits = False
         self._closed = False
-        self.reader_waits = False
-        """Whether the caller waits for an answer."""
-        self._call: Call | None = None
+        try:
+            # Locked, because a source that raises at once has to wait for the call that it cancels.
+            with self._changed:
+                self._call = start(self._requests())
+        except BaseException:
+            self._close()
+            raise
+        self._call.add_callback(self._close)
 
-    def requests(self) -> Iterator[pb.UpscaleRequest]:
+    def _requests(self) -> Iterator[pb.UpscaleRequest]:
         """Yield requests for gRPC's thread. They end early, with the call cancelled, when the source raises."""
         try:
-            yield self._body.opening()
-            for item in self._items():
-                yield from self._switches.pop_requests()
-                yield self._body.push(item)
+            yield self._protocol.config_request()
+            # Wait first: a frame that cannot be sent yet is not asked of the caller's iterator.
+            while self._wait_for_window():
+                item = self._first.pop() if self._first else next(self._source, self)
+                if isinstance(item, _SyncTransport):
+                    return
+                yield from self._protocol.requests_for(item)
         except GeneratorExit:
             raise
         except BaseException as error:  # of whatever kind: gRPC's thread would end in silence, and the call wait
+            self._error = error
             with self._changed:
-                self.error = error
                 call = self._call
-            if call is not None:
-                call.cancel()
+            call.cancel()
         finally:
-            self._switches.end()
-
-    def _items(self) -> Iterator[ItemT]:
-        # Wait first: a frame that cannot be sent yet is not asked of the caller's iterator.
-        while self._wait_for_window():
-            item = self._first.pop() if self._first else next(self._source, self)
-            if isinstance(item, _Sender):
-                return
-            yield item
+            self._protocol.end_input()
 
     def _wait_for_window(self) -> bool:
-        patience_s = _PATIENCE_S if self._body.decoder_may_delay else None
+        patience_s = PATIENCE_S if self._protocol.decoder_may_delay else None
         with self._changed:
-            while not (self._closed or self._body.can_send):
-                if not self._changed.wait(patience_s) and self.reader_waits:
-                    self._body.grow_window()
+            while not (self._closed or self._protocol.can_send):
+                if not self._changed.wait(patience_s) and self._reader_waits:
+                    self._protocol.grow_window()
             return not self._closed
 
-    def attach(self, call: Call) -> None:
-        """Tell the sender its call, which it ends if the source raises."""
-        with self._changed:
-            self._call = call
-        call.add_callback(self.close)
-        if self.error is not None:
-            call.cancel()
+    def read(self) -> pb.UpscaleResponse | None:
+        """Return the next response; None at the end."""
+        self._reader_waits = True
+        try:
+            response: pb.UpscaleResponse | None = next(self._call, None)
+        except grpc.RpcError as error:
+            if self._error is None:
+                raise from_rpc(error) from error
+            response = None
+        finally:
+            self._reader_waits = False
+        # A source that raised has cancelled the call: its exception is the reason, the status only the consequence.
+        if response is None and self._error is not None:
+            raise self._error
+        return response
 
     def wake(self) -> None:
-        """Wake the sender, because the window may have moved."""
         with self._changed:
             self._changed.notify_all()
 
-    def close(self) -> None:
+    def cancel(self) -> None:
+        self._close()
+        self._call.cancel()
+
+    def _close(self) -> None:
         with self._changed:
             self._closed = True
             self._changed.notify_all()
 
 
-class UpscaleStream(Generic[ItemT]):
+class UpscaleStream(StreamBase[ItemT, _SyncTransport[ItemT]]):
     """Upscaled frames (or packets) in order: an iterator, and a context manager that cancels the call.
 
     The call begins when the first item is asked for. Items are taken from the caller's iterable on another thread, at
@@ -110,44 +115,10 @@ class UpscaleStream(Generic[ItemT]):
     raised here, and the call is cancelled.
     """
 
-    def __init__(self, start: StartCall, plan: Plan, items: Iterable[ItemT], options: Options) -> None:
+    def __init__(self, start: StartCall, spec: StreamSpec, items: Iterable[ItemT], options: Options) -> None:
+        super().__init__(spec, options)
         self._start = start
-        self._plan = plan
         self._items = items
-        self._options = options
-        self._body: Body[ItemT] | None = None
-        self._sender: _Sender[ItemT] | None = None
-        self._call: Call | None = None
-        self._switches = Switches()
-        self._ready: deque[ItemT] = deque()
-        self._ended = False
-
-    @property
-    def negotiated(self) -> Negotiated | None:
-        """Return the negotiated stream; None before the first item came or `open` was called."""
-        return self._body.negotiated if self._body else None
-
-    @property
-    def statistics(self) -> StreamStatistics | None:
-        """Return the server's account; None before the end."""
-        return self._body.statistics if self._body else None
-
-    @property
-    def dropped(self) -> Mapping[DropReason, int]:
-        """Return how many frames the server has dropped so far, by reason."""
-        return self._plan.dropped.by_reason
-
-    def switch_model(self, model: str) -> None:
-        """Let the frames from the next one on be made by another model of the same scale. It ends a ladder.
-
-        Any thread may call it, also before the first item was asked for. The wish goes out before the next frame that
-        is sent; of several wishes before one frame the last counts. A frame's `model` says which one made it.
-
-        Raises:
-            ValueError: the name is empty.
-            ClosedError: the stream has ended, or its last frame is sent.
-        """
-        self._switches.ask(model)
 
     def open(self) -> Negotiated | None:
         """Begin the call, wait for the negotiated stream and return it; None if there are no frames, hence no call.
@@ -156,7 +127,7 @@ class UpscaleStream(Generic[ItemT]):
             EsrError: the server refused the stream, or cannot be reached.
         """
         while self.negotiated is None and not self._ended:
-            self._ready += self._step()
+            self._step()
         return self.negotiated
 
     def __iter__(self) -> Self:
@@ -164,75 +135,26 @@ class UpscaleStream(Generic[ItemT]):
 
     def __next__(self) -> ItemT:
         while not self._ready and not self._ended:
-            self._ready += self._step()
-        if not self._ready or self._body is None or self._sender is None:
-            raise StopIteration
-        self._body.mark_delivered()
-        self._sender.wake()
-        return self._ready.popleft()
+            self._step()
+        return self._pop(StopIteration)
 
-    def _step(self) -> list[ItemT]:
+    def _step(self) -> None:
         try:
-            self._begin()
-            return self._advance()
+            if self._transport is None and not self._ended:
+                source = iter(self._items)
+                first = list(itertools.islice(source, 1)) if self._spec.needs_first else []
+                protocol = self._begin(first)
+                if protocol is not None:
+                    self._transport = _SyncTransport(self._start, protocol, first, source)
+            if self._transport is not None:
+                self._receive(self._transport.read())
         except BaseException:
             self.close()
             raise
 
-    def _begin(self) -> None:
-        if self._call is not None or self._ended:
-            return
-        source = iter(self._items)
-        first = list(itertools.islice(source, 1)) if self._plan.peeks else []
-        if self._plan.peeks and not first:
-            self._end()
-            return
-        self._body = self._plan.body(first[0] if first else None, self._options)
-        self._sender = _Sender(self._body, first, source, self._switches)
-        self._call = self._start(self._sender.requests())
-        self._sender.attach(self._call)
-
-    def _advance(self) -> list[ItemT]:
-        if self._body is None or self._sender is None or self._call is None:
-            return []
-        response = self._read(self._call, self._sender)
-        if response is None:
-            self._end()
-            self._body.close()
-            self._body.finish()
-            return []
-        items = self._body.pull(response)
-        self._sender.wake()
-        return items
-
-    def _read(self, call: Call, sender: _Sender[ItemT]) -> pb.UpscaleResponse | None:
-        sender.reader_waits = True
-        try:
-            response: pb.UpscaleResponse | None = next(call, None)
-        except grpc.RpcError as error:
-            if sender.error is None:
-                raise from_rpc(error) from error
-            response = None
-        finally:
-            sender.reader_waits = False
-        # A source that raised has cancelled the call: its exception is the reason, the status only the consequence.
-        if response is None and sender.error is not None:
-            raise sender.error
-        return response
-
-    def _end(self) -> None:
-        self._ended = True
-        self._switches.end()
-
     def close(self) -> None:
         """Cancel the rest of the call. Closing twice does no harm."""
-        self._end()
-        if self._sender is not None:
-            self._sender.close()
-        if self._call is not None:
-            self._call.cancel()
-        if self._body is not None:
-            self._body.close()
+        self._cancel()
 
     def __enter__(self) -> Self:
         return self
@@ -241,7 +163,3 @@ class UpscaleStream(Generic[ItemT]):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-    def __del__(self) -> None:
-        if getattr(self, "_call", None) is not None:
-            self.close()

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 import esr_client
 from esr_api.address import parse_address
-from esr_client import Frame, Options, _calls
+from esr_client import Frame, Options
+from esr_client._client_base import options_for
 from esr_client._frame import PIXEL_FORMATS
 from esr_client._shared_memory import SharedMemory, SlotPlanes
 from esr_server.app import Server
@@ -283,8 +284,8 @@ def test_a_stream_that_never_begins_leaves_nothing(server: Server) -> None:
     ],
 )
 def test_only_a_server_on_this_host_is_offered_memory(where: str, local: bool) -> None:
-    assert _calls.options_for(parse_address(where), Options()).shared_memory is local
-    assert not _calls.options_for(parse_address(where), INLINE).shared_memory
+    assert options_for(parse_address(where), Options()).shared_memory is local
+    assert not options_for(parse_address(where), INLINE).shared_memory
 
 
 class TestServersThatBreakTheContract:

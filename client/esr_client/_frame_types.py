@@ -1,12 +1,12 @@
-"""Kinds of frames: what callers hand in, and get back in kind."""
+"""Types of frames that callers hand in, and get back: av frames, arrays and `Frame`."""
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import AsyncIterable, Callable, Iterable
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
+from collections.abc import AsyncIterable, Iterable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
 import numpy as np
 
@@ -33,33 +33,51 @@ _ARRAY_FORMATS: dict[tuple[int, np.dtype[Any]], dict[str, str]] = {
 """Pixel formats of arrays, by dimensions, dtype and order of channels."""
 
 
-class FrameAdapter(NamedTuple):
-    """The conversions from one kind of frames to `Frame` and back."""
+class FrameAdapter(Protocol):
+    """The conversion from one type of frames to `Frame` and back."""
 
-    to_frame: Callable[[Any], Frame]
-    from_frame: Callable[[Frame], Any]
+    def to_frame(self, item: Any, /) -> Frame: ...  # noqa: ANN401 -- each adapter has its type
 
-
-def _identity(item: Any) -> Any:  # noqa: ANN401 -- whatever it is
-    return item
+    def from_frame(self, frame: Frame, /) -> Any: ...  # noqa: ANN401
 
 
-def _copy_planes(frame: Frame) -> Frame:
-    return replace(frame, planes=tuple(plane.copy() for plane in frame.planes))
+@dataclass(frozen=True, slots=True)
+class _FrameIdentity:
+    copy: bool = False
+
+    def to_frame(self, item: Any, /) -> Any:  # noqa: ANN401 -- packets too
+        return item
+
+    def from_frame(self, frame: Frame, /) -> Frame:
+        return replace(frame, planes=tuple(plane.copy() for plane in frame.planes)) if self.copy else frame
 
 
-def _to_array(frame: Frame) -> NDArray[Any]:
-    # Splitting the last axis is a view, whatever the stride of the rows.
-    samples = frame.planes[0].shape[1] // frame.width
-    shape = (frame.height, frame.width) if samples == 1 else (frame.height, frame.width, samples)
-    return frame.planes[0].reshape(shape)
+IDENTITY: FrameAdapter = _FrameIdentity()
 
 
-IDENTITY = FrameAdapter(_identity, _identity)
+@dataclass(frozen=True, slots=True)
+class _ArrayAdapter:
+    channel_order: ChannelOrder
+    copy: bool
+
+    def to_frame(self, array: NDArray[Any], /) -> Frame:
+        formats = _ARRAY_FORMATS.get((array.ndim, array.dtype))
+        if formats is None or (array.ndim == 3 and array.shape[2] != 3):
+            raise FrameError(_array_hint(array))
+        height, width = array.shape[:2]
+        samples = 3 if array.ndim == 3 else 1
+        return Frame((array.reshape(height, width * samples),), width, height, formats[self.channel_order])
+
+    def from_frame(self, frame: Frame, /) -> NDArray[Any]:
+        plane = frame.planes[0].copy() if self.copy else frame.planes[0]
+        # Splitting the last axis is a view, whatever the stride of the rows.
+        samples = plane.shape[1] // frame.width
+        shape = (frame.height, frame.width) if samples == 1 else (frame.height, frame.width, samples)
+        return plane.reshape(shape)
 
 
 class FrameAdapters:
-    """The kinds of frames that one call takes, with what was said of arrays and of results."""
+    """The types of frames that one call takes, with its order of channels and its wish for copies."""
 
     def __init__(self, channel_order: ChannelOrder = "rgb", *, copy: bool = False) -> None:
         """Choose the order of channels; `copy` makes results that may be written to.
@@ -69,41 +87,33 @@ class FrameAdapters:
         """
         if channel_order not in ("rgb", "bgr"):
             raise ValueError(f"channel_order is 'rgb' or 'bgr' (OpenCV), not {channel_order!r}")
-        self._order = channel_order
-        self._finish = _copy_planes if copy else _identity
+        self._frames = _FrameIdentity(copy)
+        self._arrays = _ArrayAdapter(channel_order, copy)
 
-    def kind_of(self, item: object) -> FrameAdapter:
-        """Return the kind of a frame.
+    def adapter_for(self, item: object) -> FrameAdapter:
+        """Return the adapter for the type of `item`.
 
         Raises:
-            FrameError: it is none of those that can be sent.
+            FrameError: it is no frame that can be sent.
         """
         if isinstance(item, Frame):
-            return FrameAdapter(_identity, self._finish)
+            return self._frames
         if isinstance(item, np.ndarray):
-            return FrameAdapter(self._from_array, lambda frame: _to_array(self._finish(frame)))
-        # Whoever has an av frame has imported av: nobody else needs to pay for it.
+            return self._arrays
+        # A caller with an av frame has imported av; the others need not pay for it.
         if "av" in sys.modules:
             from esr_client import _av_frame
 
             if _av_frame.is_frame(item):
-                return FrameAdapter(_av_frame.to_frame, _av_frame.from_frame)
+                return _av_frame
         text = f"frames are av.VideoFrame, numpy.ndarray or esr_client.Frame, not {type(item).__name__}"
         if isinstance(item, (str, bytes, os.PathLike)):
             text += "; for a picture file use esr_client.files.pictures.upscale_picture(client, source, out)"
         raise FrameError(text)
 
-    def _from_array(self, array: NDArray[Any]) -> Frame:
-        formats = _ARRAY_FORMATS.get((array.ndim, array.dtype))
-        if formats is None or (array.ndim == 3 and array.shape[2] != 3):
-            raise FrameError(_array_hint(array))
-        height, width = array.shape[:2]
-        samples = 3 if array.ndim == 3 else 1
-        return Frame((array.reshape(height, width * samples),), width, height, formats[self._order])
-
 
 def _array_hint(array: NDArray[Any]) -> str:
-    """Return what is wrong with an array, and what would be right."""
+    """Return an error message for an array: what is wrong, and what would be right."""
     text = f"arrays are (H, W) gray or (H, W, 3) colour of uint8 or uint16, not {array.shape} of {array.dtype}"
     if array.ndim == 3 and array.shape[2] == 4:
         return f"{text}; leave out alpha with array[:, :, :3]"

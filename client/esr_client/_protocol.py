@@ -1,25 +1,26 @@
-"""One stream without its transport: items become requests, responses become items, and the account is kept.
+"""One stream without any I/O: items become requests, responses become items, and both sides' counts are compared.
 
-Nothing here waits or sends. The sync and the asyncio transport each drive one `Body`: `opening`, then `push` for each
-item, and `pull` for each response, then `finish`; and `close`, however it ended. One thread may push while another
-pulls.
+Nothing here waits or sends. The sync and the asyncio transport each drive one `StreamProtocol`: `config_request`, then
+`requests_for` each item and `end_input`; `receive` for each response, then `finish`; and `close`, however it ended. One
+thread may send while another receives.
 """
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import Any, Generic, TypeVar
+from typing import ClassVar, Generic, Protocol, TypeVar
 
 from esr_api.v1 import upscaler_pb2 as pb
 from esr_client import _convert
 from esr_client._config import Options, RawInput, RawOutput, StreamConfig
 from esr_client._delivery import DropCount, Dropped, OnDrop
-from esr_client._errors import ContractError, ErrorCode, FrameError
+from esr_client._errors import ClosedError, ContractError, ErrorCode, FrameError
 from esr_client._frame import Frame, Packet
-from esr_client._kinds import IDENTITY, FrameAdapter, FrameAdapters
+from esr_client._frame_types import IDENTITY, FrameAdapter, FrameAdapters
 from esr_client._results import Negotiated, StreamStatistics
 from esr_client._shared_memory import memory_for
 
@@ -29,85 +30,125 @@ ItemT = TypeVar("ItemT")
 _DEINTERLACE_DELAY = 2
 
 
-def _frame_kind(item: object) -> FrameAdapter:
-    if isinstance(item, (Frame, Packet)):
-        return IDENTITY
-    raise FrameError(f"a stream takes esr_client.Frame or esr_client.Packet, not {type(item).__name__}")
+class StreamSpec(Protocol):
+    """The description of a stream before its first item is known."""
 
+    needs_first: ClassVar[bool]
+    """Whether the config depends on the first item. If so, there is no call without one."""
 
-class Plan:
-    """A stream to come, before its first item is known."""
+    @property
+    def on_drop(self) -> OnDrop | None: ...
 
-    def __init__(
-        self,
-        config: Callable[[object], StreamConfig],
-        kind: Callable[[object], FrameAdapter],
-        *,
-        peeks: bool,
-        on_drop: OnDrop | None,
-    ) -> None:
-        self._config = config
-        self._kind = kind
-        self._on_drop = on_drop
-        self.peeks = peeks
-        """Whether the config needs the first item; without one there is no stream."""
-        self.dropped = DropCount()
-        """Of the stream, from before it begins."""
-
-    @classmethod
-    def for_frames(
-        cls, config: Callable[[RawInput], StreamConfig], kinds: FrameAdapters, on_drop: OnDrop | None
-    ) -> Plan:
-        """Plan a stream of frames of any kind: the first one says what the input is."""
-
-        def config_for(first: object) -> StreamConfig:
-            frame = kinds.kind_of(first).to_frame(first)
-            return config(RawInput(format=_convert.format_of(frame), time_base=frame.time_base))
-
-        return cls(config_for, kinds.kind_of, peeks=True, on_drop=on_drop)
-
-    @classmethod
-    def for_config(cls, config: StreamConfig, on_drop: OnDrop | None) -> Plan:
-        """Plan a stream of frames or packets, as an explicit config says."""
-        return cls(lambda _: config, _frame_kind, peeks=False, on_drop=on_drop)
-
-    def body(self, first: object, options: Options) -> Body[Any]:
-        """Return the body of the stream that begins with the item `first`.
+    def config_for(self, first: object) -> StreamConfig:
+        """Return the config of the stream that begins with the item `first`.
 
         Raises:
             FrameError: the item cannot be sent.
         """
-        return Body(self._config(first), self._kind, options, self.dropped, self._on_drop)
+
+    def adapter_for(self, item: object) -> FrameAdapter:
+        """Return the adapter for the type of `item`.
+
+        Raises:
+            FrameError: the item cannot be sent.
+        """
 
 
-class Body(Generic[ItemT]):
-    """One stream without its transport."""
+@dataclass(frozen=True, slots=True)
+class FrameStreamSpec:
+    """A stream of frames of any type: the first frame determines the input."""
+
+    needs_first: ClassVar[bool] = True
+    config: Callable[[RawInput], StreamConfig]
+    adapters: FrameAdapters
+    on_drop: OnDrop | None
+
+    def config_for(self, first: object) -> StreamConfig:
+        frame = self.adapter_for(first).to_frame(first)
+        return self.config(RawInput(format=_convert.format_of(frame), time_base=frame.time_base))
+
+    def adapter_for(self, item: object) -> FrameAdapter:
+        return self.adapters.adapter_for(item)
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigStreamSpec:
+    """A stream of frames or packets with an explicit config."""
+
+    needs_first: ClassVar[bool] = False
+    config: StreamConfig
+    on_drop: OnDrop | None
+
+    def config_for(self, first: object) -> StreamConfig:
+        return self.config
+
+    def adapter_for(self, item: object) -> FrameAdapter:
+        if isinstance(item, (Frame, Packet)):
+            return IDENTITY
+        raise FrameError(f"a stream takes esr_client.Frame or esr_client.Packet, not {type(item).__name__}")
+
+
+class ModelSwitch:
+    """The switch to another model before the next frame. Of several before one frame the last counts.
+
+    Any thread may request one.
+    """
+
+    def __init__(self) -> None:
+        # Reentrant, because the collector may end a forgotten stream at any allocation, on this thread too.
+        self._lock = threading.RLock()
+        self._model = ""
+        self._ended = False
+
+    def request(self, model: str) -> None:
+        """Let the frames from the next one on be made by `model`.
+
+        Raises:
+            ValueError: the name is empty.
+            ClosedError: no frame will be sent any more.
+        """
+        if not model:
+            raise ValueError("a switch needs the name of a model")
+        with self._lock:
+            if self._ended:
+                raise ClosedError(f"no frame of this stream is left to send: it cannot switch to {model}")
+            self._model = model
+
+    def pop(self) -> str:
+        """Return the model that was requested since the last call; empty if none was."""
+        with self._lock:
+            model, self._model = self._model, ""
+        return model
+
+    def end(self) -> None:
+        with self._lock:
+            self._ended = True
+
+
+class StreamProtocol(Generic[ItemT]):
+    """The state of one stream. `first` is its first item, if the spec needs that."""
 
     def __init__(
-        self,
-        config: StreamConfig,
-        kind: Callable[[object], FrameAdapter],
-        options: Options,
-        dropped: DropCount,
-        on_drop: OnDrop | None,
+        self, spec: StreamSpec, first: ItemT | None, options: Options, dropped: DropCount, switch: ModelSwitch
     ) -> None:
+        config = spec.config_for(first)
         self.negotiated: Negotiated | None = None
         self.statistics: StreamStatistics | None = None
+        self._spec = spec
         self._config = config
-        self._kind = kind
         self._max_send_bytes = options.max_send_bytes
         raw_in, raw_out = isinstance(config.input, RawInput), isinstance(config.output, RawOutput)
-        self._answers_each = raw_in and raw_out
-        self._waits = raw_out and not config.delivery.drops
-        self.decoder_may_delay = self._waits and not raw_in
+        self._is_frame_to_frame = raw_in and raw_out
+        self._has_window = raw_out and not config.delivery.drops
+        self.decoder_may_delay = self._has_window and not raw_in
         """Whether the server may have to see more items than the window has before it can answer: packets of pictures
         that come in another order, or that cannot be decoded.
         """
         self._window = options.window + (_DEINTERLACE_DELAY if config.deinterlace else 0)
         self._dropped = dropped
-        self._on_drop = on_drop
+        self._switch = switch
         # Of frames that are not answered yet; what the server drops is answered too, so that they do not pile up.
-        self._kinds: deque[FrameAdapter] = deque()
+        self._adapters: deque[FrameAdapter] = deque()
         self._memory = memory_for(config, options, self._window)
         self._input_format = config.input.format
         self._output_format = config.input.format
@@ -119,10 +160,10 @@ class Body(Generic[ItemT]):
     def can_send(self) -> bool:
         """Return whether one more item may be sent before an answer has been taken."""
         in_flight = self._sent - self._delivered - self._dropped.total
-        return self._memory.open_to_frames and not (self._waits and in_flight >= self._window)
+        return self._memory.open_to_frames and not (self._has_window and in_flight >= self._window)
 
     def mark_delivered(self) -> None:
-        """Count one item of `pull` as delivered to the caller."""
+        """Count one item of `receive` as delivered to the caller."""
         self._delivered += 1
 
     @property
@@ -133,30 +174,37 @@ class Body(Generic[ItemT]):
         """Let one more item be sent ahead of the answers."""
         self._window += 1
 
-    def opening(self) -> pb.UpscaleRequest:
+    def config_request(self) -> pb.UpscaleRequest:
         return _convert.config_request(self._config, self._memory.offer)
 
-    def push(self, item: ItemT) -> pb.UpscaleRequest:
-        """Return the request for one item.
+    def requests_for(self, item: ItemT) -> Iterator[pb.UpscaleRequest]:
+        """Yield the requests for one item: a model switch that was requested before it, and the item.
 
         Raises:
             FrameError: the item cannot be sent on this stream.
         """
-        kind = self._kind(item)
-        value = kind.to_frame(item)
+        model = self._switch.pop()
+        if model:
+            yield pb.UpscaleRequest(switch_model=pb.SwitchModel(model=model))
+        adapter = self._spec.adapter_for(item)
+        value = adapter.to_frame(item)
         if not isinstance(value, Packet):
-            request = self._frame(value)
+            request = self._frame_request(value)
         elif isinstance(self._config.input, RawInput):
             raise FrameError("a packet on a stream of raw frames")
         else:
             request = pb.UpscaleRequest(packet=_convert.packet_to(value, self._sent))
         request.freed_output_slots.extend(self._memory.pop_freed_slots())
-        if self._answers_each:
-            self._kinds.append(kind)
+        if self._is_frame_to_frame:
+            self._adapters.append(adapter)
         self._sent += 1
-        return request
+        yield request
 
-    def _frame(self, frame: Frame) -> pb.UpscaleRequest:
+    def end_input(self) -> None:
+        """Refuse model switches from now on, because no item is left to send."""
+        self._switch.end()
+
+    def _frame_request(self, frame: Frame) -> pb.UpscaleRequest:
         if not isinstance(self._config.input, RawInput):
             raise FrameError("a frame on a stream of packets")
         size = sum(plane.nbytes for plane in frame.planes)
@@ -176,7 +224,7 @@ class Body(Generic[ItemT]):
 
     # -- from the server
 
-    def pull(self, response: pb.UpscaleResponse) -> list[ItemT]:
+    def receive(self, response: pb.UpscaleResponse) -> list[ItemT]:
         """Return the items of one response, in order: none, one, or several frames.
 
         Raises:
@@ -211,7 +259,7 @@ class Body(Generic[ItemT]):
         return []
 
     def _frame_from(self, message: pb.Frame) -> ItemT:
-        kind = self._next_kind("sent", message.sequence)
+        adapter = self._next_adapter("sent", message.sequence)
         if message.HasField("format"):
             self._output_format = _convert.format_from(message.format)
         slot = self._memory.take(message.slot.index) if message.HasField("slot") else None
@@ -219,29 +267,29 @@ class Body(Generic[ItemT]):
         frame = _convert.frame_from(message, self._output_format, time_base, slot)
         self._memory.release_input(message.sequence)
         self._received += 1
-        item: ItemT = kind.from_frame(frame)
+        item: ItemT = adapter.from_frame(frame)
         return item
 
-    def _next_kind(self, verb: str, sequence: int) -> FrameAdapter:
-        """Return the kind of the oldest frame without an answer, if this answer is for it."""
+    def _next_adapter(self, verb: str, sequence: int) -> FrameAdapter:
+        """Return the adapter of the oldest frame without an answer, if this answer is for it."""
         if sequence != self._answer_count:
             raise ContractError(f"the server {verb} frame {sequence} where frame {self._answer_count} comes")
-        if not self._answers_each:
+        if not self._is_frame_to_frame:
             return IDENTITY
-        if not self._kinds:
+        if not self._adapters:
             raise ContractError(f"the server {verb} frame {sequence}, which nobody asked for")
-        return self._kinds.popleft()
+        return self._adapters.popleft()
 
     def _count_dropped(self, dropped: Dropped) -> None:
         if not self._config.delivery.drops:
             raise ContractError(f"the server dropped frame {dropped.sequence} of a lossless stream")
         # An encoder holds packets back, so a drop has an exact place only in a stream of frames.
         if isinstance(self._config.output, RawOutput):
-            self._next_kind("dropped", dropped.sequence)
+            self._next_adapter("dropped", dropped.sequence)
         self._memory.release_input(dropped.sequence)
         self._dropped.add(dropped)
-        if self._on_drop is not None:
-            self._on_drop(dropped)
+        if self._spec.on_drop is not None:
+            self._spec.on_drop(dropped)
 
     # -- the end
 
@@ -257,30 +305,22 @@ class Body(Generic[ItemT]):
         """
         if self.statistics is None:
             raise ContractError("the server ended the stream without its statistics")
-        for what, here, there in self._accounts(self.statistics):
+        statistics = self.statistics
+        answered = statistics.frames_out + statistics.frames_dropped + statistics.frames_failed
+        counts = [
+            ("frames sent", self._sent, statistics.frames_in)
+            if isinstance(self._config.input, RawInput)
+            else ("packets sent", self._sent, statistics.packets_in),
+            ("frames received", self._received, statistics.frames_out)
+            if isinstance(self._config.output, RawOutput)
+            else ("packets received", self._received, statistics.packets_out),
+            ("frames dropped", self._dropped.total, statistics.frames_dropped),
+            ("frames answered", self._answer_count, self._sent if self._is_frame_to_frame else self._answer_count),
+            ("frames accounted for", answered, statistics.frames_in),
+        ]
+        for what, here, there in counts:
             if here != there:
                 raise ContractError(f"{what}: {here} by this client's count, {there} by the server's")
-
-    def _accounts(self, statistics: StreamStatistics) -> Iterator[tuple[str, int, int]]:
-        raw_in, raw_out = isinstance(self._config.input, RawInput), isinstance(self._config.output, RawOutput)
-        yield (
-            ("frames sent", self._sent, statistics.frames_in)
-            if raw_in
-            else ("packets sent", self._sent, statistics.packets_in)
-        )
-        yield (
-            ("frames received", self._received, statistics.frames_out)
-            if raw_out
-            else ("packets received", self._received, statistics.packets_out)
-        )
-        yield "frames dropped", self._dropped.total, statistics.frames_dropped
-        if self._answers_each:
-            yield "frames answered", self._answer_count, self._sent
-        yield (
-            "frames accounted for",
-            statistics.frames_out + statistics.frames_dropped + statistics.frames_failed,
-            statistics.frames_in,
-        )
 
 
 def _in_time_base(frame: Frame, time_base: Fraction) -> Frame:
