@@ -12,7 +12,7 @@ from esr_client.cli._app import app
 
 
 def main() -> None:
-    """Run `esr-client`."""
+    """Run `esr-client` with the arguments of this process."""
     os.environ.setdefault("SVT_LOG", "1")  # SVT-AV1 prints a banner past FFmpeg's log; this is its only switch
     for number in (signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)):
         signal.signal(number, _exit)
