@@ -41,7 +41,7 @@ def test_the_token_goes_along_with_these_calls_only(target: str, script: Script)
     assert script.authorizations == TOLD
 
 
-async def test_the_token_goes_along_with_these_calls_only_in_asyncio(script: Script, socket_dir: Path) -> None:
+async def test_asyncio_token_goes_with_admin_calls_only(script: Script, socket_dir: Path) -> None:
     async with (
         serving_aio(script, socket_dir) as target,
         esr_client.connect_async(target, admin_token=TOKEN) as client,

@@ -76,9 +76,7 @@ class SourceError(Exception):
 
 
 @pytest.mark.parametrize("good", [0, 1, 5])
-async def test_an_exception_of_the_source_is_raised_and_the_call_cancelled(
-    client: AsyncClient, script: Script, good: int
-) -> None:
+async def test_source_error_is_raised_and_cancels_the_call(client: AsyncClient, script: Script, good: int) -> None:
     async def frames() -> AsyncIterator[esr_client.Frame]:
         for i in range(good):
             yield frame(i)

@@ -156,7 +156,7 @@ def test_the_server_extra_is_named_when_it_is_missing() -> None:
     assert "No module named 'prometheus_client'" in _private_server._failure_message(words)
 
 
-def test_a_private_server_that_cannot_start_ends_quietly() -> None:
+def test_private_server_that_cannot_start_is_quiet() -> None:
     """Its thread that waits for the end of standard input must not turn the refusal into a fatal error."""
     with PrivateServer("nonesuch") as private, pytest.raises(esr_client.PrivateServerError) as caught:
         private.wait()
@@ -187,7 +187,7 @@ def test_an_interruption_leaves_nothing(long_clip: Path, tmp_path: Path, number:
     assert not server.is_running()
 
 
-def test_the_private_server_goes_when_its_client_is_killed(long_clip: Path, tmp_path: Path) -> None:
+def test_private_server_ends_with_a_killed_client(long_clip: Path, tmp_path: Path) -> None:
     with started("upscale", long_clip, tmp_path / "out.mp4", *SLOW) as child:
         assert eventually(lambda: writes(tmp_path), 60)
         (server,) = psutil.Process(child.pid).children()

@@ -158,7 +158,7 @@ def test_what_on_drop_raises_ends_the_stream(client: Client, script: Script) -> 
     assert eventually(lambda: script.ended == ["broken"])
 
 
-def test_packets_in_have_drops_by_the_number_of_the_frame(client: Client, script: Script) -> None:
+def test_drops_of_packets_count_frames(client: Client, script: Script) -> None:
     script.drops = {1: LATE, 2: LATE}
     dropped: list[Dropped] = []
     config = StreamConfig(model="m", input=PACKETS, delivery=Delivery.latest())
@@ -280,7 +280,7 @@ def test_a_live_source_never_waits_for_answers(target: str, script: Script, deli
         assert eventually(lambda: script.frames == 300)
 
 
-async def test_a_live_source_never_waits_for_answers_either_in_asyncio(script: Script, socket_dir: Path) -> None:
+async def test_asyncio_live_source_never_waits(script: Script, socket_dir: Path) -> None:
     script.silent = True
     async with (
         serving_aio(script, socket_dir) as target,

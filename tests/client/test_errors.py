@@ -59,7 +59,7 @@ def test_a_full_server_says_when_to_come_back(client: esr_client.Client, script:
 
 
 @pytest.mark.parametrize("count", [1, 99])
-async def test_a_full_server_says_when_to_come_back_in_asyncio(script: Script, socket_dir: Path, count: int) -> None:
+async def test_asyncio_full_server_says_when_to_retry(script: Script, socket_dir: Path, count: int) -> None:
     script.retry_after_s = 0.25
     async with serving_aio(script, socket_dir) as target, esr_client.connect_async(target) as client:
         with pytest.raises(esr_client.ResourceExhaustedError, match="full") as caught:

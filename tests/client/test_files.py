@@ -181,7 +181,7 @@ def test_a_bitstream_without_times(client: esr_client.Client, tmp_path: Path) ->
         upscale(client, source, tmp_path / "server.mp4", encode=Encode.SERVER)
 
 
-def test_streams_that_the_container_cannot_hold_are_named(client: esr_client.Client, tmp_path: Path) -> None:
+def test_streams_the_container_cannot_hold_are_named(client: esr_client.Client, tmp_path: Path) -> None:
     clip = Clip(
         time_base=Fraction(1, 1000), pts=range(0, 400, 40), subtitles="subrip", attachment=True, languages=("eng",)
     )

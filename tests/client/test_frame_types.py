@@ -61,7 +61,7 @@ def test_arrays_that_cannot_be(client: esr_client.Client, array: Any, hint: str)
         client.upscale_image(array, model="bicubic_x2")
 
 
-def test_things_of_another_type_say_what_would_be_right(client: esr_client.Client) -> None:
+def test_errors_for_other_types_name_the_right_call(client: esr_client.Client) -> None:
     with pytest.raises(FrameError, match=r"not str; for a picture file use esr_client.files.pictures.upscale_picture"):
         client.upscale_image("photo.png", model="bicubic_x2")  # type: ignore[type-var]
     with pytest.raises(TypeError, match=r"an address is a string such as .*, not 51951"):

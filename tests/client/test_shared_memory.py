@@ -165,7 +165,7 @@ def test_packets_in_and_frames_out(server: Server) -> None:
     assert _is_shared(results[0][0].planes[0])
 
 
-def test_a_slow_reader_of_packets_still_gets_its_frames_in_slots(client: esr_client.Client) -> None:
+def test_slow_reader_of_packets_gets_slots(client: esr_client.Client) -> None:
     packets, config = _packets(150)
     shared = 0
     for made in client.stream(packets, config, timeout_s=60):
@@ -177,7 +177,7 @@ def test_a_slow_reader_of_packets_still_gets_its_frames_in_slots(client: esr_cli
 
 
 @pytest.mark.parametrize("count", [5, 60])
-async def test_a_window_smaller_than_what_a_decoder_holds_back(server: Server, count: int) -> None:
+async def test_window_smaller_than_the_decoder_delay(server: Server, count: int) -> None:
     packets, config = _packets(count, bf="7", **{"x264-params": "b-adapt=0:b-pyramid=strict:ref=8"})
     options = Options(window=1)
     with esr_client.connect(target(server), options=options) as client:

@@ -46,12 +46,12 @@ def test_the_headers_are_read(tmp_path: Path, codec: str, location: ChromaLocati
     assert _said(_made(tmp_path, codec, location)) is (ChromaLocation.UNSPECIFIED if unsaid else location)
 
 
-def test_headers_that_say_nothing_and_codecs_that_cannot(tmp_path: Path) -> None:
+def test_headers_and_codecs_without_siting(tmp_path: Path) -> None:
     assert _said(make(tmp_path / "a.mp4", Clip())) is ChromaLocation.UNSPECIFIED
     assert _said(make(tmp_path / "b.mp4", Clip(codec="mpeg4"))) is ChromaLocation.UNSPECIFIED
 
 
-def test_the_log_level_is_put_back_and_the_packet_is_left_alone(tmp_path: Path) -> None:
+def test_log_level_and_packet_are_left_as_they_were(tmp_path: Path) -> None:
     before = av.logging.get_level()
     with av.open(str(_made(tmp_path, "libx264", ChromaLocation.TOP))) as container:
         stream = container.streams.video[0]

@@ -50,7 +50,7 @@ def test_other_arrays_are_refused(client: Client, shape: tuple[int, ...], dtype:
         list(client.upscale([picture], model="m"))
 
 
-def test_a_view_with_padded_rows_is_sent_without_its_padding(client: Client) -> None:
+def test_padded_rows_are_sent_without_padding(client: Client) -> None:
     wide = np.random.default_rng(0).integers(0, 256, (6, 32), np.uint8)
     (out,) = client.upscale([wide[:, 3:11]], model="m")
     assert np.array_equal(out, wide[:, 3:11].repeat(2, 0).repeat(2, 1))
@@ -90,7 +90,7 @@ def test_av_frames_keep_time_and_tags(client: Client, name: str) -> None:
     assert set(bytes(out.planes[0])[: 49 * 2]) == {1}
 
 
-def test_other_time_bases_are_counted_in_the_streams_own(client: Client) -> None:
+def test_other_time_bases_are_converted(client: Client) -> None:
     sent = [frame(1), frame(2, time_base=Fraction(1, 6400))]
     out = list(client.upscale(sent, model="m"))
     assert [(f.pts, f.time_base) for f in out] == [(10, Fraction(1, 12800)), (40, Fraction(1, 12800))]
@@ -188,7 +188,7 @@ class SourceError(BaseException):
 
 
 @pytest.mark.parametrize("good", [0, 1, 5])
-def test_an_exception_of_the_source_is_raised_and_the_call_cancelled(client: Client, script: Script, good: int) -> None:
+def test_source_error_is_raised_and_cancels_the_call(client: Client, script: Script, good: int) -> None:
     def frames() -> Iterator[esr_client.Frame]:
         yield from (frame(i) for i in range(good))
         raise SourceError("the camera is gone") from OSError("unplugged")

@@ -82,7 +82,7 @@ def test_after_the_end_there_is_nothing_to_switch(client: Client, script: Script
     assert _order(script) == ["config", "0"]
 
 
-def test_after_the_last_frame_is_sent_there_is_nothing_to_switch(client: Client, script: Script) -> None:
+def test_switch_after_the_last_frame_is_refused(client: Client, script: Script) -> None:
     ready = threading.Event()
 
     def hold(response: pb.UpscaleResponse) -> list[pb.UpscaleResponse]:

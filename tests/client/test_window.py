@@ -144,7 +144,7 @@ def test_values_that_cannot_be() -> None:
     assert (parse_size("1920x1080"), parse_ratio("30000/1001")) == ((1920, 1080), Fraction(30000, 1001))
 
 
-def test_interlaced_video_is_refused_before_a_server_is_asked(tmp_path: Path) -> None:
+def test_interlaced_video_is_refused_without_a_call(tmp_path: Path) -> None:
     clip = Clip(codec="libx264", options={"preset": "veryfast", "flags": "+ildct+ilme"}, pts=range(0, 5 * 512, 512))
     source = make(tmp_path / "in.mkv", clip)
     with pytest.raises(esr_client.InputError, match="the video is interlaced; add --deinterlace bwdif"):
