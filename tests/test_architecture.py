@@ -17,6 +17,7 @@ IMPORTERS = {
     "grpc_reflection": ("esr_server.rpc",),
     "google": ("esr_api", "esr_server.rpc", "esr_client"),
     "av": ("esr_upscale.media", "esr_client"),
+    "pythonjsonlogger": ("esr_server.telemetry.logs",),
     "prometheus_client": ("esr_server.telemetry.metrics",),
     "halide": ("esr_upscale.kernels",),
     "torch": ("esr_upscale.nets", "esr_upscale.training"),

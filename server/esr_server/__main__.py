@@ -17,6 +17,8 @@ from esr_server.app import StartEndedError, serve
 from esr_server.config import CapacitySettings, Limits, SchedulerSettings, ServerSettings
 from esr_server.errors import ServiceError
 from esr_server.models.catalog import split_models
+from esr_server.telemetry import logs
+from esr_server.telemetry.logs import LogFormat
 from esr_upscale.engine import BACKENDS, DEVICES, EngineSettings
 from esr_upscale.errors import UpscaleError
 from esr_upscale.models import DEFAULT_MODEL
@@ -103,6 +105,9 @@ def esr_serve(
     log_level: Annotated[
         LogLevel, typer.Option(case_sensitive=False, help="Lowest level that is logged.")
     ] = LogLevel.INFO,
+    log_format: Annotated[
+        LogFormat, typer.Option(case_sensitive=False, help="Format of the log; json is one object for each line.")
+    ] = LogFormat.TEXT,
     _version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
@@ -110,7 +115,7 @@ def esr_serve(
     """Serve video upscaling over gRPC, and metrics over HTTP."""
     # SVT-AV1 writes past FFmpeg's log: its banner, and a line for each stream that is cancelled. FFmpeg tells errors.
     os.environ.setdefault("SVT_LOG", "0")
-    logging.basicConfig(level=log_level.value, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logs.configure(log_level.value, log_format)
     defaults = ServerSettings()
     try:
         names, own_models = split_models(model or defaults.models)

@@ -59,7 +59,7 @@ def status_of(error: BaseException) -> tuple[StatusCode, str]:
     for kind, code in _CODES:
         if isinstance(error, kind):
             return code, _bounded(str(error))
-    _log.error("a stream failed", exc_info=error)
+    _log.error("an unexpected error ended the call", exc_info=error)
     return StatusCode.INTERNAL, "internal error; the server's log has the details"
 
 

@@ -24,13 +24,14 @@ from esr_server.rpc import convert
 from esr_server.rpc.admin import check_administrator
 from esr_server.rpc.config import source_quantizer_of
 from esr_server.rpc.errors import details_of, status_of
-from esr_server.rpc.upscale import Services, UpscaleHandler
+from esr_server.rpc.upscale import MOST_LOGGED, Services, UpscaleHandler
 from esr_server.rpc.wire import Context, Requests
 from esr_server.scheduling.scheduler import Admission
 from esr_server.streaming.delivery import open_gate
 from esr_server.streaming.items import Arrival, Result
 from esr_server.streaming.shared_memory import InlineMemory
 from esr_server.streaming.stages import StagesConfig, StreamStages
+from esr_server.telemetry.logs import bind
 from esr_server.telemetry.metrics import Metrics
 from esr_upscale.frame import Frame
 
@@ -54,6 +55,7 @@ class UpscalerService(UpscalerServiceServicer):
     ) -> pb.UpscaleImageResponse:
         async with _status(context):
             self._services.scheduler.check_started()
+            bind(model=request.model[:MOST_LOGGED])
             model = await self._services.scheduler.load(lambda: self._services.models.get(request.model))
             return await self._services.scheduler.run(lambda: self._image(request, model))
 
@@ -115,7 +117,7 @@ class UpscalerService(UpscalerServiceServicer):
         except RefusedError as error:
             words = re.findall("[A-Z][a-z]+", type(error).__name__.removesuffix("Error"))
             metrics.stream_refused("_".join(words).lower())
-            _log.info("a stream of %s is refused: %s", unquote(context.peer()), error)
+            _log.info("stream refused: %s", error)
             raise
 
 
@@ -136,6 +138,7 @@ async def _outcome(metrics: Metrics) -> AsyncIterator[None]:
 @asynccontextmanager
 async def _status(context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[None]:
     """End the call with the status that belongs to what was raised. A cancelled call has its status already."""
+    bind(peer=unquote(context.peer()))
     try:
         yield
         return

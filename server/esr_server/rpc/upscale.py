@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
-from urllib.parse import unquote
 
 from esr_server.config import ServerSettings
 from esr_server.errors import ConfigError, ProtocolError, SharedMemoryError
@@ -25,11 +24,14 @@ from esr_server.streaming.items import Result
 from esr_server.streaming.pipeline import StreamPipeline
 from esr_server.streaming.shared_memory import InlineMemory, map_offer
 from esr_server.streaming.stages import StreamStages
+from esr_server.telemetry.logs import bind
 from esr_server.telemetry.metrics import Metrics
 from esr_server.telemetry.realtime import RateTracker
 from esr_upscale.frame import PIXEL_FORMATS
 
 _log = logging.getLogger(__name__)
+MOST_LOGGED = 100
+"""Letters of a name that no model may have."""
 _MAX_BATCH_DELAY_S = 0.005  # that a result may wait for those behind it, to share a message with them
 
 
@@ -52,6 +54,7 @@ class UpscaleHandler:
         self._admission = admission
         self._started_s = time.perf_counter()
         self._stream_id = secrets.token_hex(8)
+        bind(stream_id=self._stream_id)
 
     async def run(self) -> None:
         """Serve the stream to its end.
@@ -61,6 +64,7 @@ class UpscaleHandler:
         """
         services, limits = self._services, self._services.settings.limits
         config = await self._config()
+        bind(model=config.model[:MOST_LOGGED])
         models = await services.scheduler.load(lambda: services.models.choose(config.model, config.ladder))
         params = negotiate(config, models, limits)
         await self._warm_up(params)
@@ -84,7 +88,7 @@ class UpscaleHandler:
             )
             writer = ResponseWriter(self._context)
             with (
-                self._logged(params, reservation, pipeline),
+                self._logged(params, reservation.rung.name, pipeline),
                 services.metrics.track_rate(config.fps) as rate_tracker,
             ):
                 await writer.negotiated(self._stream_id, params, reservation.rung, memory)
@@ -128,13 +132,10 @@ class UpscaleHandler:
             return InlineMemory(str(error))
 
     @contextmanager
-    def _logged(
-        self, params: StreamParams, reservation: Reservation[ServedModel], pipeline: StreamPipeline
-    ) -> Iterator[None]:
+    def _logged(self, params: StreamParams, model: str, pipeline: StreamPipeline) -> Iterator[None]:
         """Log the stream's start, and its end with what came of it."""
-        extra = {"stream_id": self._stream_id}
-        peer, model = unquote(self._context.peer()), reservation.rung.name
-        _log.info("stream %s of %s starts: %s, %s", self._stream_id, peer, model, params, extra=extra)
+        bind(model=model)
+        _log.info("stream starts: %s", params)
         outcome = "finished"
         try:
             yield
@@ -145,12 +146,11 @@ class UpscaleHandler:
             outcome = f"failed ({error})"
             raise
         finally:
-            done, elapsed_s = pipeline.statistics, time.perf_counter() - self._started_s
+            done = pipeline.statistics
             _log.info(
-                "stream %s %s: %d frames in, %d out, %d dropped, %d changes of model, %.2f s",
-                *(self._stream_id, outcome, done.frames_in, done.frames_out, done.frames_dropped),
-                *(done.model_switches, elapsed_s),
-                extra=extra,
+                "stream %s: %d frames in, %d out, %d dropped, %d changes of model, %.2f s",
+                *(outcome, done.frames_in, done.frames_out, done.frames_dropped, done.model_switches),
+                time.perf_counter() - self._started_s,
             )
 
 
@@ -232,6 +232,7 @@ class _Exchange:
             metrics.frame_sent(result.model, result.stages, send_s, sent_s - result.arrived_s, result.source)
             if self.model not in ("", result.model):
                 metrics.model_switched(self.model, result.model)
+                bind(model=result.model)
             self.model = result.model
         if self.params.config.fps:
             late = is_dropped or sent_s > result.due_s

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import math
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -116,8 +117,9 @@ class Scheduler:
         return await asyncio.wrap_future(self._executor.submit(work, due_s))
 
     async def load(self, work: Callable[[], _T]) -> _T:
-        """Run long work that no frame waits for, such as loading a model, outside the workers."""
-        return await asyncio.get_running_loop().run_in_executor(self._loader, work)
+        """Run long work that no frame waits for, such as loading a model, on a thread of its own in this context."""
+        context = contextvars.copy_context()
+        return await asyncio.get_running_loop().run_in_executor(self._loader, lambda: context.run(work))
 
     def stream_executor(self) -> StreamExecutor:
         """Make what runs one stream's work on the workers' threads."""

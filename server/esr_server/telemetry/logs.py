@@ -1,0 +1,68 @@
+"""The server's log: each line names the stream, peer and model that it is about, in words or as JSON."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping
+from contextvars import ContextVar
+from enum import StrEnum
+from types import MappingProxyType
+
+from pythonjsonlogger.json import JsonFormatter
+
+_fields: ContextVar[Mapping[str, str]] = ContextVar("log_fields", default=MappingProxyType({}))
+
+
+class LogFormat(StrEnum):
+    """Formats of `--log-format`."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+def bind(**fields: str) -> None:
+    """Add fields to every later line of this task, and of the tasks and threads that it starts with its context."""
+    _fields.set({**_fields.get(), **fields})
+
+
+class ContextFilter(logging.Filter):
+    """Puts the bound fields on each record: as attributes, and as text behind the message in `context`."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Add the fields; let every record pass."""
+        fields = _fields.get()
+        vars(record).update(fields)
+        record.context = f" [{' '.join(f'{name}={value}' for name, value in fields.items())}]" if fields else ""
+        return True
+
+
+class TextFormatter(logging.Formatter):
+    """Writes a record as a line of text. What a client has sent cannot end the line and forge another one."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  # the name is logging's
+        """Escape what is not printable; a traceback comes behind the line and is not of the message."""
+        return "".join(
+            letter if letter.isprintable() else letter.encode("unicode_escape").decode()
+            for letter in super().formatMessage(record)
+        )
+
+
+def configure(level: str, log_format: LogFormat) -> None:
+    """Write lines from `level` up to standard error; JSON is one object a line, with the time in UTC."""
+    handler = logging.StreamHandler()
+    handler.addFilter(ContextFilter())
+    if log_format is LogFormat.JSON:
+        names = {"asctime": "time", "levelname": "level", "name": "logger"}
+        formatter: logging.Formatter = JsonFormatter(
+            ["asctime", "levelname", "name", "message"],
+            rename_fields=names,
+            json_ensure_ascii=False,
+            reserved_attrs=[*vars(logging.makeLogRecord({})), "taskName", "context"],
+            datefmt="%Y-%m-%dT%H:%M:%SZ",
+        )
+        formatter.converter = time.gmtime
+    else:
+        formatter = TextFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s%(context)s")
+    handler.setFormatter(formatter)
+    logging.basicConfig(level=level, handlers=[handler])
