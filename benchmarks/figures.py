@@ -20,7 +20,7 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFont
 from PIL.PngImagePlugin import PngInfo
 
-from esr_upscale.pareto.measure import machine_name
+from esr_workbench.pareto.measure import machine_name
 
 IMAGES = Path(__file__).parent.parent / "docs" / "images"
 COMMENT = "Comment"
@@ -42,10 +42,10 @@ class Figure:
     """It shows how fast the machine is, so nothing else may run."""
 
 
-_EXPLAIN = ("esr_upscale.cli", "explain", "esr_tr_x2", "--out", "{folder}")
+_EXPLAIN = ("esr_workbench.cli", "explain", "esr_tr_x2", "--out", "{folder}")
 FIGURES = {
     "pareto.png": Figure(
-        ("esr_upscale.cli", "pareto", "--out", "{folder}"),
+        ("esr_workbench.cli", "pareto", "--out", "{folder}"),
         "pareto.png",
         ("bicubic_x2", "esr_max_x2", "--size", "96x64", "--rounds", "1"),
         is_timed=True,

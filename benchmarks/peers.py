@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from esr_upscale import kernels, nets
 from esr_upscale.models import ModelSpec, load_weights
-from esr_upscale.training.onnx_file import export_onnx
+from esr_workbench.training.onnx_file import export_onnx
 
 Plane: TypeAlias = NDArray[np.uint8]
 Run: TypeAlias = Callable[[], object]

@@ -3,68 +3,75 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parent.parent
-ROOTS = (ROOT / "proto", ROOT / "server", ROOT / "client")
+ROOTS = (ROOT / "proto", ROOT / "server", ROOT / "client", ROOT / "workbench")
 
 IMPORTERS = {
     "grpc": ("esr_api", "esr_server.rpc", "esr_client"),
     "grpc_health": ("esr_server.rpc", "esr_client"),
     "grpc_reflection": ("esr_server.rpc",),
     "google": ("esr_api", "esr_server.rpc", "esr_client"),
-    "av": ("esr_upscale.media", "esr_client"),
-    "pythonjsonlogger": ("esr_server.telemetry.logs",),
-    "prometheus_client": ("esr_server.telemetry.metrics",),
+    "av": ("esr_upscale.media", "esr_workbench.media", "esr_client"),
+    "prometheus_client": ("esr_server.metrics",),
     "halide": ("esr_upscale.kernels",),
-    "torch": ("esr_upscale.nets", "esr_upscale.training"),
-    "onnx": ("esr_upscale.training",),
-    "onnxscript": ("esr_upscale.training",),
+    "torch": ("esr_upscale.nets", "esr_workbench.training", "esr_workbench.explain"),
+    "onnx": ("esr_workbench.training",),
+    "onnxscript": ("esr_workbench.training",),
     "onnxruntime": (),
-    "PIL": ("esr_upscale.training",),
-    "matplotlib": ("esr_upscale.training", "esr_upscale.pareto"),
-    "pynvml": ("esr_upscale.pareto.power",),
-    "safetensors": ("esr_upscale.models", "esr_upscale.training"),
+    "PIL": ("esr_workbench.training",),
+    "matplotlib": ("esr_workbench.explain", "esr_workbench.pareto"),
+    "pynvml": ("esr_workbench.pareto.power",),
+    "safetensors": ("esr_upscale.models", "esr_workbench.training"),
     "asyncio": ("esr_server", "esr_client"),
     "esr_api.v1": ("esr_api", "esr_server.rpc", "esr_client"),
     "pyvips": ("esr_client.files.pictures",),
-    "mmap": ("esr_server.streaming.shared_memory", "esr_client._shared_memory"),
+    "mmap": ("esr_server.shared_memory", "esr_client._shared_memory"),
 }
 """Library → the packages that may import it; none where only tests may."""
 
-_SERVER = {
-    "esr_server.models",
-    "esr_server.scheduling",
-    "esr_server.streaming",
-    "esr_server.telemetry",
-    "esr_server.rpc",
-    "esr_server.app",
-}
-
-FORBIDDEN: dict[str, Collection[str]] = {
-    "esr_api": ("esr_upscale", "esr_server", "esr_client"),
-    "esr_client": ("esr_upscale", "esr_server"),
-    "esr_upscale": ("esr_server", "esr_client", "esr_api"),
+FORBIDDEN = {
+    "esr_api": ("esr_upscale", "esr_server", "esr_client", "esr_workbench"),
+    "esr_client": ("esr_upscale", "esr_server", "esr_workbench"),
+    "esr_upscale": ("esr_server", "esr_client", "esr_api", "esr_workbench"),
+    "esr_server": ("esr_client", "esr_workbench"),
+    "esr_workbench": ("esr_server", "esr_client", "esr_api"),
     "esr_upscale.frame": ("esr_upscale.kernels", "esr_upscale.nets", "esr_upscale.models", "esr_upscale.media"),
     "esr_upscale.models": ("esr_upscale.kernels", "esr_upscale.nets", "esr_upscale.media", "esr_upscale.upscaler"),
     "esr_upscale.kernels": ("esr_upscale.nets", "esr_upscale.media", "esr_upscale.upscaler", "esr_upscale.engine"),
-    "esr_upscale.nets": ("esr_upscale.media", "esr_upscale.upscaler", "esr_upscale.engine", "esr_upscale.training"),
+    "esr_upscale.nets": ("esr_upscale.media", "esr_upscale.upscaler", "esr_upscale.engine"),
     "esr_upscale.media": ("esr_upscale.kernels", "esr_upscale.nets", "esr_upscale.models", "esr_upscale.upscaler"),
-    "esr_upscale.shaders": ("esr_upscale.nets", "esr_upscale.media", "esr_upscale.training", "esr_upscale.commands"),
-    "esr_upscale.pareto": ("esr_upscale.nets", "esr_upscale.media", "esr_upscale.training", "esr_upscale.commands"),
-    "esr_server": ("esr_client",),
-    "esr_server.models": _SERVER - {"esr_server.models"},
-    "esr_server.scheduling": _SERVER - {"esr_server.scheduling", "esr_server.models"},
-    "esr_server.streaming": _SERVER - {"esr_server.streaming", "esr_server.scheduling", "esr_server.models"},
-    "esr_server.streaming.stages": {"esr_server.scheduling"},
-    "esr_server.telemetry": {"esr_server.rpc", "esr_server.scheduling", "esr_server.app"},
-    "esr_server.telemetry.http": _SERVER - {"esr_server.telemetry"},
-    "esr_server.rpc": {"esr_server.telemetry.http", "esr_server.telemetry.status_page", "esr_server.app"},
+    "esr_workbench.media": ("esr_workbench.explain", "esr_workbench.pareto", "esr_workbench.shaders"),
+    "esr_workbench.shaders": ("esr_upscale.nets", "esr_upscale.media", "esr_workbench.training"),
+    "esr_workbench.pareto": ("esr_upscale.nets", "esr_upscale.media", "esr_workbench.training"),
+    "esr_workbench.explain": ("esr_upscale.media", "esr_workbench.training"),
+    "esr_server.shared_memory": ("esr_server.session", "esr_server.scheduler", "esr_server.rpc", "esr_server.metrics"),
+    "esr_server.session": ("esr_server.scheduler", "esr_server.rpc", "esr_server.metrics", "esr_server.http"),
+    "esr_server.scheduler": ("esr_server.rpc", "esr_server.metrics", "esr_server.http"),
+    "esr_server.stream": ("esr_server.scheduler", "esr_server.rpc", "esr_server.metrics", "esr_server.http"),
+    "esr_server.metrics": ("esr_server.rpc", "esr_server.scheduler", "esr_server.http"),
+    "esr_server.http": ("esr_server.rpc", "esr_server.scheduler", "esr_server.session", "esr_server.metrics"),
+    "esr_server.rpc": ("esr_server.http", "esr_server.__main__"),
 }
 """Package → the packages that it must not import."""
+
+LAYERS = (
+    (
+        "esr_workbench.entry",
+        "esr_workbench.cli",
+        "esr_workbench.commands",
+        "esr_workbench.training",
+        "esr_workbench.media",
+    ),
+    ("esr_workbench.commands", "esr_workbench.explain"),
+    ("esr_workbench.commands", "esr_workbench.pareto"),
+    ("esr_workbench.commands", "esr_workbench.shaders"),
+)
+"""Packages from above to below: none imports those before it."""
 
 
 def _modules() -> Iterator[tuple[str, Path]]:
@@ -95,9 +102,12 @@ def _within(module: str, package: str) -> bool:
 
 
 def test_the_packages_are_there() -> None:
-    assert {name.partition(".")[0] for name in MODULES} == {"esr_api", "esr_upscale", "esr_server", "esr_client"}
-    packages = {package for table in (IMPORTERS.values(), FORBIDDEN.values()) for row in table for package in row}
-    for package in packages - {"esr_upscale.training"}:
+    roots = {"esr_api", "esr_upscale", "esr_server", "esr_client", "esr_workbench"}
+    assert {name.partition(".")[0] for name in MODULES} == roots
+    packages = {
+        package for table in (IMPORTERS.values(), FORBIDDEN.values(), LAYERS) for row in table for package in row
+    }
+    for package in packages:
         assert any(_within(name, package) for name in MODULES), f"no module is in {package}: the table is stale"
 
 
@@ -118,8 +128,18 @@ def test_imports_run_one_way(name: str) -> None:
             assert not wrong, f"{name} imports {sorted(wrong)}"
 
 
-@pytest.mark.parametrize("name", [n for n in MODULES if not _within(n, "esr_server.app")])
-def test_only_app_knows_every_layer(name: str) -> None:
-    layers = ("esr_server.rpc.server", "esr_server.telemetry.http", "esr_server.scheduling.scheduler")
+@pytest.mark.parametrize("name", MODULES)
+def test_layers_import_downwards(name: str) -> None:
+    imported = _imports(MODULES[name])
+    for layers in LAYERS:
+        for number, layer in enumerate(layers):
+            if _within(name, layer):
+                wrong = {i for i in imported for above in layers[:number] if _within(i, above)}
+                assert not wrong, f"{name} imports {sorted(wrong)}"
+
+
+@pytest.mark.parametrize("name", [n for n in MODULES if not _within(n, "esr_server.__main__")])
+def test_only_main_knows_every_layer(name: str) -> None:
+    layers = ("esr_server.rpc.server", "esr_server.http", "esr_server.scheduler")
     known = {layer for layer in layers for i in _imports(MODULES[name]) if _within(i, layer)}
     assert len(known) < len(layers), f"{name} knows {known}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 
-OURS = ("esr_api", "esr_client", "esr_server", "esr_upscale")
+OURS = ("esr_api", "esr_client", "esr_server", "esr_upscale", "esr_workbench")
 
 
 def start(module: str, command: str, extra: str) -> None:
@@ -20,7 +20,3 @@ def start(module: str, command: str, extra: str) -> None:
         if error.name is None or error.name.partition(".")[0] in OURS:
             raise
         sys.exit(f'{command} needs {error.name}, which is not installed: pip install "edge-sr[{extra}]"')
-
-
-def esr() -> None:
-    start("esr_upscale.cli", "esr", "train")

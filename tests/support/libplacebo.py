@@ -7,7 +7,7 @@ from functools import cache
 import pytest
 
 from esr_upscale.errors import EngineError
-from esr_upscale.shaders.libplacebo import check_libplacebo
+from esr_workbench.shaders.libplacebo import check_libplacebo
 
 
 @cache

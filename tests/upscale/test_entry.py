@@ -11,7 +11,7 @@ import pytest
 @pytest.mark.parametrize(
     ("package", "script", "message"),
     [
-        ("esr_upscale.entry", "esr", 'esr needs safetensors, which is not installed: pip install "edge-sr[train]"'),
+        ("esr_workbench.entry", "esr", 'esr needs safetensors, which is not installed: pip install "edge-sr[train]"'),
         ("esr_server.entry", "esr_serve", 'esr-serve needs safetensors, which is not installed: pip install "edge-sr['),
     ],
 )
@@ -24,6 +24,6 @@ def test_a_missing_library_is_a_sentence(package: str, script: str, message: str
 
 
 def test_a_fault_of_our_own_stays_a_traceback() -> None:
-    code = "import sys; sys.modules['esr_upscale.cli'] = None; from esr_upscale.entry import esr; esr()"
+    code = "import sys; sys.modules['esr_workbench.cli'] = None; from esr_workbench.entry import esr; esr()"
     done = subprocess.run((sys.executable, "-c", code), capture_output=True, text=True, timeout=60, check=False)
     assert "ModuleNotFoundError" in done.stderr

@@ -28,7 +28,7 @@ MARK, SEPARATOR = "@", "/"
 DOWNSCALERS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {"area": ("area",), "sharp": ("bicubic", "lanczos3", "spline36")}
 )
-"""Those that sets are told apart by: the kernels, in KERNELS of `esr_upscale.training.degradation.resampling`, of each.
+"""The kernels of each downscaler, by their names in KERNELS of `esr_workbench.training.degradation.resampling`.
 Averages of areas alias; kernels with negative lobes are sharp, and too much alike for a picture to tell them apart."""
 
 

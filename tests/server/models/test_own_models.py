@@ -24,11 +24,11 @@ from esr_client import cli as client_cli
 from esr_server.app import Server
 from esr_server.config import ServerSettings
 from esr_upscale import kernels, nets
-from esr_upscale.cli import app
 from esr_upscale.engine import EngineSettings
 from esr_upscale.errors import EngineError, InvalidInputError, WeightsError
 from esr_upscale.frame import pixel_format
 from esr_upscale.models import load_weights, read_weights_file, resolve, weights_path
+from esr_workbench.cli import app
 from tests.client.clips import Clip, make
 from tests.support.calls import Stub, plane_values, raw_config, raw_frame, stub_of, upscale
 from tests.support.frames import noise_planes

@@ -1,1 +1,0 @@
-"""The commands of `esr`, one module each. `esr_upscale.cli` registers them."""

@@ -1,0 +1,1 @@
+"""Video for the workbench: frames of files, and what a codec does to pictures."""
