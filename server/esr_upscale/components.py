@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from esr_upscale.bt601 import KB, KG, KR, LUMA_DEPTH
 from esr_upscale.frame import ColorModel, Frame, PixelFormat
-from esr_upscale.kernels import Memory, own_memory
+from esr_upscale.plane_kernel import PlaneAllocator, own_memory
 
 Planes = tuple[NDArray[Any], ...]
 
@@ -64,7 +64,7 @@ def unpack(frame: Frame) -> Components:
     return Components(working_depth(fmt), parts[0], tuple(parts[1:]))
 
 
-def pack(fmt: PixelFormat, components: Components, memory: Memory = own_memory) -> Planes:
+def pack(fmt: PixelFormat, components: Components, memory: PlaneAllocator = own_memory) -> Planes:
     """Lay component planes out as the planes of `fmt`; the inverse of `unpack`. `memory` is asked for that of RGB."""
     if fmt.model is ColorModel.RGB:
         return (_join_rgb(fmt, (components.luma, *components.chroma), memory),)
@@ -94,7 +94,7 @@ def _split_rgb(frame: Frame) -> Planes:
     return planes
 
 
-def _join_rgb(fmt: PixelFormat, components: Sequence[NDArray[Any]], memory: Memory) -> NDArray[Any]:
+def _join_rgb(fmt: PixelFormat, components: Sequence[NDArray[Any]], memory: PlaneAllocator) -> NDArray[Any]:
     size = height, width = components[0].shape
     shape = (height, 3 * width)
     buffer = memory(shape, fmt.dtype)

@@ -19,8 +19,9 @@ from esr_upscale import kernels
 from esr_upscale.errors import EngineError
 from esr_upscale.filters import Siting
 from esr_upscale.frame import ColorModel, pixel_format
-from esr_upscale.kernels import PackedRgb, PlaneKernel, Weights
+from esr_upscale.kernels import PackedRgb
 from esr_upscale.models import ModelSpec, Source, WeightNodes
+from esr_upscale.plane_kernel import PlaneKernel, Weights
 from esr_upscale.upscaler import Upscaler
 
 BACKENDS = ("auto", "fused", "torch")

@@ -14,8 +14,9 @@ from esr_upscale.bt601 import LUMA_DEPTH, LUMA_WEIGHTS
 from esr_upscale.components import Components, is_planar, pack, unpack
 from esr_upscale.filters import Siting
 from esr_upscale.frame import ColorModel, Frame, PixelFormat
-from esr_upscale.kernels import Memory, PackedRgb, PlaneKernel, own_memory
+from esr_upscale.kernels import PackedRgb
 from esr_upscale.models import Source
+from esr_upscale.plane_kernel import PlaneAllocator, PlaneKernel, own_memory
 
 PlaneData: TypeAlias = NDArray[Any]
 
@@ -69,7 +70,7 @@ class Upscaler:
         return self._kernels.has_nodes
 
     def __call__(
-        self, frame: Frame, memory: Memory = own_memory, concurrency: int = 1, source: Source | None = None
+        self, frame: Frame, memory: PlaneAllocator = own_memory, concurrency: int = 1, source: Source | None = None
     ) -> Upscaled:
         """Upscale a progressive frame; the result has the same format, colour, time, SAR and rotation.
 
@@ -103,7 +104,7 @@ class Upscaler:
         return self._result(frame, planes, source, after_luma - unpacked, finished - after_luma + unpacked - started)
 
     def _upscale_rgb(
-        self, rgb: PackedRgb, frame: Frame, memory: Memory, concurrency: int, source: Source | None
+        self, rgb: PackedRgb, frame: Frame, memory: PlaneAllocator, concurrency: int, source: Source | None
     ) -> Upscaled:
         """Upscale packed RGB without planes of chroma."""
         pixels, weight = frame.planes[0], LUMA_WEIGHTS[frame.format.planes[0].components[0]]

@@ -17,11 +17,12 @@ from benchmarks.clip import read_frames
 from esr_upscale import kernels, nets
 from esr_upscale.errors import WeightsError
 from esr_upscale.filters import Siting
-from esr_upscale.kernels import PlaneKernel, bicubic, fused
+from esr_upscale.kernels import bicubic, fused
 from esr_upscale.kernels.fused import FusedKernel, Pool
 from esr_upscale.kernels.manifest import UNBOUNDED_TASKS
 from esr_upscale.kernels.pipeline import Job, Pipeline, SampleFormat, Vectors
 from esr_upscale.models import ModelSpec, list_models, load_weights, resolve
+from esr_upscale.plane_kernel import PlaneKernel, Weights, threads_per_frame
 from tests.support.pictures import mirrored, random_weights, synthetic_luma
 
 DEFAULTS = [s for s in list_models() if (s.alias and not s.clean) or s.family == "bicubic"]
@@ -60,7 +61,7 @@ def _at_depth(luma: NDArray[np.uint8], depth: int) -> NDArray[np.generic]:
     return luma if depth == 8 else luma.astype(np.uint16) * 4 + 1
 
 
-def _fused(spec: ModelSpec, weights: kernels.Weights, depth: int, threads: int = 2) -> FusedKernel:
+def _fused(spec: ModelSpec, weights: Weights, depth: int, threads: int = 2) -> FusedKernel:
     kernel = kernels.plan(spec, weights, depth, threads)
     assert isinstance(kernel, FusedKernel)
     assert kernel.backend == "fused"
@@ -96,7 +97,7 @@ def test_any_configuration_agrees_with_the_reference(name: str, depth: int) -> N
     _agree(_fused(spec, weights, depth), nets.reference(spec, weights, depth), planes, spec.scale)
 
 
-def _tame(spec: ModelSpec) -> kernels.Weights:
+def _tame(spec: ModelSpec) -> Weights:
     # Random weights of the size that layers have when they are made, so that wide ones do not clip all there is.
     return {
         name: tensor * np.float32(min(1.0, 3 / np.sqrt(np.prod(tensor.shape[1:])))) if tensor.ndim > 1 else tensor
@@ -182,7 +183,7 @@ class Tasks:
 
 
 def test_frames_at_the_same_time_share_the_threads() -> None:
-    assert [kernels.threads_per_frame(threads, 2) for threads in (1, 2, 3, 8)] == [1, 1, 2, 4]
+    assert [threads_per_frame(threads, 2) for threads in (1, 2, 3, 8)] == [1, 1, 2, 4]
     processors = os.cpu_count() or 1
     pipeline = bicubic.build(2, Siting.CENTRED, Siting.CENTRED, Job(SampleFormat(8), Vectors(8, 16)))
     tasks = Tasks(pipeline.tasks)
@@ -217,7 +218,7 @@ def test_weights_of_one_network_share_its_code(name: str) -> None:
         assert np.abs(result.astype(int) - expected[n % 2]).max() <= 1
 
 
-def _weights(spec: ModelSpec) -> kernels.Weights:
+def _weights(spec: ModelSpec) -> Weights:
     return load_weights(spec) if spec in DEFAULTS else random_weights(spec)
 
 

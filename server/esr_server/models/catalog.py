@@ -11,7 +11,6 @@ from functools import cached_property
 from pathlib import Path
 
 from esr_upscale.errors import InvalidInputError, UnknownModelError, WeightsError
-from esr_upscale.kernels import Weights
 from esr_upscale.models import (
     SUFFIX,
     ModelCard,
@@ -27,6 +26,7 @@ from esr_upscale.models import (
     spec_named,
     weights_path,
 )
+from esr_upscale.plane_kernel import Weights
 
 AUTO = re.compile(r"auto(?:_x(\d))?", re.IGNORECASE)
 """Names that let the server choose one of the loaded models."""

@@ -14,7 +14,7 @@ from typing import TypeVar
 from esr_server.config import SchedulerSettings
 from esr_server.errors import BusyError, DrainingError, StartingError
 from esr_server.scheduling.executor import DeadlineExecutor, StreamExecutor
-from esr_upscale.kernels import FRAMES_AT_ONCE
+from esr_upscale.plane_kernel import FRAMES_AT_ONCE
 
 _T = TypeVar("_T")
 _AGAIN_S = 60.0

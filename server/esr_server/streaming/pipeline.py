@@ -24,8 +24,8 @@ from esr_server.streaming.delivery import Delivery, DeliveryPolicy, Dropped, Dro
 from esr_server.streaming.items import Arrival, Encoding, Result, Stages, StreamStatistics
 from esr_server.streaming.queue import DroppingQueue
 from esr_upscale.frame import Frame
-from esr_upscale.kernels import FRAMES_AT_ONCE
 from esr_upscale.packet import Packet
+from esr_upscale.plane_kernel import FRAMES_AT_ONCE
 
 _T = TypeVar("_T")
 _END = None  # what a queue gives after its last item

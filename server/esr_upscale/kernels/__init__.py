@@ -1,4 +1,4 @@
-"""Compute code on planes: the interface of a kernel, and the fused CPU kernels that implement it.
+"""Fused CPU kernels on planes.
 
 A kernel is one pass over the picture: the whole network for a few pixels, then for the next few. Halide makes machine
 code of it when a model is loaded. Halide is imported only then, and where it is not installed there are no kernels.
@@ -12,34 +12,19 @@ from pathlib import Path
 
 from esr_upscale.filters import Siting
 from esr_upscale.kernels.compiled import CompiledKernels
-from esr_upscale.kernels.interface import (
-    FRAMES_AT_ONCE,
-    Memory,
-    Plane,
-    PlaneKernel,
-    Weights,
-    own_memory,
-    threads_per_frame,
-)
 from esr_upscale.kernels.packed import PackedRgb
 from esr_upscale.models import ModelSpec
+from esr_upscale.plane_kernel import PlaneKernel, Weights
 
 __all__ = [
-    "FRAMES_AT_ONCE",
     "CompiledKernels",
-    "Memory",
     "PackedRgb",
-    "Plane",
-    "PlaneKernel",
-    "Weights",
     "available",
     "load",
-    "own_memory",
     "plan",
     "plan_chroma",
     "plan_rgb",
     "serves",
-    "threads_per_frame",
 ]
 
 

@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 from esr_upscale.bt601 import LUMA_DEPTH
 from esr_upscale.errors import EngineError
 from esr_upscale.filters import Siting
-from esr_upscale.kernels.interface import Memory, Weights, own_memory, threads_per_frame
 from esr_upscale.kernels.layout import sample_type
 from esr_upscale.kernels.manifest import (
     LIBRARY,
@@ -35,6 +34,7 @@ from esr_upscale.kernels.manifest import (
 )
 from esr_upscale.kernels.packed import PackedRgb
 from esr_upscale.models import ModelSpec
+from esr_upscale.plane_kernel import PlaneAllocator, Weights, own_memory, threads_per_frame
 
 UNSIGNED = 1
 """halide_type_uint."""
@@ -99,7 +99,7 @@ class CompiledKernel:
         self._library, self._entry = library, entry
         self._dtype = np.dtype(sample_type(entry.layout.depth))
 
-    def __call__(self, plane: NDArray[Any], memory: Memory = own_memory, concurrency: int = 1) -> NDArray[Any]:
+    def __call__(self, plane: NDArray[Any], memory: PlaneAllocator = own_memory, concurrency: int = 1) -> NDArray[Any]:
         """Upscale a plane; rows of the result are padded.
 
         Raises:
@@ -115,7 +115,7 @@ class CompiledKernel:
         planes: Sequence[NDArray[Any]],
         scalars: Sequence[float],
         size: tuple[int, int],
-        memory: Memory = own_memory,
+        memory: PlaneAllocator = own_memory,
         concurrency: int = 1,
     ) -> NDArray[Any]:
         height, width = size

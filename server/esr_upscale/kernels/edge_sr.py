@@ -25,7 +25,6 @@ from esr_upscale.kernels.convolution import (
 )
 from esr_upscale.kernels.family import HalideFamily
 from esr_upscale.kernels.heads import Responses, between, largest, weighted
-from esr_upscale.kernels.interface import Weights
 from esr_upscale.kernels.mirrors import are_mirrored, convolve_mirrored, fold
 from esr_upscale.kernels.pipeline import (
     C,
@@ -43,6 +42,7 @@ from esr_upscale.kernels.pipeline import (
 )
 from esr_upscale.models import ModelSpec
 from esr_upscale.models.edge_sr import TENSOR
+from esr_upscale.plane_kernel import Weights
 
 Array = NDArray[np.float64]
 TUNING = Tuning()

@@ -13,9 +13,9 @@ from functools import cache
 from types import MappingProxyType
 
 import esr_upscale.kernels as package
-from esr_upscale.kernels.interface import Weights
 from esr_upscale.kernels.pipeline import Job, Pipeline
 from esr_upscale.models import ModelSpec
+from esr_upscale.plane_kernel import Weights
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,12 +24,12 @@ from esr_upscale.errors import EngineError
 from esr_upscale.filters import Siting
 from esr_upscale.kernels import bicubic, rgb
 from esr_upscale.kernels.family import halide_families
-from esr_upscale.kernels.interface import FRAMES_AT_ONCE, Memory, Weights, own_memory, threads_per_frame
 from esr_upscale.kernels.layout import RGB_COMPONENTS, sample_type
 from esr_upscale.kernels.manifest import UNBOUNDED_TASKS, digest
 from esr_upscale.kernels.packed import PackedRgb
 from esr_upscale.kernels.pipeline import Job, Pipeline, SampleFormat, Vectors
 from esr_upscale.models import ModelSpec, check_weights
+from esr_upscale.plane_kernel import FRAMES_AT_ONCE, PlaneAllocator, Weights, own_memory, threads_per_frame
 
 Numbers: TypeAlias = tuple[NDArray[np.float32], ...]
 """What the constants of a pipeline are set to."""
@@ -66,7 +66,7 @@ class FusedKernel:
     def __init__(self, pool: Pool, numbers: Numbers) -> None:
         self.pool, self._numbers = pool, numbers
 
-    def __call__(self, plane: NDArray[Any], memory: Memory = own_memory, concurrency: int = 1) -> NDArray[Any]:
+    def __call__(self, plane: NDArray[Any], memory: PlaneAllocator = own_memory, concurrency: int = 1) -> NDArray[Any]:
         """Upscale a plane; rows of the result are padded.
 
         Raises:
@@ -80,7 +80,7 @@ class FusedKernel:
         planes: Sequence[NDArray[Any]],
         scalars: Sequence[float],
         size: tuple[int, int],
-        memory: Memory = own_memory,
+        memory: PlaneAllocator = own_memory,
         concurrency: int = 1,
     ) -> NDArray[Any]:
         height, width = size

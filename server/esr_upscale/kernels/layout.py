@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from esr_upscale.kernels.interface import Memory, own_memory
+from esr_upscale.plane_kernel import PlaneAllocator, own_memory
 
 RGB_COMPONENTS = 3
 """Samples of a pixel of packed RGB."""
@@ -40,9 +40,10 @@ class Layout:
             segments = tiles * -(-segments // tiles)
         return self.scale * height, self.components * self.scale * segments * self.segment_px
 
-    def allocate(self, height: int, width: int, memory: Memory = own_memory) -> NDArray[Any]:
-        """Memory for the result of a plane of this size, from `memory` if that gives any. What the picture is of it,
-        `crop` says.
+    def allocate(self, height: int, width: int, memory: PlaneAllocator = own_memory) -> NDArray[Any]:
+        """Return memory for the result of a plane of this size, from `memory` if that gives any.
+
+        `crop` takes the picture out of it.
         """
         shape, dtype = self.shape(height, width), np.dtype(sample_type(self.depth))
         buffer = memory(shape, dtype)

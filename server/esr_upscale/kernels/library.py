@@ -21,7 +21,6 @@ from esr_upscale.errors import EngineError
 from esr_upscale.filters import Siting
 from esr_upscale.kernels import bicubic, rgb
 from esr_upscale.kernels.family import halide_families
-from esr_upscale.kernels.interface import Weights
 from esr_upscale.kernels.manifest import (
     ABI,
     LIBRARY,
@@ -34,6 +33,7 @@ from esr_upscale.kernels.manifest import (
 )
 from esr_upscale.kernels.pipeline import Job, Pipeline, SampleFormat, Vectors
 from esr_upscale.models import ModelSpec
+from esr_upscale.plane_kernel import Weights
 
 _AVX2 = "sse41-avx-avx2-f16c-fma"
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from esr_upscale.errors import EngineError
 from esr_upscale.filters import Siting
-from esr_upscale.kernels.interface import Weights
 from esr_upscale.kernels.layout import Layout
+from esr_upscale.plane_kernel import Weights
 
 ABI = 3
 """How functions are called: buffers of Halide 21 for the planes, (H, W) or (H, W, 3); float scalars; an int32, how many

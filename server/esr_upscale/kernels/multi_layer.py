@@ -30,7 +30,6 @@ from esr_upscale.kernels.convolution import (
 )
 from esr_upscale.kernels.family import HalideFamily
 from esr_upscale.kernels.heads import Responses, between, sigmoid, weighted
-from esr_upscale.kernels.interface import Weights
 from esr_upscale.kernels.pipeline import (
     C,
     Job,
@@ -48,6 +47,7 @@ from esr_upscale.kernels.pipeline import (
 )
 from esr_upscale.models import ModelSpec
 from esr_upscale.models import multi_layer as models
+from esr_upscale.plane_kernel import Weights
 
 Read = Callable[[hl.Expr, hl.Expr, hl.Expr], hl.Expr]
 """A layer's output at (x, y, channel)."""

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from esr_upscale.kernels.interface import Memory, PlaneFunction, own_memory
 from esr_upscale.kernels.layout import RGB_COMPONENTS
+from esr_upscale.plane_kernel import PlaneAllocator, PlaneFunction, own_memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class PackedRgb:
         pixels: NDArray[Any],
         upscaled: NDArray[np.uint16],
         first_weight: float,
-        memory: Memory = own_memory,
+        memory: PlaneAllocator = own_memory,
         concurrency: int = 1,
     ) -> NDArray[Any]:
         """Return packed RGB, (s·H, 3·s·W) of the dtype of `pixels`: `upscaled` luma with the colour of `pixels`."""

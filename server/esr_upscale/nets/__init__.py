@@ -15,11 +15,11 @@ from torch import nn
 
 from esr_upscale.errors import EngineError
 from esr_upscale.filters import RADIUS, Siting
-from esr_upscale.kernels import PlaneKernel, Weights
 from esr_upscale.models import ModelSpec, check_weights
 from esr_upscale.nets.bicubic import Bicubic, BicubicForm
 from esr_upscale.nets.engine import CpuKernel, ModuleKernel, SampleFormat
 from esr_upscale.nets.family import TorchFamily
+from esr_upscale.plane_kernel import PlaneKernel, Weights
 
 __all__ = ["build_module", "chroma_kernel", "plan", "reference", "torch_families"]
 

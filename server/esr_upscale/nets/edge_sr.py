@@ -14,10 +14,10 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
-from esr_upscale.kernels import Weights
 from esr_upscale.models import ModelSpec
 from esr_upscale.models.edge_sr import TENSOR
 from esr_upscale.nets.family import TorchFamily
+from esr_upscale.plane_kernel import Weights
 
 
 @dataclass(frozen=True, slots=True)

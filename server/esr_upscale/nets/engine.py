@@ -18,9 +18,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from esr_upscale.kernels import Memory, own_memory, threads_per_frame
 from esr_upscale.models import Padding
 from esr_upscale.nets.family import CpuForm
+from esr_upscale.plane_kernel import PlaneAllocator, own_memory, threads_per_frame
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class CpuKernel:
         # meet after each of them, and on a busy machine each meeting waits for the slowest.
         self._pool = ThreadPoolExecutor(self._helpers, "esr-strips") if self._helpers else None
 
-    def __call__(self, plane: NDArray[Any], memory: Memory = own_memory, concurrency: int = 1) -> NDArray[Any]:
+    def __call__(self, plane: NDArray[Any], memory: PlaneAllocator = own_memory, concurrency: int = 1) -> NDArray[Any]:
         height, width = plane.shape
         s = self._scale
         padded = torch.from_numpy(pad(plane, self._radius, self._padding))
@@ -95,7 +95,7 @@ class ModuleKernel:
         self._module = module.to(device, dtype, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
 
     @torch.inference_mode()
-    def __call__(self, plane: NDArray[Any], memory: Memory = own_memory, concurrency: int = 1) -> NDArray[Any]:
+    def __call__(self, plane: NDArray[Any], memory: PlaneAllocator = own_memory, concurrency: int = 1) -> NDArray[Any]:
         """Upscale a plane on the device. The result never lies in `memory`; threads are torch's own."""
         x = torch.from_numpy(plane.astype(np.float32))[None, None].to(self._device)
         x = (x / self._samples.maximum).to(self._dtype, memory_format=torch.channels_last)

@@ -9,8 +9,8 @@ from typing import Protocol
 import torch
 from torch import nn
 
-from esr_upscale.kernels import Weights
 from esr_upscale.models import ModelSpec
+from esr_upscale.plane_kernel import Weights
 
 
 class CpuForm(Protocol):

@@ -13,8 +13,8 @@ import pytest
 from esr_api.v1 import upscaler_pb2 as pb
 from esr_server.config import Limits, SchedulerSettings
 from esr_upscale.frame import Frame
-from esr_upscale.kernels import Memory, own_memory
 from esr_upscale.models import Source
+from esr_upscale.plane_kernel import PlaneAllocator, own_memory
 from esr_upscale.upscaler import Upscaled, Upscaler
 from tests.support.calls import Outcome, raw_config, raw_frame, stub_of, upscale
 from tests.support.server import running
@@ -215,7 +215,7 @@ class DyingUpscaler:
         self._real, self._dies_at_pts, self._error = real, dies_at_pts, error
 
     def __call__(
-        self, frame: Frame, memory: Memory = own_memory, concurrency: int = 1, source: Source | None = None
+        self, frame: Frame, memory: PlaneAllocator = own_memory, concurrency: int = 1, source: Source | None = None
     ) -> Upscaled:
         if frame.pts == self._dies_at_pts:
             raise self._error

@@ -16,8 +16,8 @@ from esr_server.app import Server
 from esr_server.errors import ConfigError
 from esr_server.streaming.delivery import Delivery, DeliveryPolicy, DropReason, FrameClock, gate
 from esr_upscale.frame import Frame
-from esr_upscale.kernels import Memory, own_memory
 from esr_upscale.models import Source
+from esr_upscale.plane_kernel import PlaneAllocator, own_memory
 from esr_upscale.upscaler import Upscaled, Upscaler
 from tests.support.calls import Stub, raw_config, raw_frame, stub_of, upscale
 from tests.support.server import running
@@ -39,7 +39,7 @@ class HeldUpscaler:
         self.let_go = threading.Semaphore(0)
 
     def __call__(
-        self, frame: Frame, memory: Memory = own_memory, concurrency: int = 1, source: Source | None = None
+        self, frame: Frame, memory: PlaneAllocator = own_memory, concurrency: int = 1, source: Source | None = None
     ) -> Upscaled:
         self.begun.release()
         assert self.let_go.acquire(timeout=20)

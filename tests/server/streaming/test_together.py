@@ -14,8 +14,8 @@ import pytest
 from esr_api.v1 import upscaler_pb2 as pb
 from esr_server.rpc import upscale as rpc_upscale
 from esr_upscale.frame import Frame
-from esr_upscale.kernels import Memory, own_memory
 from esr_upscale.models import Source
+from esr_upscale.plane_kernel import PlaneAllocator, own_memory
 from esr_upscale.upscaler import Upscaled, Upscaler
 from tests.support.calls import raw_config, raw_frame, rest, stub_of
 from tests.support.server import running
@@ -31,7 +31,7 @@ class TurnedUpscaler:
         self.turns = [threading.Event() for _ in range(8)]
 
     def __call__(
-        self, frame: Frame, memory: Memory = own_memory, concurrency: int = 1, source: Source | None = None
+        self, frame: Frame, memory: PlaneAllocator = own_memory, concurrency: int = 1, source: Source | None = None
     ) -> Upscaled:
         assert frame.pts is not None
         assert self.turns[frame.pts].wait(20)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-import esr_upscale
+import esr_workbench
 from esr_upscale.errors import InvalidInputError
 from esr_upscale.models import ModelSpec, load_card, load_weights, resolve, save_weights
 from esr_workbench.cli import app
@@ -153,7 +153,7 @@ def test_a_run_that_grows_from_another_network(tiles: Path, tmp_path: Path) -> N
 
 @pytest.mark.parametrize(("file", "count"), [("pool.toml", 42), ("pool_video.toml", 30)])
 def test_the_pools_of_this_project(file: str, count: int) -> None:
-    entries = read_pool(Path(esr_upscale.__file__).parent / "training" / file)
+    entries = read_pool(Path(esr_workbench.__file__).parent / "training" / file)
     specs = {resolve(entry.name) for entry in entries}
     assert len(specs) == len(entries) == count
     assert {spec.clean for spec in specs} == {file == "pool.toml"}

@@ -10,9 +10,9 @@ from typing import Annotated
 import typer
 
 from esr_upscale.errors import EngineError
-from esr_upscale.kernels import Weights as Tensors
 from esr_upscale.kernels import available
 from esr_upscale.models import DEFAULT_MODEL, ModelSpec, list_models, load_weights, read_weights_file, resolve
+from esr_upscale.plane_kernel import Weights as Tensors
 from esr_upscale.replacement import replace_file
 from esr_workbench.commands.common import Overwrite, Weights, check_outputs, clear_errors
 

@@ -10,7 +10,6 @@ from typing import Annotated
 import typer
 
 from esr_upscale.errors import InvalidInputError
-from esr_upscale.kernels import Weights as Tensors
 from esr_upscale.models import (
     ModelSpec,
     Source,
@@ -23,6 +22,7 @@ from esr_upscale.models import (
     weights_path,
 )
 from esr_upscale.models.nodes import CLEAN, WORST
+from esr_upscale.plane_kernel import Weights as Tensors
 from esr_workbench.commands.common import Overwrite, Weights, check_outputs, clear_errors
 
 OPSET = 18

@@ -11,8 +11,8 @@ from typing import Any
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from esr_upscale.kernels import Weights
 from esr_upscale.models import ModelSpec
+from esr_upscale.plane_kernel import Weights
 from esr_upscale.replacement import replace_file
 from esr_workbench.explain import figures
 from esr_workbench.explain.arrays import both_forms, channels, filter_groups

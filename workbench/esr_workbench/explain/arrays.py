@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from esr_upscale.errors import InvalidInputError
-from esr_upscale.kernels import Weights
 from esr_upscale.models import ModelSpec
 from esr_upscale.models.edge_sr import TENSOR
 from esr_upscale.nets import build_module
 from esr_upscale.nets.bicubic import Bicubic, ZeroInsertBicubic
 from esr_upscale.nets.edge_sr import HEADS, EdgeSR
+from esr_upscale.plane_kernel import Weights
 
 Array = NDArray[np.float64]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from esr_upscale.filters import windows
-from esr_upscale.kernels import Weights
 from esr_upscale.models import ModelSpec
+from esr_upscale.plane_kernel import Weights
 from esr_workbench.shaders.network import Bank, Network, ShaderFamily, bank
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from esr_upscale.kernels import Weights
 from esr_upscale.models import ModelSpec
 from esr_upscale.models.edge_sr import TENSOR
+from esr_upscale.plane_kernel import Weights
 from esr_workbench.shaders.network import Network, ShaderFamily, attention, bank
 
 

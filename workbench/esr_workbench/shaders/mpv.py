@@ -16,9 +16,9 @@ from pathlib import Path
 import numpy as np
 
 from esr_upscale.errors import InvalidInputError
-from esr_upscale.kernels import Weights
 from esr_upscale.models import ModelSpec, Source
 from esr_upscale.models.nodes import DOWNSCALERS
+from esr_upscale.plane_kernel import Weights
 from esr_upscale.replacement import write_text
 from esr_workbench.shaders.glsl import CHANNELS, as_vec4, convolutions, number, positions, type_of, vector
 from esr_workbench.shaders.network import SUM, Layer, Network, shader_families

@@ -7,9 +7,9 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from esr_upscale.kernels import Weights
 from esr_upscale.models import ModelSpec
 from esr_upscale.models import multi_layer as models
+from esr_upscale.plane_kernel import Weights
 from esr_workbench.shaders.bicubic import bicubic_bank
 from esr_workbench.shaders.glsl import number
 from esr_workbench.shaders.network import SUM, Floats, Layer, Network, ShaderFamily, attention, bank

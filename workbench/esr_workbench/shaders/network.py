@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from esr_upscale.kernels import Weights
 from esr_upscale.models import ModelSpec
+from esr_upscale.plane_kernel import Weights
 
 Floats = NDArray[np.float32]
 SUM = "sum"

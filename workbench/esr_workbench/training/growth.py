@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esr_upscale.errors import InvalidInputError
-from esr_upscale.kernels import Weights
 from esr_upscale.models import SUFFIX, ModelSpec, spec_named
 from esr_upscale.models.weights_file import PACKAGED
+from esr_upscale.plane_kernel import Weights
 
 GROWING = "esr_stack"
 

@@ -17,9 +17,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from esr_upscale import nets
-from esr_upscale.kernels import Weights
 from esr_upscale.models import ModelSpec
 from esr_upscale.nets.edge_sr import HEADS
+from esr_upscale.plane_kernel import Weights
 from esr_workbench.training.checkpoint import optimizer_tensors, restore_optimizer
 from esr_workbench.training.crops import CropSampler, CropSource, check_size
 from esr_workbench.training.jacobian import curvature

@@ -16,9 +16,9 @@ import torch
 from torch import nn
 
 from esr_upscale.errors import EngineError, InvalidInputError
-from esr_upscale.kernels import Weights
 from esr_upscale.models import ModelSpec, Source
 from esr_upscale.nets import build_module
+from esr_upscale.plane_kernel import Weights
 from esr_upscale.replacement import replace_file
 
 OLDEST_OPSET = 18

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from esr_upscale.engine import EngineSettings, LoadedModel
 from esr_upscale.errors import InvalidInputError
-from esr_upscale.kernels import PlaneKernel
 from esr_upscale.models import ModelSpec, load_weights
 from esr_upscale.nets.engine import torch_threads
+from esr_upscale.plane_kernel import PlaneKernel
 from esr_workbench.training.pictures import list_pictures, read_luma
 from esr_workbench.training.protocol import crop, degrade, psnr
 from esr_workbench.training.ssim import WINDOW, ssim

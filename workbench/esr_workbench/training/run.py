@@ -12,7 +12,6 @@ from types import MappingProxyType
 from typing import Any
 
 from esr_upscale.errors import InvalidInputError
-from esr_upscale.kernels import Weights
 from esr_upscale.models import (
     ModelCard,
     ModelSpec,
@@ -28,6 +27,7 @@ from esr_upscale.models.nodes import DOWNSCALERS, parse_source
 from esr_upscale.models.weights_file import PACKAGED
 from esr_upscale.nets.edge_sr import HEADS
 from esr_upscale.nets.engine import torch_threads
+from esr_upscale.plane_kernel import Weights
 from esr_workbench.training.cards import NODES, continued_card, new_card
 from esr_workbench.training.checkpoint import DIRECTORY, Checkpoint, Journal
 from esr_workbench.training.crops import CropSource, TileSource

@@ -1,7 +1,6 @@
-"""The interface of a kernel, whichever backend it is of.
+"""The interface of a kernel, which every backend implements.
 
-A kernel upscales one plane of one component. The torch kernels in `nets/` and the fused kernels here are called alike,
-so the caller need not know which one it has.
+A kernel upscales one plane of one component. The caller need not know which backend it is of.
 """
 
 from __future__ import annotations
@@ -18,8 +17,7 @@ Plane: TypeAlias = NDArray[np.uint8] | NDArray[np.uint16]
 Weights: TypeAlias = Mapping[str, NDArray[np.float32]]
 """Tensors by their published names."""
 
-
-Memory: TypeAlias = Callable[[tuple[int, int], np.dtype[Any]], NDArray[Any] | None]
+PlaneAllocator: TypeAlias = Callable[[tuple[int, int], np.dtype[Any]], NDArray[Any] | None]
 """Gives memory for a result, of that shape and dtype with contiguous rows; or None, and the kernel takes its own."""
 
 
@@ -45,7 +43,7 @@ class PlaneFunction(Protocol):
         planes: Sequence[NDArray[Any]],
         scalars: Sequence[float],
         size: tuple[int, int],
-        memory: Memory = own_memory,
+        memory: PlaneAllocator = own_memory,
         concurrency: int = 1,
     ) -> NDArray[Any]:
         """Return the result for `planes` and `scalars`, of a picture whose size is (H, W) before upscaling.
@@ -61,7 +59,7 @@ class PlaneKernel(Protocol):
     backend: str
     """What runs it, as `esr_model_info` and `ListModels` say: `torch-cpu`, `torch-cuda`, `fused`."""
 
-    def __call__(self, plane: NDArray[Any], memory: Memory = own_memory, concurrency: int = 1) -> NDArray[Any]:
+    def __call__(self, plane: NDArray[Any], memory: PlaneAllocator = own_memory, concurrency: int = 1) -> NDArray[Any]:
         """Upscale `plane` (H, W), code values in 0 … 2ⁿ−1, to a (s·H, s·W) plane of the same dtype.
 
         The new plane's rows may be padded. It lies in what `memory` gives, if the kernel asks and is given any. It is
