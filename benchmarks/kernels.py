@@ -145,11 +145,10 @@ def load_seconds(names: Iterable[str], threads: int) -> dict[str, float]:
     """How long a model's kernel takes to be ready, in a process of its own, libraries imported before."""
     code = (
         "import sys, time, halide\n"
-        "from esr_upscale import kernels\n"
         "from esr_upscale.models import load_weights, resolve\n"
-        "import esr_upscale.kernels.fused\n"
+        "from esr_upscale.backends.halide.kernel import plan\n"
         "spec = resolve(sys.argv[1]); weights = load_weights(spec); started = time.perf_counter()\n"
-        "kernels.plan(spec, weights, 8, int(sys.argv[2]))\n"
+        "plan(spec, weights, 8, int(sys.argv[2]))\n"
         "print(time.perf_counter() - started)\n"
     )
     found = {}

@@ -22,7 +22,8 @@ import openvino
 import torch
 from numpy.typing import NDArray
 
-from esr_upscale import kernels, nets
+from esr_upscale import nets
+from esr_upscale.backends.halide import kernel as fused
 from esr_upscale.models import ModelSpec, load_weights
 from esr_workbench.training.onnx_file import export_onnx
 
@@ -48,7 +49,7 @@ def _unit(plane: Plane) -> NDArray[np.float32]:
 
 
 def _fused(spec: ModelSpec, plane: Plane, threads: int) -> Run:
-    kernel = kernels.plan(spec, load_weights(spec), 8, threads)
+    kernel = fused.plan(spec, load_weights(spec), 8, threads)
     assert kernel is not None
     return lambda: kernel(plane)
 

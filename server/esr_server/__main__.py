@@ -19,7 +19,7 @@ from esr_server.errors import ServiceError
 from esr_server.models.catalog import split_models
 from esr_server.telemetry import logs
 from esr_server.telemetry.logs import LogFormat
-from esr_upscale.engine import BACKENDS, DEVICES, EngineSettings
+from esr_upscale.engine import BACKEND_NAMES, DEVICES, EngineSettings
 from esr_upscale.errors import UpscaleError
 from esr_upscale.models import DEFAULT_MODEL
 
@@ -66,7 +66,7 @@ def esr_serve(
         str, typer.Option(help="Address of HTTP for /metrics, /healthz, /readyz and the status page, HOST[:PORT].")
     ] = "127.0.0.1:9109",
     no_http: Annotated[bool, typer.Option("--no-http", help="Do not serve HTTP.")] = False,
-    backend: Annotated[str, typer.Option(help=f"Backend that runs the models: {', '.join(BACKENDS)}.")] = "auto",
+    backend: Annotated[str, typer.Option(help=f"Backend that runs the models: {', '.join(BACKEND_NAMES)}.")] = "auto",
     device: Annotated[str, typer.Option(help=f"Device that runs the models: {', '.join(DEVICES)}.")] = "cpu",
     threads: Annotated[
         int, typer.Option(min=0, max=_MOST_THREADS, help="Threads for one frame; 0 is one for each processor.")

@@ -1,106 +1,42 @@
-"""Opening a model on this machine: which kernels run it, kept for as long as the model is loaded.
-
-Every `plan` may say that it cannot serve a model, and the next one is asked: the fused kernels of `kernels/` first,
-then the torch reference of `nets/`. torch is imported only when it is the one that runs.
-"""
+"""A model opened on this machine: the kernels that run it, kept for as long as it is loaded."""
 
 from __future__ import annotations
 
-import importlib.util
-import os
 import threading
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass
-from pathlib import Path
-from types import ModuleType
 from typing import TypeVar
 
-from esr_upscale import kernels
+from esr_upscale.backends import (
+    BACKEND_NAMES,
+    DEVICES,
+    EngineSettings,
+    PackedRgb,
+    Unsupported,
+    backend_name,
+    check_installed,
+    choose_backends,
+    first_kernel,
+    serves_nodes,
+)
 from esr_upscale.errors import EngineError
 from esr_upscale.filters import Siting
 from esr_upscale.frame import ColorModel, pixel_format
-from esr_upscale.kernels import PackedRgb
 from esr_upscale.models import ModelSpec, Source, WeightNodes
 from esr_upscale.plane_kernel import PlaneKernel, Weights
 from esr_upscale.upscaler import Upscaler
 
-BACKENDS = ("auto", "fused", "torch")
-DEVICES = ("cpu", "cuda")
-
-NO_TORCH = 'The torch backend needs torch, which is not installed: pip install "edge-sr[torch]"'
+__all__ = [
+    "BACKEND_NAMES",
+    "DEVICES",
+    "EngineSettings",
+    "LoadedModel",
+    "backend_name",
+    "check_installed",
+    "serves_nodes",
+]
 
 T = TypeVar("T")
 Key = TypeVar("Key", bound=Hashable)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EngineSettings:
-    """What runs the models."""
-
-    backend: str = "auto"
-    """`fused`: only fused CPU kernels; `torch`: only the reference; `auto`: fused on the CPU where there is one."""
-    device: str = "cpu"
-    """`cpu` or `cuda`."""
-    threads: int = 0
-    """Threads of one frame; 0 is one for each processor."""
-    kernels: Path | None = None
-    """Directory of kernels that `esr compile` made; what is not in it is compiled here, if Halide is installed."""
-
-    def __post_init__(self) -> None:
-        for value, allowed in ((self.backend, BACKENDS), (self.device, DEVICES)):
-            if value not in allowed:
-                raise EngineError(f"no backend or device is named {value!r}; there are {', '.join(allowed)}")
-        if self.threads < 0:
-            raise EngineError(f"threads is 0 (all processors) or more, not {self.threads}")
-
-    @property
-    def threads_of_frame(self) -> int:
-        """Threads of one frame, with 0 made a number."""
-        return self.threads or os.cpu_count() or 1
-
-    @property
-    def fuses(self) -> bool:
-        """Return whether fused kernels may be used."""
-        return self.backend != "torch" and self.device == "cpu"
-
-
-def check_installed(settings: EngineSettings) -> None:
-    """Find out, importing and compiling nothing, whether what the settings name is there.
-
-    Raises:
-        EngineError: torch is not installed, or the directory of kernels cannot be used.
-    """
-    if settings.kernels is not None:
-        kernels.load(settings.kernels, settings.threads_of_frame)
-    if not settings.fuses:
-        _check_torch()
-
-
-def backend_name(spec: ModelSpec, weights: Weights, settings: EngineSettings) -> str:
-    """Return what `LoadedModel.backend` would be, without loading the model; nothing is compiled to find out."""
-    return "fused" if settings.fuses and _obstacle(spec, weights, settings) is None else f"torch-{settings.device}"
-
-
-def serves_nodes(settings: EngineSettings) -> bool:
-    """Return whether nodes are used: libraries compiled ahead have the weights for all sources only."""
-    return not settings.fuses or kernels.available()
-
-
-def _obstacle(spec: ModelSpec, weights: Weights, settings: EngineSettings) -> str | None:
-    """Return why no fused kernel can run a model here; None if one can."""
-    compiled = settings.kernels and kernels.load(settings.kernels, settings.threads_of_frame)
-    if kernels.serves(spec) or (compiled and compiled.plan(spec, weights, 8)):
-        return None
-    if kernels.available():
-        return f"{spec.family_spec.paper_name} has no fused kernel"
-    if compiled:
-        # Without paths: a client may read this.
-        has = "has this network with other weights" if compiled.has_model(spec) else "does not have it"
-        return (
-            f"the library of --kernels {has} and Halide is not installed; `esr compile --model NAME` for a model of "
-            "edge-sr, or --model NAME=FILE with the very file that is served, adds it"
-        )
-    return 'Halide is not installed (pip install "edge-sr[server]") and --kernels names no compiled ones'
 
 
 class LoadedModel:
@@ -122,8 +58,16 @@ class LoadedModel:
         self._weights = weights
         self._nodes = nodes if serves_nodes(settings) else None
         self._settings = settings
-        self.fallback = _obstacle(spec, weights, settings) if settings.fuses else None
+        choice = choose_backends(spec, weights, settings)
+        self._backends = choice.backends
+        self.fallback = choice.fallback
         """Why the model runs on torch where fused kernels are allowed; None where it does not."""
+        if self.fallback is not None:
+            if settings.backend == "fused":
+                raise EngineError(f"{self.name} has no fused kernel here: {self.fallback}")
+            for obstacle in (backend.obstacle(spec, weights, settings) for backend in self._backends):
+                if obstacle is not None:
+                    raise EngineError(f"{self.name} has no fused kernel here: {self.fallback}. {obstacle.reason}")
         self._kernels: dict[Hashable, PlaneKernel] = {}
         self._rgb: dict[int, PackedRgb | None] = {}
         self._warm: set[str] = set()
@@ -172,49 +116,24 @@ class LoadedModel:
         return name in self._warm
 
     def _plan(self, depth: int, node: Source | None) -> PlaneKernel:
-        settings = self._settings
         weights = self._weights if node is None or self._nodes is None else self._nodes.at(node)
-        if not settings.fuses:
-            return self._torch(weights, depth)
-        if self.fallback is None:
-            compiled = self._compiled()
-            kernel: PlaneKernel | None = compiled.plan(self.spec, weights, depth) if compiled else None
-            kernel = kernel or kernels.plan(self.spec, weights, depth, settings.threads_of_frame)
-            return _require(kernel, f"{self.name} at {depth} bits")
-        if settings.backend == "fused":
-            raise EngineError(f"{self.name} has no fused kernel here: {self.fallback}")
-        if importlib.util.find_spec("torch") is None:
-            raise EngineError(f"{self.name} has no fused kernel here: {self.fallback}. {NO_TORCH}")
-        return self._torch(weights, depth)
+        return first_kernel(
+            self._backends,
+            lambda backend: backend.kernel(self.spec, weights, depth, self._settings),
+            f"{self.name} at {depth} bits",
+        )
 
     def _plan_chroma(self, depth: int, siting_x: Siting, siting_y: Siting) -> PlaneKernel:
-        settings, scale = self._settings, self.spec.scale
-        if self.backend != "fused":
-            torch_kernel: PlaneKernel = _import_nets().chroma_kernel(
-                scale, siting_x, siting_y, depth, device=settings.device
-            )
-            return torch_kernel
-        compiled = self._compiled()
-        kernel: PlaneKernel | None = compiled.plan_chroma(scale, siting_x, siting_y, depth) if compiled else None
-        kernel = kernel or kernels.plan_chroma(scale, siting_x, siting_y, depth, settings.threads_of_frame)
-        return _require(kernel, f"chroma at ×{scale}, {depth} bits")
+        scale = self.spec.scale
+        return first_kernel(
+            self._backends,
+            lambda backend: backend.chroma_kernel(scale, siting_x, siting_y, depth, self._settings),
+            f"chroma at ×{scale}, {depth} bits",
+        )
 
     def _plan_rgb(self, depth: int) -> PackedRgb | None:
-        if self.backend != "fused":
-            return None
-        compiled, scale = self._compiled(), self.spec.scale
-        packed_rgb = compiled.plan_rgb(scale, depth) if compiled else None
-        return packed_rgb or kernels.plan_rgb(scale, depth, self._settings.threads_of_frame)
-
-    def _compiled(self) -> kernels.CompiledKernels | None:
-        directory = self._settings.kernels
-        return kernels.load(directory, self._settings.threads_of_frame) if directory else None
-
-    def _torch(self, weights: Weights, depth: int) -> PlaneKernel:
-        settings = self._settings
-        threads = settings.threads_of_frame
-        kernel: PlaneKernel = _import_nets().plan(self.spec, weights, depth, device=settings.device, threads=threads)
-        return kernel
+        answers = (backend.rgb_kernels(self.spec.scale, depth, self._settings) for backend in self._backends)
+        return next((answer for answer in answers if not isinstance(answer, Unsupported)), None)
 
 
 def _once(results: dict[Key, T], key: Key, lock: threading.Lock, make: Callable[[], T]) -> T:
@@ -223,22 +142,3 @@ def _once(results: dict[Key, T], key: Key, lock: threading.Lock, make: Callable[
             if key not in results:
                 results[key] = make()
     return results[key]
-
-
-def _require(kernel: PlaneKernel | None, what: str) -> PlaneKernel:
-    if kernel is None:
-        raise EngineError(
-            f"there is no compiled kernel for {what}, nor is Halide installed; `esr compile` with that --depth makes it"
-        )
-    return kernel
-
-
-def _check_torch() -> None:
-    if importlib.util.find_spec("torch") is None:
-        raise EngineError(NO_TORCH)
-
-
-def _import_nets() -> ModuleType:
-    # torch takes seconds to import, and a server on fused kernels need not have it.
-    _check_torch()
-    return importlib.import_module("esr_upscale.nets")

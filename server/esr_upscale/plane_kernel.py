@@ -5,6 +5,7 @@ A kernel upscales one plane of one component. The caller need not know which bac
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, TypeAlias
 
@@ -16,9 +17,16 @@ Plane: TypeAlias = NDArray[np.uint8] | NDArray[np.uint16]
 
 Weights: TypeAlias = Mapping[str, NDArray[np.float32]]
 """Tensors by their published names."""
-
 PlaneAllocator: TypeAlias = Callable[[tuple[int, int], np.dtype[Any]], NDArray[Any] | None]
 """Gives memory for a result, of that shape and dtype with contiguous rows; or None, and the kernel takes its own."""
+
+
+def digest(weights: Weights) -> str:
+    """SHA-256 of tensors, by name: the same for the same numbers."""
+    sha = hashlib.sha256()
+    for name in sorted(weights):
+        sha.update(name.encode() + str(weights[name].shape).encode() + weights[name].tobytes())
+    return sha.hexdigest()
 
 
 def own_memory(_shape: tuple[int, int], _dtype: np.dtype[Any]) -> None: ...

@@ -10,11 +10,11 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from esr_upscale.backends.packed import PackedRgb
 from esr_upscale.bt601 import LUMA_DEPTH, LUMA_WEIGHTS
 from esr_upscale.components import Components, is_planar, pack, unpack
 from esr_upscale.filters import Siting
 from esr_upscale.frame import ColorModel, Frame, PixelFormat
-from esr_upscale.kernels import PackedRgb
 from esr_upscale.models import Source
 from esr_upscale.plane_kernel import PlaneAllocator, PlaneKernel, own_memory
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from esr_upscale import nets
+from esr_upscale.backends.torch import kernel as torch_kernel
 from esr_upscale.filters import Siting, keys_cubic
 from esr_upscale.models import resolve
 from esr_upscale.nets.bicubic import Bicubic, ZeroInsertBicubic
@@ -40,7 +40,7 @@ def _exact(plane: NDArray[np.generic], scale: int, siting_x: Siting, siting_y: S
 def test_chroma_kernel(scale: int, siting_x: Siting, siting_y: Siting, depth: int, shape: tuple[int, int]) -> None:
     maximum = 2**depth - 1
     plane = np.random.default_rng(depth).integers(0, maximum + 1, shape).astype(DTYPES[depth])
-    found = nets.chroma_kernel(scale, siting_x, siting_y, depth)(plane)
+    found = torch_kernel.plan_chroma(scale, siting_x, siting_y, depth)(plane)
     exact = np.floor(np.clip(_exact(plane, scale, siting_x, siting_y), 0, maximum) + 0.5)
     assert found.dtype == plane.dtype
     difference = np.abs(found.astype(np.int64) - exact)
@@ -52,9 +52,9 @@ def test_chroma_kernel(scale: int, siting_x: Siting, siting_y: Siting, depth: in
 def test_luma_is_centred(scale: int) -> None:
     plane = np.random.default_rng(1).integers(0, 256, (40, 30), np.uint8)
     spec = resolve(f"bicubic_x{scale}")
-    luma, chroma = nets.plan(spec, {}, 8), nets.chroma_kernel(scale, Siting.CENTRED, Siting.CENTRED, 8)
+    luma, chroma = torch_kernel.plan(spec, {}, 8), torch_kernel.plan_chroma(scale, Siting.CENTRED, Siting.CENTRED, 8)
     assert np.array_equal(luma(plane), chroma(plane))
-    difference = np.abs(luma(plane).astype(int) - nets.reference(spec, {}, 8)(plane).astype(int))
+    difference = np.abs(luma(plane).astype(int) - torch_kernel.reference(spec, {}, 8)(plane).astype(int))
     assert difference.max() <= 1
 
 
@@ -71,6 +71,6 @@ def test_both_forms_of_the_paper(scale: int, siting_x: Siting, siting_y: Siting)
 @pytest.mark.parametrize("siting", SITINGS)
 def test_a_ramp_stays_a_ramp(siting: Siting) -> None:
     ramp = np.broadcast_to(np.arange(40, dtype=np.uint16) * 24, (8, 40))
-    found = nets.chroma_kernel(2, siting, Siting.CENTRED, 10)(ramp)[:, 8:-8]
+    found = torch_kernel.plan_chroma(2, siting, Siting.CENTRED, 10)(ramp)[:, 8:-8]
     position = (np.arange(8, 72) + siting.value) / 2 - siting.value
     assert np.abs(found - position * 24).max() <= 0.5

@@ -12,7 +12,10 @@ import numpy as np
 import pytest
 
 from esr_server.models.pool import ModelPool
-from esr_upscale import kernels, nets
+from esr_upscale.backends import halide
+from esr_upscale.backends.halide import kernel as fused
+from esr_upscale.backends.halide import registry
+from esr_upscale.backends.torch import kernel as torch_kernel
 from esr_upscale.engine import EngineSettings, LoadedModel, backend_name
 from esr_upscale.errors import EngineError
 from esr_upscale.filters import Siting
@@ -48,7 +51,7 @@ def test_the_engine_that_was_asked_for(backend: str, runs: str) -> None:
 def test_torch_takes_over_where_halide_is_missing(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(kernels, "available", lambda: False)
+    monkeypatch.setattr(halide, "is_halide_installed", lambda: False)
     pool = ModelPool(EngineSettings(), "esr_max_x2_k3_c1", _NoObserver())
     with caplog.at_level(logging.WARNING):
         assert pool.get("").backend == pool.get("").backend == "torch-cpu"
@@ -61,9 +64,10 @@ def test_torch_takes_over_where_halide_is_missing(
 
 
 def test_a_family_without_a_fused_kernel_runs_on_torch(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kernels, "serves", lambda _: False)
+    monkeypatch.setattr(registry, "halide_families", dict)
     model = _load(EngineSettings())
-    assert (model.backend, model.fallback) == ("torch-cpu", "eSR-MAX has no fused kernel")
+    reasons = "eSR-MAX has no fused kernel and --kernels names no compiled ones"
+    assert (model.backend, model.fallback) == ("torch-cpu", reasons)
     assert backend_name(SPEC, load_weights(SPEC), EngineSettings()) == "torch-cpu"
 
 
@@ -71,13 +75,13 @@ def test_listing_models_compiles_none(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise AssertionError("a kernel was compiled to list it")
 
-    monkeypatch.setattr(kernels, "plan", refuse)
+    monkeypatch.setattr(fused, "plan", refuse)
     pool = ModelPool(EngineSettings(), "esr_tr_x2", _NoObserver())
     assert {entry.backend for entry in pool.entries()} == {"fused"}
 
 
 def test_neither_halide_nor_torch(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kernels, "available", lambda: False)
+    monkeypatch.setattr(halide, "is_halide_installed", lambda: False)
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
     with pytest.raises(EngineError, match=r'pip install "edge-sr\[torch\]"'):
         _load(EngineSettings())
@@ -118,7 +122,7 @@ def test_weights_for_a_source(backend: str) -> None:
     )
     model = LoadedModel(spec, load_weights(spec), EngineSettings(backend=backend), nodes=nodes)
     assert model.has_nodes
-    assert np.array_equal(model.luma(8)(plane), nets.reference(spec, load_weights(spec), 8)(plane))
+    assert np.array_equal(model.luma(8)(plane), torch_kernel.reference(spec, load_weights(spec), 8)(plane))
     served = {
         Source(0.4, "area"): Source(0.0),
         Source(19.5): Source(20.0),
@@ -126,7 +130,7 @@ def test_weights_for_a_source(backend: str) -> None:
     }
     for source, node in served.items():
         assert model.node(source) == node
-        expected = nets.reference(spec, nodes.at(node), 8)(plane)
+        expected = torch_kernel.reference(spec, nodes.at(node), 8)(plane)
         assert np.abs(model.luma(8, source)(plane).astype(int) - expected).max() <= 1
     assert model.luma(8, Source(20.0)) is model.luma(8, Source(33.0))  # one kernel for a node
     assert model.luma(8, Source(9.0)) is model.luma(8)
@@ -137,7 +141,7 @@ def test_weights_for_a_source(backend: str) -> None:
 
 
 def test_compiled_weights_do_not_change(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kernels, "available", lambda: False)
+    monkeypatch.setattr(halide, "is_halide_installed", lambda: False)
     weights = load_weights(SPEC)
     model = LoadedModel(SPEC, weights, EngineSettings(), nodes=WeightNodes({Source(20.0): weights}))
     assert not model.has_nodes

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from esr_upscale import kernels
+from esr_upscale.backends import halide
 from esr_upscale.engine import EngineSettings, LoadedModel
 from esr_upscale.frame import Frame, PixelFormat, pixel_format
 from esr_upscale.models import load_weights, resolve
@@ -119,7 +119,7 @@ def test_rgb_without_halide_needs_no_kernel_of_its_own(monkeypatch: pytest.Monke
     fused, frame = _load("bicubic_x2", "auto"), _frame("rgb24", 40, 30)
     assert fused.rgb(8) is not None
     one = fused.upscaler(frame).frame.planes[0].astype(int)
-    monkeypatch.setattr(kernels, "available", lambda: False)
+    monkeypatch.setattr(halide, "is_halide_installed", lambda: False)
     plain = _load("bicubic_x2", "auto")
     assert plain.rgb(8) is None
     assert np.abs(plain.upscaler(frame).frame.planes[0] - one).max() <= 1

@@ -23,7 +23,8 @@ from esr_api.v1 import upscaler_pb2 as pb
 from esr_client import cli as client_cli
 from esr_server.app import Server
 from esr_server.config import ServerSettings
-from esr_upscale import kernels, nets
+from esr_upscale.backends import halide
+from esr_upscale.backends.torch import kernel as torch_kernel
 from esr_upscale.engine import EngineSettings
 from esr_upscale.errors import EngineError, InvalidInputError, WeightsError
 from esr_upscale.frame import pixel_format
@@ -63,7 +64,7 @@ def _assert_is_model(frame: pb.Frame, weights: Path) -> None:
     """The luma is what the reference makes of the same frame with the weights of that file."""
     found = read_weights_file(weights, "the file")
     (luma, *_) = noise_planes(pixel_format("yuv420p"), 32, 20, seed=0)
-    expected = nets.plan(found.spec, found.tensors, 8)(luma)
+    expected = torch_kernel.plan(found.spec, found.tensors, 8)(luma)
     assert np.abs(plane_values(frame.planes[0], 40).astype(int) - expected).max() <= 1
 
 
@@ -219,14 +220,14 @@ async def test_own_weights_run_on_compiled_kernels(tmp_path: Path, monkeypatch: 
     command = ["compile", "--model", f"mine={path}", "--depth", "8", "--depth", "10", "--target", "x86-64-linux"]
     done = CliRunner().invoke(app, [*command, "-o", str(library)])
     assert done.exit_code == 0, done.output
-    monkeypatch.setattr(kernels, "available", lambda: False)
+    monkeypatch.setattr(halide, "is_halide_installed", lambda: False)
     settings = EngineSettings(kernels=library, backend="fused")
     changes: dict[str, Any] = {"models": ("mine",), "engine": settings}
     async with running(own_models={"mine": path}, **changes) as server, stub_of(server) as stub:
         assert server.models.get("mine").backend == "fused"
         _assert_is_model(await _run(stub, "mine"), path)
     other = make_weights(tmp_path / "other", seed=0.9)
-    with pytest.raises(EngineError, match=r"other weights .*--model NAME=FILE with the very file"):
+    with pytest.raises(EngineError, match=r"other weights; .*--model NAME=FILE with the very file"):
         async with running(own_models={"mine": other}, **changes):
             pass
 

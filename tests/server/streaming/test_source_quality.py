@@ -13,7 +13,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 import esr_client
 from esr_api.v1 import upscaler_pb2 as pb
-from esr_upscale import kernels, nets
+from esr_upscale.backends import halide
+from esr_upscale.backends.torch import kernel as torch_kernel
 from esr_upscale.frame import pixel_format
 from esr_upscale.models import ModelCard, Source, WeightNodes, resolve, save_weights
 from esr_upscale.source_quality import calibration
@@ -54,7 +55,7 @@ async def test_raw_frames(own_models: dict[str, Path], quality: float | None, no
     (frame,) = outcome.frames
     assert (frame.source_quantizer if frame.HasField("source_quantizer") else None) == node
     (luma, *_) = noise_planes(pixel_format("yuv420p"), 32, 20, seed=0)
-    expected = nets.plan(SPEC, _weights(1.0) if node is None else NODES.at(Source(node)), 8)(luma)
+    expected = torch_kernel.plan(SPEC, _weights(1.0) if node is None else NODES.at(Source(node)), 8)(luma)
     assert np.abs(plane_values(frame.planes[0], 40).astype(int) - expected).max() <= 1
     samples = [s for family in text_string_to_metric_families(body) for s in family.samples]
     counted = [s.value for s in samples if s.name == "esr_source_quantizer_sum" and s.labels["model"] == "mine"]
@@ -78,7 +79,7 @@ def test_what_made_a_source_small_is_recognised(tmp_path: Path) -> None:
         body = server.metrics.render("")[0].decode()
     assert (made.source_quantizer, made.source_downscaler) == (0.0, "area")
     assert (poor.source_quantizer, poor.source_downscaler) == (30.0, "")
-    expected = nets.plan(SPEC, nodes.at(Source(0.0, "area")), 8)(small)
+    expected = torch_kernel.plan(SPEC, nodes.at(Source(0.0, "area")), 8)(small)
     assert np.abs(made.planes[0].astype(int) - expected).max() <= 1
     counted = {
         (sample.labels["model"], sample.labels["downscaler"]): sample.value
@@ -106,7 +107,7 @@ async def test_packets_are_estimated(tmp_path: Path) -> None:
 async def test_nodes_that_are_not_served_are_not_listed(
     own_models: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(kernels, "available", lambda: False)  # as without Halide
+    monkeypatch.setattr(halide, "is_halide_installed", lambda: False)  # as without Halide
     async with running(models=("mine",), own_models=own_models) as server, stub_of(server) as stub:
         listed = await stub.ListModels(pb.ListModelsRequest())
         outcome = await upscale(

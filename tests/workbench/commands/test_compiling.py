@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from esr_upscale import kernels
-from esr_upscale.kernels.manifest import LIBRARY, digest, read_manifest
+from esr_upscale.backends.aot.library import CompiledKernels
+from esr_upscale.backends.aot.manifest import LIBRARY, read_manifest
 from esr_upscale.models import load_weights, resolve
+from esr_upscale.plane_kernel import digest
 from esr_workbench.cli import app
 from esr_workbench.commands import compiling
 
@@ -38,9 +39,7 @@ def test_a_library_and_its_manifest(tmp_path: Path) -> None:
     assert manifest.functions[0].model == "esr_max_x3_k3_c1"
     assert {f.layout.scale for f in manifest.functions} == {3}
     assert manifest.functions[0].weights == digest(load_weights(resolve("esr_max_x3_k3_c1")))
-    assert (
-        kernels.CompiledKernels(tmp_path, 1).plan(resolve("esr_max_x2"), load_weights(resolve("esr_max_x2")), 8) is None
-    )
+    assert CompiledKernels(tmp_path, 1).plan(resolve("esr_max_x2"), load_weights(resolve("esr_max_x2")), 8) is None
 
 
 def test_what_cannot_be_compiled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -53,7 +52,7 @@ def test_what_cannot_be_compiled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         assert done.exit_code == 2
         assert says in " ".join(done.output.split())
         assert not (tmp_path / "out").exists()
-    monkeypatch.setattr(compiling, "available", lambda: False)
+    monkeypatch.setattr(compiling, "is_halide_installed", lambda: False)
     done = CliRunner().invoke(app, ["compile", "-o", str(tmp_path)])
     assert done.exit_code == 2
     assert "Halide" in done.output

@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 from typer.testing import CliRunner
 
-from esr_upscale import nets
+from esr_upscale.backends.torch import kernel as torch_kernel
 from esr_upscale.errors import InvalidInputError
 from esr_upscale.models import (
     FAMILIES,
@@ -51,7 +51,7 @@ def test_shader_agrees_with_network(name: str) -> None:
     weights = _weights(spec)
     frames = np.stack([synthetic_luma(*SIZE, seed) for seed in range(2)])
     found = run_shader(Shader(name, write_shader(spec, weights, "CC0-1.0", None)), frames, spec.scale)
-    expected = np.stack([nets.reference(spec, weights, 8)(frame) for frame in frames])
+    expected = np.stack([torch_kernel.reference(spec, weights, 8)(frame) for frame in frames])
     difference = np.abs(found.astype(int) - expected)
     assert expected.std() > 3
     assert (difference <= 1).mean() >= 0.999
@@ -65,7 +65,7 @@ def test_zero_padding_differs_at_border() -> None:
     text = write_shader(spec, weights, "CC0-1.0", None)
     assert "pads with zeros, the shader with the picture's edge: they differ 4 pixels deep" in text
     found = run_shader(Shader("zeros", text), frame[None], 2)[0]
-    difference = np.abs(found.astype(int) - nets.reference(spec, weights, 8)(frame))
+    difference = np.abs(found.astype(int) - torch_kernel.reference(spec, weights, 8)(frame))
     assert difference[8:-8, 8:-8].max() <= 1
     assert difference.max() > 1
 

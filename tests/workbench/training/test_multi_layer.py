@@ -11,9 +11,10 @@ import pytest
 import torch
 
 from esr_upscale import nets
+from esr_upscale.backends.torch import kernel as torch_kernel
+from esr_upscale.backends.torch.kernel import torch_threads
 from esr_upscale.errors import InvalidInputError
 from esr_upscale.models import resolve
-from esr_upscale.nets.engine import torch_threads
 from esr_workbench.training import multi_layer
 from esr_workbench.training.checkpoint import Checkpoint, Journal
 from esr_workbench.training.crops import TileSource
@@ -135,7 +136,7 @@ def test_crops_and_their_pixels(tiles: list[Tile]) -> None:
 def test_the_figure_is_that_of_the_network(tiles: list[Tile]) -> None:
     trainer = _crops(tiles)
     run(trainer, Journal({}, 20), lambda _: None)
-    kernel = nets.plan(resolve(NAME), trainer.weights(), 8)
+    kernel = torch_kernel.plan(resolve(NAME), trainer.weights(), 8)
     figures = [psnr(kernel(tile.lr), tile.picture_hr(), 2) for tile in split(tiles)[1]]
     assert trainer.judge() == pytest.approx(np.mean(figures), abs=0.01)
 

@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from esr_upscale import nets
+from esr_upscale.backends.torch import kernel as torch_kernel
+from esr_upscale.backends.torch.kernel import torch_threads
 from esr_upscale.errors import InvalidInputError
 from esr_upscale.models import ModelSpec, resolve
 from esr_upscale.models.edge_sr import TENSOR
-from esr_upscale.nets.engine import torch_threads
 from esr_workbench.training import one_layer
 from esr_workbench.training.checkpoint import Journal
 from esr_workbench.training.loop import Progress, run, steps_in
@@ -75,7 +76,7 @@ def test_the_figure_of_training_is_that_of_the_network(name: str, tiles: Path) -
     spec, trainer = resolve(name), _trainer(name, tiles)
     run(trainer, Journal({}, 400), lambda _: None)
     held = split(load_tiles(tiles, spec.scale, spec["K"]))[1]
-    kernel, s = nets.plan(spec, trainer.weights(), 8), spec.scale
+    kernel, s = torch_kernel.plan(spec, trainer.weights(), 8), spec.scale
     errors = np.zeros(s * s)  # of each phase
     for tile in held:
         # Training sees all eight positions; the network's filters are alike turned by four of them.

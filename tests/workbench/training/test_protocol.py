@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from esr_upscale import nets
+from esr_upscale.backends.torch import kernel as torch_kernel
 from esr_upscale.errors import InvalidInputError
 from esr_upscale.filters import keys_cubic
 from esr_upscale.models import ModelSpec, list_models, load_weights, resolve
@@ -141,7 +141,7 @@ def test_evaluation(tmp_path: Path, scale: int) -> None:
     for i, picture in enumerate(pictures):
         Image.fromarray(picture).save(tmp_path / f"{i}.png")
     (tmp_path / "README.txt").write_text("not a picture")
-    kernel = nets.plan(resolve(f"bicubic_x{scale}"), {}, 8)
+    kernel = torch_kernel.plan(resolve(f"bicubic_x{scale}"), {}, 8)
     expected = np.mean([_bicubic_psnr(picture, scale) for picture in pictures])
     assert set_quality(kernel, scale, tmp_path).psnr == pytest.approx(expected, abs=2e-3)
 
@@ -168,13 +168,13 @@ def test_psnr() -> None:
 
 @pytest.mark.parametrize("spec", list_models(), ids=lambda spec: spec.canonical_id)
 def test_pinned_figures(spec: ModelSpec) -> None:
-    kernel = nets.plan(spec, load_weights(spec), 8)
+    kernel = torch_kernel.plan(spec, load_weights(spec), 8)
     luma = synthetic_luma(96, 120).astype(np.float64)
     assert picture_quality(kernel, luma, spec.scale).psnr == pytest.approx(PINNED[spec.canonical_id], abs=0.01)
 
 
 def test_what_cannot_be_judged(tmp_path: Path) -> None:
-    kernel = nets.plan(resolve("bicubic_x2"), {}, 8)
+    kernel = torch_kernel.plan(resolve("bicubic_x2"), {}, 8)
     with pytest.raises(InvalidInputError, match="is not a directory"):
         set_quality(kernel, 2, tmp_path / "missing")
     with pytest.raises(InvalidInputError, match="has no pictures"):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from esr_upscale import nets
+from esr_upscale.backends.torch import kernel as torch_kernel
 from esr_upscale.errors import InvalidInputError
 from esr_upscale.models import resolve
 from esr_workbench.training.protocol import crop, degrade
@@ -23,7 +23,7 @@ from tests.support.pictures import synthetic_luma, write_tiles
 
 
 def test_ssim_is_of_the_same_pixels_as_psnr() -> None:
-    kernel = nets.plan(resolve("bicubic_x3"), {}, 8)
+    kernel = torch_kernel.plan(resolve("bicubic_x3"), {}, 8)
     luma = synthetic_luma(50, 61).astype(np.float64) + 0.4
     truth = crop(luma, 3)
     made = kernel(degrade(truth, 3))[3:-3, 3:-3]

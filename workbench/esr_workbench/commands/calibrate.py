@@ -78,7 +78,7 @@ def _fit_quality(pictures: list[Any], origin: dict[str, Any], path: Path) -> Non
 def _fit_downscaler(
     pictures: list[Any], origin: dict[str, Any], path: Path, model: str, directories: tuple[Path, ...]
 ) -> None:
-    from esr_upscale.nets.engine import torch_threads
+    from esr_upscale.backends.torch.kernel import torch_threads
     from esr_workbench.training.degradation.calibration import SCALE
     from esr_workbench.training.degradation.recognition import SetJudge, describe, fit, sample_pictures
 

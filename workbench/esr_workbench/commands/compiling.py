@@ -9,8 +9,8 @@ from typing import Annotated
 
 import typer
 
+from esr_upscale.backends.halide import is_halide_installed
 from esr_upscale.errors import EngineError
-from esr_upscale.kernels import available
 from esr_upscale.models import DEFAULT_MODEL, ModelSpec, list_models, load_weights, read_weights_file, resolve
 from esr_upscale.plane_kernel import Weights as Tensors
 from esr_upscale.replacement import replace_file
@@ -35,10 +35,10 @@ def compile_models(
     overwrite: Overwrite = False,
 ) -> None:
     """Compile models, and the bicubic of their chroma, into one shared library: `esr-serve --kernels DIR` loads it."""
-    if not available():
+    if not is_halide_installed():
         raise EngineError('compiling needs Halide, which is not installed: pip install "edge-sr[server]"')
-    from esr_upscale.kernels.library import compile_library
-    from esr_upscale.kernels.manifest import LIBRARY, MANIFEST
+    from esr_upscale.backends.aot.compile import compile_library
+    from esr_upscale.backends.aot.manifest import LIBRARY, MANIFEST
 
     files = [out / name for name in (LIBRARY, MANIFEST)]
     check_outputs(files, overwrite=overwrite)

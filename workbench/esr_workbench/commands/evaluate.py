@@ -152,7 +152,7 @@ def _published_cells(published: Published, spec: ModelSpec, score: Mapping[str, 
 
 
 def _judge_video(reference: Path, distorted: Path, json_file: Path | None, threads: int) -> None:
-    from esr_upscale.nets.engine import torch_threads
+    from esr_upscale.backends.torch.kernel import torch_threads
     from esr_workbench.training.videos import compare_videos
 
     with torch_threads(threads), show_progress("comparing frames") as show:

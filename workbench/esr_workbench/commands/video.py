@@ -46,7 +46,7 @@ def judge_on_clips(
             cannot be read.
         EngineError: shaders cannot run here.
     """
-    from esr_upscale.nets.engine import torch_threads
+    from esr_upscale.backends.torch.kernel import torch_threads
     from esr_workbench.training.video_protocol import judge_clips, parse_conditions, read_clip
 
     conditions = parse_conditions(downscalers, codecs)

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from esr_upscale.backends.torch.kernel import torch_threads
 from esr_upscale.engine import EngineSettings, LoadedModel
 from esr_upscale.errors import InvalidInputError
 from esr_upscale.models import ModelSpec, load_weights
-from esr_upscale.nets.engine import torch_threads
 from esr_upscale.plane_kernel import PlaneKernel
 from esr_workbench.training.pictures import list_pictures, read_luma
 from esr_workbench.training.protocol import crop, degrade, psnr

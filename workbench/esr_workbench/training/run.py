@@ -11,6 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from esr_upscale.backends.torch.kernel import torch_threads
 from esr_upscale.errors import InvalidInputError
 from esr_upscale.models import (
     ModelCard,
@@ -26,7 +27,6 @@ from esr_upscale.models.card import check_licence
 from esr_upscale.models.nodes import DOWNSCALERS, parse_source
 from esr_upscale.models.weights_file import PACKAGED
 from esr_upscale.nets.edge_sr import HEADS
-from esr_upscale.nets.engine import torch_threads
 from esr_upscale.plane_kernel import Weights
 from esr_workbench.training.cards import NODES, continued_card, new_card
 from esr_workbench.training.checkpoint import DIRECTORY, Checkpoint, Journal

@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
-from esr_upscale import nets
+from esr_upscale.backends.torch import kernel as torch_kernel
 from esr_upscale.errors import InvalidInputError
 from esr_upscale.filters import Siting
 from esr_workbench.training.pictures import list_pictures
@@ -140,7 +140,7 @@ def load_tiles(directory: Path, scale: int, kernel: int, emphasis: Mapping[str, 
             raise InvalidInputError(f"{path.name} is too small: ×{scale} needs {max(kernel, 3) * scale} pixels a side")
         lr = degrade(hr, scale)
         phases = hr.reshape(lr.shape[0], scale, lr.shape[1], scale).swapaxes(1, 2).reshape(*lr.shape, scale**2)
-        bicubic = nets.chroma_kernel(scale, Siting.CENTRED, Siting.CENTRED, 8)
+        bicubic = torch_kernel.plan_chroma(scale, Siting.CENTRED, Siting.CENTRED, 8)
         mse = 255**2 * 10 ** (-psnr(bicubic(lr), hr, scale) / 10)
         # A name is picture_y_x, with the place of the tile in its picture.
         picture = re.sub(r"_\d+_\d+$", "", path.stem)

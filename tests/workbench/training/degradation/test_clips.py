@@ -12,9 +12,9 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from esr_upscale.backends.halide.edge_sr import filters_of
+from esr_upscale.backends.halide.symmetry import are_mirrored
 from esr_upscale.errors import InvalidInputError
-from esr_upscale.kernels.edge_sr import filters_of
-from esr_upscale.kernels.mirrors import are_mirrored
 from esr_upscale.models import Source, load_card, load_nodes, load_weights, resolve
 from esr_workbench.training.degradation import pairs
 from esr_workbench.training.degradation.clips import (

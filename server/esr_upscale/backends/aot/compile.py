@@ -16,24 +16,23 @@ from pathlib import Path
 
 import halide as hl
 
-from esr_upscale.bt601 import LUMA_DEPTH
-from esr_upscale.errors import EngineError
-from esr_upscale.filters import Siting
-from esr_upscale.kernels import bicubic, rgb
-from esr_upscale.kernels.family import halide_families
-from esr_upscale.kernels.manifest import (
+from esr_upscale.backends.aot.manifest import (
     ABI,
     LIBRARY,
-    Compiled,
+    CompiledFunction,
     Manifest,
     chroma_name,
-    digest,
     rgb_luma_name,
     rgb_name,
 )
-from esr_upscale.kernels.pipeline import Job, Pipeline, SampleFormat, Vectors
+from esr_upscale.backends.halide import bicubic, rgb
+from esr_upscale.backends.halide.pipeline import Job, Pipeline, SampleFormat, Vectors
+from esr_upscale.backends.halide.registry import halide_families
+from esr_upscale.bt601 import LUMA_DEPTH
+from esr_upscale.errors import EngineError
+from esr_upscale.filters import Siting
 from esr_upscale.models import ModelSpec
-from esr_upscale.plane_kernel import Weights
+from esr_upscale.plane_kernel import Weights, digest
 
 _AVX2 = "sse41-avx-avx2-f16c-fma"
 
@@ -104,7 +103,7 @@ def compile_library(
 
 def _pipelines(
     models: list[tuple[ModelSpec, Weights]], depths: tuple[int, ...], vectors: Vectors
-) -> Iterator[tuple[Compiled, Pipeline]]:
+) -> Iterator[tuple[CompiledFunction, Pipeline]]:
     for (spec, weights), depth in product(models, depths):
         if spec.family not in halide_families():
             raise EngineError(f"{spec.canonical_id} has no fused kernel")
@@ -128,8 +127,8 @@ def _job(model: str, depth: int, vectors: Vectors) -> Job:
     return Job(SampleFormat(depth), vectors, name=f"{model}_{depth}bit")
 
 
-def _with_entry(model: str, weights: Weights, pipeline: Pipeline) -> tuple[Compiled, Pipeline]:
-    entry = Compiled(
+def _with_entry(model: str, weights: Weights, pipeline: Pipeline) -> tuple[CompiledFunction, Pipeline]:
+    entry = CompiledFunction(
         function=pipeline.out.name().replace("$", "_"),  # as Halide writes it when the name was taken before
         model=model,
         weights=digest(weights),

@@ -9,10 +9,10 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from esr_upscale import nets
+from esr_upscale.backends.torch import kernel as torch_kernel
+from esr_upscale.backends.torch.kernel import CpuKernel, ModuleKernel
 from esr_upscale.errors import EngineError, WeightsError
 from esr_upscale.models import ModelSpec, list_models, load_weights, resolve
-from esr_upscale.nets.engine import CpuKernel, ModuleKernel
 from tests.support.pictures import random_weights, synthetic_luma
 
 NAMES = [
@@ -37,7 +37,7 @@ def _differences(a: NDArray[np.generic], b: NDArray[np.generic]) -> NDArray[np.i
 def test_strips_agree_with_the_module(name: str, depth: int, threads: int) -> None:
     spec = resolve(name)
     weights = random_weights(spec)
-    fast, plain = nets.plan(spec, weights, depth, threads=threads), nets.reference(spec, weights, depth)
+    fast, plain = torch_kernel.plan(spec, weights, depth, threads=threads), torch_kernel.reference(spec, weights, depth)
     assert isinstance(fast, CpuKernel)
     assert isinstance(plain, ModuleKernel)
     found = [(fast(plane), plain(plane)) for plane in (_plane(shape, depth) for shape in SHAPES)]
@@ -58,7 +58,7 @@ def test_shipped_models_agree_with_the_module(spec: ModelSpec, depth: int, equal
     plane = picture if depth == 8 else picture.astype(np.uint16) * 4
     weights = load_weights(spec)
     differences = _differences(
-        nets.plan(spec, weights, depth, threads=2)(plane), nets.reference(spec, weights, depth)(plane)
+        torch_kernel.plan(spec, weights, depth, threads=2)(plane), torch_kernel.reference(spec, weights, depth)(plane)
     )
     assert differences.max() <= 1
     assert (differences == 0).mean() >= equal
@@ -66,7 +66,7 @@ def test_shipped_models_agree_with_the_module(spec: ModelSpec, depth: int, equal
 
 def test_many_strips_make_one_picture(monkeypatch: pytest.MonkeyPatch) -> None:
     spec = resolve("esr_tr_x2")
-    kernel, plane = nets.plan(spec, load_weights(spec), 8, threads=2), synthetic_luma(61, 80)
+    kernel, plane = torch_kernel.plan(spec, load_weights(spec), 8, threads=2), synthetic_luma(61, 80)
     whole = kernel(plane)
     monkeypatch.setattr(kernel._form, "strip_pixels", 300)  # type: ignore[attr-defined]
     assert np.array_equal(kernel(plane), whole)
@@ -74,7 +74,7 @@ def test_many_strips_make_one_picture(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_edge_is_replicated() -> None:
     spec = resolve("esr_tr_x2")
-    kernel, plane = nets.plan(spec, load_weights(spec), 8), synthetic_luma(20, 24)
+    kernel, plane = torch_kernel.plan(spec, load_weights(spec), 8), synthetic_luma(20, 24)
     larger = kernel(np.pad(plane, 6, mode="edge"))
     assert np.array_equal(larger[12:-12, 12:-12], kernel(plane))
 
@@ -83,25 +83,25 @@ def test_zero_padding_is_the_paper_s() -> None:
     spec = resolve("esr_tr_x2_zeros")
     weights = load_weights(resolve("esr_tr_x2"))
     plane = np.full((12, 12), 200, np.uint8)
-    larger = nets.plan(resolve("esr_tr_x2"), weights, 8)(np.pad(plane, 6))
-    assert np.array_equal(larger[12:-12, 12:-12], nets.plan(spec, weights, 8)(plane))
+    larger = torch_kernel.plan(resolve("esr_tr_x2"), weights, 8)(np.pad(plane, 6))
+    assert np.array_equal(larger[12:-12, 12:-12], torch_kernel.plan(spec, weights, 8)(plane))
 
 
 @pytest.mark.parametrize("name", ["esr_tr_x2", "bicubic_x2"])
 @pytest.mark.parametrize("depth", [8, 10])
 def test_strided_and_read_only_planes(name: str, depth: int) -> None:
     spec = resolve(name)
-    kernel, plane = nets.plan(spec, load_weights(spec), depth), _plane((33, 64), depth)
+    kernel, plane = torch_kernel.plan(spec, load_weights(spec), depth), _plane((33, 64), depth)
     read_only = np.frombuffer(plane.tobytes(), plane.dtype).reshape(plane.shape)
     assert np.array_equal(kernel(read_only[:, :51]), kernel(plane[:, :51].copy()))
-    reference = nets.reference(spec, load_weights(spec), depth)
+    reference = torch_kernel.reference(spec, load_weights(spec), depth)
     assert _differences(reference(read_only), kernel(plane)).max() <= 1
 
 
 def test_flat_planes_stay_flat_and_in_range() -> None:
     for spec in (spec for spec in list_models() if not spec.clean):
         for depth, dtype in ((8, np.uint8), (10, np.uint16), (16, np.uint16)):
-            kernel = nets.plan(spec, load_weights(spec), depth)
+            kernel = torch_kernel.plan(spec, load_weights(spec), depth)
             for value in (0, 2**depth - 1):
                 found = kernel(np.full((5, 6), value, dtype)).astype(np.int64)
                 assert np.abs(found - value).max() <= 0.02 * 2**depth
@@ -109,7 +109,7 @@ def test_flat_planes_stay_flat_and_in_range() -> None:
 
 def test_two_threads_get_the_same_bytes() -> None:
     spec = resolve("esr_tr_x2")
-    kernel = nets.plan(spec, load_weights(spec), 8, threads=2)
+    kernel = torch_kernel.plan(spec, load_weights(spec), 8, threads=2)
     planes = [synthetic_luma(90, 160, seed) for seed in range(4)]
     alone = [kernel(plane).tobytes() for plane in planes]
     with ThreadPoolExecutor(2) as pool:
@@ -121,14 +121,14 @@ def test_two_threads_get_the_same_bytes() -> None:
 def test_torch_keeps_its_threads() -> None:
     before = torch.get_num_threads()
     spec = resolve("bicubic_x2")
-    nets.plan(spec, {}, 8, threads=2)(synthetic_luma(16, 16))
+    torch_kernel.plan(spec, {}, 8, threads=2)(synthetic_luma(16, 16))
     assert torch.get_num_threads() == before
 
 
 @pytest.mark.parametrize("failure", [MemoryError, IndexError])
 def test_a_failure_in_a_strip_is_raised(monkeypatch: pytest.MonkeyPatch, failure: type[Exception]) -> None:
     spec = resolve("esr_tr_x2")
-    kernel = nets.plan(spec, load_weights(spec), 8, threads=2)
+    kernel = torch_kernel.plan(spec, load_weights(spec), 8, threads=2)
 
     def broken(*_: object) -> None:
         raise failure("not today")
@@ -141,10 +141,10 @@ def test_a_failure_in_a_strip_is_raised(monkeypatch: pytest.MonkeyPatch, failure
 def test_wrong_weights_and_missing_devices() -> None:
     spec = resolve("esr_tr_x2")
     with pytest.raises(WeightsError, match="lacks tensor"):
-        nets.plan(spec, {}, 8)
+        torch_kernel.plan(spec, {}, 8)
     if not torch.cuda.is_available():
         with pytest.raises(EngineError, match="use device 'cpu'"):
-            nets.plan(spec, load_weights(spec), 8, device="cuda")
+            torch_kernel.plan(spec, load_weights(spec), 8, device="cuda")
 
 
 @pytest.mark.gpu
@@ -153,6 +153,6 @@ def test_wrong_weights_and_missing_devices() -> None:
 @pytest.mark.parametrize("depth", [8, 10, 16])
 def test_cuda_agrees(spec: ModelSpec, depth: int) -> None:
     weights, plane = load_weights(spec), _plane((60, 80), depth)
-    cuda = nets.plan(spec, weights, depth, device="cuda")
+    cuda = torch_kernel.plan(spec, weights, depth, device="cuda")
     assert cuda.backend == "torch-cuda"
-    assert _differences(cuda(plane), nets.reference(spec, weights, depth)(plane)).max() <= 1
+    assert _differences(cuda(plane), torch_kernel.reference(spec, weights, depth)(plane)).max() <= 1

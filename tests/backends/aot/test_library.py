@@ -12,14 +12,15 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from esr_upscale import kernels
+from esr_upscale.backends import halide
+from esr_upscale.backends.aot.compile import compile_library
+from esr_upscale.backends.aot.library import CompiledKernel, CompiledKernels
+from esr_upscale.backends.aot.manifest import LIBRARY, MANIFEST, CompiledFunction, read_manifest
+from esr_upscale.backends.halide import kernel as fused
 from esr_upscale.engine import EngineSettings, LoadedModel, backend_name
 from esr_upscale.errors import EngineError
 from esr_upscale.filters import Siting
 from esr_upscale.frame import Frame, pixel_format
-from esr_upscale.kernels.compiled import CompiledKernel, CompiledKernels
-from esr_upscale.kernels.library import compile_library
-from esr_upscale.kernels.manifest import LIBRARY, MANIFEST, Compiled, read_manifest
 from esr_upscale.models import load_weights, resolve
 from tests.support.frames import noise_planes
 from tests.support.pictures import random_weights, synthetic_luma
@@ -56,7 +57,7 @@ def test_compiled_ahead_or_just_in_time_gives_the_same_picture(
 ) -> None:
     weights = load_weights(SPEC)
     ahead = CompiledKernels(native, 2).plan(SPEC, weights, depth)
-    in_time = kernels.plan(SPEC, weights, depth, 2)
+    in_time = fused.plan(SPEC, weights, depth, 2)
     assert ahead is not None
     assert in_time is not None
     assert ahead.backend == "fused"
@@ -75,7 +76,7 @@ def test_chroma_is_compiled_with_every_siting(native: Path) -> None:
     for siting_x in (Siting.CENTRED, Siting.COSITED):
         for siting_y in Siting:
             ahead = library.plan_chroma(2, siting_x, siting_y, 8)
-            in_time = kernels.plan_chroma(2, siting_x, siting_y, 8, 1)
+            in_time = fused.plan_chroma(2, siting_x, siting_y, 8, 1)
             assert ahead is not None
             assert in_time is not None
             assert np.array_equal(ahead(plane), in_time(plane))
@@ -90,7 +91,7 @@ def test_rgb_is_compiled_with_16_bits(native: Path, tmp_path: Path, monkeypatch:
     in_time = LoadedModel(spec, load_weights(spec), EngineSettings(threads=2))
     frames = [_rgb_frame(name) for name in ("rgb24", "bgr24", "rgb48le", "bgr48le")]
     expected = [in_time.upscaler(frame).frame.planes[0] for frame in frames]
-    monkeypatch.setattr(kernels, "available", lambda: False)
+    monkeypatch.setattr(halide, "is_halide_installed", lambda: False)
     ahead = LoadedModel(spec, load_weights(spec), EngineSettings(threads=2, kernels=tmp_path, backend="fused"))
     for frame, plane in zip(frames, expected, strict=True):
         assert ahead.rgb(frame.format.depth) is not None
@@ -119,7 +120,7 @@ def test_threads_share_a_compiled_kernel(native: Path) -> None:
 def test_a_model_runs_without_halide(native: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = EngineSettings(kernels=native, threads=2)
     expected = LoadedModel(SPEC, load_weights(SPEC), EngineSettings(threads=2)).luma(8)(synthetic_luma(20, 30))
-    monkeypatch.setattr(kernels, "available", lambda: False)
+    monkeypatch.setattr(halide, "is_halide_installed", lambda: False)
     model = LoadedModel(SPEC, load_weights(SPEC), settings)
     model.warm_up()
     assert model.backend == backend_name(SPEC, load_weights(SPEC), settings) == "fused"
@@ -129,19 +130,19 @@ def test_a_model_runs_without_halide(native: Path, monkeypatch: pytest.MonkeyPat
 
 @on_x86
 def test_what_a_library_does_not_have(native: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kernels, "available", lambda: False)
+    monkeypatch.setattr(halide, "is_halide_installed", lambda: False)
     settings, other = EngineSettings(kernels=native), resolve("esr_max_x2")
     model = LoadedModel(other, load_weights(other), settings)
     assert model.backend == "torch-cpu"
     assert "does not have it" in str(model.fallback)
     with pytest.raises(EngineError, match=r"`esr compile --model NAME` .* adds it"):
         LoadedModel(other, load_weights(other), EngineSettings(kernels=native, backend="fused"))
-    with pytest.raises(EngineError, match="no compiled kernel for esr_tr_x2_k5_c2 at 16 bits"):
+    with pytest.raises(EngineError, match=r"no kernel for esr_tr_x2_k5_c2 at 16 bits: Halide is not .* that --depth"):
         LoadedModel(SPEC, load_weights(SPEC), settings).luma(16)
     library, weights = CompiledKernels(native, 1), random_weights(SPEC)
     assert library.plan(SPEC, weights, 8) is None
     assert (library.has_model(SPEC), library.has_model(other)) == (True, False)
-    with pytest.raises(EngineError, match=r"other weights and Halide is not installed; .*--model NAME=FILE"):
+    with pytest.raises(EngineError, match=r"Halide is not installed .* other weights; .*--model NAME=FILE"):
         LoadedModel(SPEC, weights, EngineSettings(kernels=native, backend="fused"))
 
 
@@ -209,7 +210,7 @@ def test_arm_gives_the_picture_of_x86(tmp_path: Path) -> None:
             continue
         plane = _plane(entry.layout.depth)
         found = _run_elsewhere(ARM, tmp_path, entry, plane)
-        here = kernels.plan(resolve(entry.model), weights[entry.model], entry.layout.depth, 1)
+        here = fused.plan(resolve(entry.model), weights[entry.model], entry.layout.depth, 1)
         assert here is not None
         _nearly_equal(found, here(plane))
         checked += 1
@@ -222,7 +223,7 @@ def _plane(depth: int) -> NDArray[np.generic]:
 
 
 def _run_elsewhere(
-    emulator: list[str], directory: Path, entry: Compiled, plane: NDArray[np.generic]
+    emulator: list[str], directory: Path, entry: CompiledFunction, plane: NDArray[np.generic]
 ) -> NDArray[np.generic]:
     """What a function of the library of `directory` makes of a plane on the processor that `emulator` is."""
     height, width = plane.shape

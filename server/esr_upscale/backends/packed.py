@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from esr_upscale.kernels.layout import RGB_COMPONENTS
+from esr_upscale.backends.layout import RGB_COMPONENTS
 from esr_upscale.plane_kernel import PlaneAllocator, PlaneFunction, own_memory
 
 

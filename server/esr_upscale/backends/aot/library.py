@@ -17,24 +17,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from esr_upscale.bt601 import LUMA_DEPTH
-from esr_upscale.errors import EngineError
-from esr_upscale.filters import Siting
-from esr_upscale.kernels.layout import sample_type
-from esr_upscale.kernels.manifest import (
+from esr_upscale.backends.aot.manifest import (
     LIBRARY,
-    UNBOUNDED_TASKS,
-    Compiled,
+    CompiledFunction,
     chroma_name,
-    digest,
     find,
     read_manifest,
     rgb_luma_name,
     rgb_name,
 )
-from esr_upscale.kernels.packed import PackedRgb
+from esr_upscale.backends.layout import UNBOUNDED_TASKS, sample_type
+from esr_upscale.backends.packed import PackedRgb
+from esr_upscale.bt601 import LUMA_DEPTH
+from esr_upscale.errors import EngineError
+from esr_upscale.filters import Siting
 from esr_upscale.models import ModelSpec
-from esr_upscale.plane_kernel import PlaneAllocator, Weights, own_memory, threads_per_frame
+from esr_upscale.plane_kernel import PlaneAllocator, Weights, digest, own_memory, threads_per_frame
 
 UNSIGNED = 1
 """halide_type_uint."""
@@ -69,7 +67,7 @@ def _buffer(plane: NDArray[Any]) -> _Buffer:
     return _Buffer(0, None, plane.__array_interface__["data"][0], 0, kind, plane.ndim, dims, None)
 
 
-class _Complaints:
+class HalideErrors:
     """What Halide's runtime says when it gives up; its own handler prints that and ends the process."""
 
     def __init__(self) -> None:
@@ -85,9 +83,9 @@ class _Complaints:
 
 
 @cache
-def _complaints() -> _Complaints:
+def _errors() -> HalideErrors:
     # One for the life of the process: libraries stay loaded, and go on to call the handler they were given.
-    return _Complaints()
+    return HalideErrors()
 
 
 class CompiledKernel:
@@ -95,7 +93,7 @@ class CompiledKernel:
 
     backend = "fused"
 
-    def __init__(self, library: CompiledKernels, entry: Compiled) -> None:
+    def __init__(self, library: CompiledKernels, entry: CompiledFunction) -> None:
         self._library, self._entry = library, entry
         self._dtype = np.dtype(sample_type(entry.layout.depth))
 
@@ -140,7 +138,7 @@ class CompiledKernels:
             raise EngineError(
                 f"{directory / LIBRARY} does not load here ({error}); it was made for {self._manifest.target}"
             ) from error
-        self._library.halide_set_error_handler(_complaints().handler)
+        self._library.halide_set_error_handler(_errors().handler)
         self._library.halide_set_num_threads(threads)
         self._threads = threads
 
@@ -179,4 +177,4 @@ class CompiledKernels:
         values = [ctypes.c_float(scalar) for scalar in scalars]
         code = getattr(self._library, function)(*buffers[:-1], *values, ctypes.c_int32(tasks), buffers[-1])
         if code:
-            raise EngineError(f"{function} failed on a plane of {planes[0].shape}: {_complaints().last()}")
+            raise EngineError(f"{function} failed on a plane of {planes[0].shape}: {_errors().last()}")

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from functools import cache
 from types import MappingProxyType
 
-import esr_upscale.kernels as package
-from esr_upscale.kernels.pipeline import Job, Pipeline
+import esr_upscale.backends.halide as package
+from esr_upscale.backends.halide.pipeline import Job, Pipeline
 from esr_upscale.models import ModelSpec
 from esr_upscale.plane_kernel import Weights
 

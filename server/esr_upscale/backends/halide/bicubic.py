@@ -11,10 +11,8 @@ from collections.abc import Callable
 
 import halide as hl
 
-from esr_upscale.filters import TAPS, Phase, Siting, polyphase
-from esr_upscale.kernels.convolution import RUN
-from esr_upscale.kernels.family import HalideFamily
-from esr_upscale.kernels.pipeline import (
+from esr_upscale.backends.halide.convolution import RUN
+from esr_upscale.backends.halide.pipeline import (
     C,
     Job,
     P,
@@ -28,6 +26,8 @@ from esr_upscale.kernels.pipeline import (
     schedule_output,
     spread,
 )
+from esr_upscale.backends.halide.registry import HalideFamily
+from esr_upscale.filters import TAPS, Phase, Siting, polyphase
 
 TUNING = Tuning(strip_rows=16, segment_px=32)
 

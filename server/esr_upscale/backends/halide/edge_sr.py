@@ -13,7 +13,7 @@ import halide as hl
 import numpy as np
 from numpy.typing import NDArray
 
-from esr_upscale.kernels.convolution import (
+from esr_upscale.backends.halide.convolution import (
     Filters,
     convolve,
     most_rows,
@@ -23,10 +23,8 @@ from esr_upscale.kernels.convolution import (
     schedule_phases,
     split_evenly,
 )
-from esr_upscale.kernels.family import HalideFamily
-from esr_upscale.kernels.heads import Responses, between, largest, weighted
-from esr_upscale.kernels.mirrors import are_mirrored, convolve_mirrored, fold
-from esr_upscale.kernels.pipeline import (
+from esr_upscale.backends.halide.heads import Responses, between, largest, weighted
+from esr_upscale.backends.halide.pipeline import (
     C,
     Job,
     P,
@@ -40,6 +38,8 @@ from esr_upscale.kernels.pipeline import (
     read,
     schedule_output,
 )
+from esr_upscale.backends.halide.registry import HalideFamily
+from esr_upscale.backends.halide.symmetry import are_mirrored, convolve_mirrored, fold
 from esr_upscale.models import ModelSpec
 from esr_upscale.models.edge_sr import TENSOR
 from esr_upscale.plane_kernel import Weights

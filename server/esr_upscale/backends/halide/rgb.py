@@ -15,12 +15,24 @@ from itertools import product
 
 import halide as hl
 
+from esr_upscale.backends.halide.bicubic import TUNING, filtered
+from esr_upscale.backends.halide.convolution import RUN
+from esr_upscale.backends.halide.pipeline import (
+    DY,
+    C,
+    Job,
+    Loops,
+    P,
+    Pipeline,
+    SampleFormat,
+    X,
+    Y,
+    schedule_output,
+    spread,
+)
+from esr_upscale.backends.layout import RGB_COMPONENTS, Layout
 from esr_upscale.bt601 import KG, LUMA_DEPTH
 from esr_upscale.filters import Siting, polyphase
-from esr_upscale.kernels.bicubic import TUNING, filtered
-from esr_upscale.kernels.convolution import RUN
-from esr_upscale.kernels.layout import RGB_COMPONENTS, Layout
-from esr_upscale.kernels.pipeline import DY, C, Job, Loops, P, Pipeline, SampleFormat, X, Y, schedule_output, spread
 
 _LUMA = SampleFormat(LUMA_DEPTH)
 

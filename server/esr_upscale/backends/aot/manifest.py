@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from esr_upscale.backends.layout import Layout
 from esr_upscale.errors import EngineError
 from esr_upscale.filters import Siting
-from esr_upscale.kernels.layout import Layout
-from esr_upscale.plane_kernel import Weights
 
 ABI = 3
 """How functions are called: buffers of Halide 21 for the planes, (H, W) or (H, W, 3); float scalars; an int32, how many
 tasks the picture is cut into at most; and a buffer for the result, (H, s, padded row). Another number, another way."""
-UNBOUNDED_TASKS = 1 << 20
-"""More tasks than a plane has strips: each strip is one."""
 MANIFEST, LIBRARY = "kernels.json", "libesr_kernels.so"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Compiled:
+class CompiledFunction:
     """One function of the library."""
 
     function: str
@@ -39,7 +35,7 @@ class Manifest:
 
     target: str
     abi: int
-    functions: tuple[Compiled, ...]
+    functions: tuple[CompiledFunction, ...]
 
     def write(self, directory: Path) -> None:
         (directory / MANIFEST).write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
@@ -54,7 +50,9 @@ def read_manifest(directory: Path) -> Manifest:
     path = directory / MANIFEST
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
-        functions = tuple(Compiled(**{**entry, "layout": Layout(**entry["layout"])}) for entry in document["functions"])
+        functions = tuple(
+            CompiledFunction(**{**entry, "layout": Layout(**entry["layout"])}) for entry in document["functions"]
+        )
         manifest = Manifest(document["target"], document["abi"], functions)
     except (FileNotFoundError, NotADirectoryError) as error:
         problem = f"has no {MANIFEST}" if directory.is_dir() else "is no folder"
@@ -64,14 +62,6 @@ def read_manifest(directory: Path) -> Manifest:
     if manifest.abi != ABI:
         raise EngineError(f"{path} has ABI {manifest.abi}, this server calls ABI {ABI}; compile the kernels again")
     return manifest
-
-
-def digest(weights: Weights) -> str:
-    """SHA-256 of tensors, by name: the same for the same numbers."""
-    sha = hashlib.sha256()
-    for name in sorted(weights):
-        sha.update(name.encode() + str(weights[name].shape).encode() + weights[name].tobytes())
-    return sha.hexdigest()
 
 
 def chroma_name(scale: int, siting_x: Siting, siting_y: Siting) -> str:
@@ -89,6 +79,6 @@ def rgb_name(scale: int) -> str:
     return f"rgb_x{scale}"
 
 
-def find(functions: Iterable[Compiled], model: str, depth: int) -> Compiled | None:
+def find(functions: Iterable[CompiledFunction], model: str, depth: int) -> CompiledFunction | None:
     """Return the function for a model and a depth."""
     return next((f for f in functions if f.model == model and f.layout.depth == depth), None)

@@ -18,9 +18,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from esr_upscale.models import Padding
+from esr_upscale.errors import EngineError
+from esr_upscale.filters import RADIUS, Siting
+from esr_upscale.models import ModelSpec, Padding, check_weights
+from esr_upscale.nets import build_module, torch_families
+from esr_upscale.nets.bicubic import Bicubic, BicubicForm
 from esr_upscale.nets.family import CpuForm
-from esr_upscale.plane_kernel import PlaneAllocator, own_memory, threads_per_frame
+from esr_upscale.plane_kernel import PlaneAllocator, PlaneKernel, Weights, own_memory, threads_per_frame
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +45,50 @@ class SampleFormat:
     def round_(self, values: Tensor) -> Tensor:
         """Clip float code values in place and make them ready to be truncated: half is rounded up."""
         return values.add_(0.5).clamp_(0, self.maximum + 0.5)
+
+
+def plan(spec: ModelSpec, weights: Weights, pixel_depth: int, *, device: str = "cpu", threads: int = 1) -> PlaneKernel:
+    """Return the torch kernel of a model: uint8 planes at a depth of 8 bits, uint16 from 9 to 16.
+
+    `device` is "cpu", on `threads` threads, or "cuda" (or "cuda:1"), in half precision up to 10 bits. Raises
+    WeightsError when `weights` are not of this model, EngineError when the device is not there.
+    """
+    check_weights(spec, weights, "the given weights")
+    form = torch_families()[spec.family].cpu_form
+    if device == "cpu" and form is not None:
+        sample_format = SampleFormat(pixel_depth)
+        arranged = form(spec, weights, sample_format.maximum)
+        return CpuKernel(arranged, spec.scale, spec.radius, spec.padding, sample_format, threads)
+    return _on_device(build_module(spec, weights), pixel_depth, device)
+
+
+def reference(spec: ModelSpec, weights: Weights, pixel_depth: int) -> PlaneKernel:
+    """Return the module as it stands, in float32 on the CPU: slow, what every faster kernel is held against."""
+    return _on_device(build_module(spec, weights), pixel_depth, "cpu")
+
+
+def plan_chroma(
+    scale: int,
+    siting_x: Siting,
+    siting_y: Siting,
+    pixel_depth: int,
+    device: str = "cpu",
+    threads: int = 1,
+) -> PlaneKernel:
+    """Return bicubic (Keys, a = −0.5) for a chroma plane sited as given on each axis; as `plan` otherwise."""
+    if device == "cpu":
+        form = BicubicForm(scale, siting_y, siting_x)
+        return CpuKernel(form, scale, RADIUS, "edge", SampleFormat(pixel_depth), threads)
+    return _on_device(Bicubic(scale, siting_y, siting_x), pixel_depth, device)
+
+
+def _on_device(module: nn.Module, pixel_depth: int, device: str) -> ModuleKernel:
+    target = torch.device(device)
+    if target.type == "cuda" and not torch.cuda.is_available():
+        raise EngineError(f"device {device!r} was asked for, but torch sees no CUDA device here; use device 'cpu'")
+    # Half has 11 bits of precision: enough for 10-bit code values, not for more.
+    half = target.type == "cuda" and pixel_depth <= 10
+    return ModuleKernel(module, SampleFormat(pixel_depth), target, torch.float16 if half else torch.float32)
 
 
 class CpuKernel:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esr_upscale.models import ModelSpec
-from esr_upscale.models import multi_layer as models
+from esr_upscale.models import conv_nets as models
 from esr_upscale.plane_kernel import Weights
 from esr_workbench.shaders.bicubic import bicubic_bank
 from esr_workbench.shaders.glsl import number

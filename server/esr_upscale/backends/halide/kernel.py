@@ -20,16 +20,15 @@ import halide as hl
 import numpy as np
 from numpy.typing import NDArray
 
+from esr_upscale.backends.halide import bicubic, rgb
+from esr_upscale.backends.halide.pipeline import Job, Pipeline, SampleFormat, Vectors
+from esr_upscale.backends.halide.registry import halide_families
+from esr_upscale.backends.layout import RGB_COMPONENTS, UNBOUNDED_TASKS, sample_type
+from esr_upscale.backends.packed import PackedRgb
 from esr_upscale.errors import EngineError
 from esr_upscale.filters import Siting
-from esr_upscale.kernels import bicubic, rgb
-from esr_upscale.kernels.family import halide_families
-from esr_upscale.kernels.layout import RGB_COMPONENTS, sample_type
-from esr_upscale.kernels.manifest import UNBOUNDED_TASKS, digest
-from esr_upscale.kernels.packed import PackedRgb
-from esr_upscale.kernels.pipeline import Job, Pipeline, SampleFormat, Vectors
 from esr_upscale.models import ModelSpec, check_weights
-from esr_upscale.plane_kernel import FRAMES_AT_ONCE, PlaneAllocator, Weights, own_memory, threads_per_frame
+from esr_upscale.plane_kernel import FRAMES_AT_ONCE, PlaneAllocator, Weights, digest, own_memory, threads_per_frame
 
 Numbers: TypeAlias = tuple[NDArray[np.float32], ...]
 """What the constants of a pipeline are set to."""
@@ -99,11 +98,9 @@ class FusedKernel:
         return layout.crop(result, width)
 
 
-def plan(spec: ModelSpec, weights: Weights, pixel_depth: int, threads: int) -> FusedKernel | None:
-    """Compile a model's kernel, or find the one that this process has; None for a family without one."""
+def plan(spec: ModelSpec, weights: Weights, pixel_depth: int, threads: int) -> FusedKernel:
+    """Compile the kernel of a model whose family is in `halide_families`, or find the one that this process has."""
     check_weights(spec, weights, "the given weights")
-    if spec.family not in halide_families():
-        return None
     return _model_kernel(_Model(spec, digest(weights), weights), pixel_depth, threads)
 
 

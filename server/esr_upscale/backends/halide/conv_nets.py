@@ -14,8 +14,7 @@ import halide as hl
 import numpy as np
 from numpy.typing import NDArray
 
-from esr_upscale.filters import RADIUS, windows
-from esr_upscale.kernels.convolution import (
+from esr_upscale.backends.halide.convolution import (
     RUN,
     Convolution,
     Filters,
@@ -28,9 +27,8 @@ from esr_upscale.kernels.convolution import (
     schedule_tiles,
     split_evenly,
 )
-from esr_upscale.kernels.family import HalideFamily
-from esr_upscale.kernels.heads import Responses, between, sigmoid, weighted
-from esr_upscale.kernels.pipeline import (
+from esr_upscale.backends.halide.heads import Responses, between, sigmoid, weighted
+from esr_upscale.backends.halide.pipeline import (
     C,
     Job,
     Loops,
@@ -45,8 +43,10 @@ from esr_upscale.kernels.pipeline import (
     read,
     schedule_output,
 )
+from esr_upscale.backends.halide.registry import HalideFamily
+from esr_upscale.filters import RADIUS, windows
 from esr_upscale.models import ModelSpec
-from esr_upscale.models import multi_layer as models
+from esr_upscale.models import conv_nets as models
 from esr_upscale.plane_kernel import Weights
 
 Read = Callable[[hl.Expr, hl.Expr, hl.Expr], hl.Expr]

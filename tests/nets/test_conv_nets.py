@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
-from esr_upscale import nets
+from esr_upscale.backends.torch import kernel as torch_kernel
 from esr_upscale.models import ModelSpec, resolve
 from esr_upscale.nets import build_module
 from esr_upscale.nets.bicubic import ZeroInsertBicubic
@@ -150,5 +150,5 @@ def test_the_radius_is_what_the_network_sees(name: str) -> None:
 def test_planes_keep_their_type(name: str, depth: int) -> None:
     spec = resolve(name)
     plane = synthetic_luma(7, 11) if depth == 8 else synthetic_luma(7, 11).astype(np.uint16) * 4
-    found = nets.plan(spec, random_weights(spec), depth)(plane)
+    found = torch_kernel.plan(spec, random_weights(spec), depth)(plane)
     assert (found.shape, found.dtype) == ((7 * spec.scale, 11 * spec.scale), plane.dtype)

@@ -22,8 +22,8 @@ import halide as hl
 import numpy as np
 from numpy.typing import NDArray
 
-from esr_upscale.kernels.convolution import Convolution, Filters, Tile
-from esr_upscale.kernels.pipeline import C, Constant, Job, P, X, Y, spread
+from esr_upscale.backends.halide.convolution import Convolution, Filters, Tile
+from esr_upscale.backends.halide.pipeline import C, Constant, Job, P, X, Y, spread
 
 Array = NDArray[np.float64]
 EVEN, ODD, WHOLE = 1, -1, 0

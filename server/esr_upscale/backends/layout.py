@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from esr_upscale.plane_kernel import PlaneAllocator, own_memory
 
+UNBOUNDED_TASKS = 1 << 20
+"""More tasks than a plane has strips: each strip is one."""
 RGB_COMPONENTS = 3
 """Samples of a pixel of packed RGB."""
 

@@ -1,4 +1,4 @@
-"""eSR-CNN, ESPCN, FSRCNN and eSR-Stack in torch, from the layers that `models/multi_layer.py` lists.
+"""eSR-CNN, ESPCN, FSRCNN and eSR-Stack in torch, from the layers that `models/conv_nets.py` lists.
 
 Papers: arXiv 2108.10335, 1609.05158, 1608.00367; reference implementation of the sizes and names here:
 github.com/pnavarre/eSR. With `padding: edge` the input is padded once, by the network's radius, and no layer pads; with
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from esr_upscale.filters import RADIUS
 from esr_upscale.models import ModelSpec
-from esr_upscale.models.multi_layer import (
+from esr_upscale.models.conv_nets import (
     Activation,
     Convolution,
     Layers,

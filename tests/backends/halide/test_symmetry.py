@@ -7,8 +7,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from esr_upscale.kernels.edge_sr import filters_of
-from esr_upscale.kernels.mirrors import are_mirrored, folding_of, orbits_of
+from esr_upscale.backends.halide.edge_sr import filters_of
+from esr_upscale.backends.halide.symmetry import are_mirrored, folding_of, orbits_of
 from esr_upscale.models import ModelSpec, list_models, load_weights, resolve
 from esr_upscale.models.edge_sr import TENSOR
 from tests.support.pictures import mirrored, random_weights

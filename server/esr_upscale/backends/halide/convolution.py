@@ -10,7 +10,7 @@ import halide as hl
 import numpy as np
 from numpy.typing import NDArray
 
-from esr_upscale.kernels.pipeline import C, Constant, Job, Loops, P, SampleFormat, Vectors, X, Y
+from esr_upscale.backends.halide.pipeline import C, Constant, Job, Loops, P, SampleFormat, Vectors, X, Y
 
 SPARE = 4
 """Registers that a tile leaves for what is multiplied."""

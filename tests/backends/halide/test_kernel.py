@@ -14,13 +14,14 @@ import pytest
 from numpy.typing import NDArray
 
 from benchmarks.clip import read_frames
-from esr_upscale import kernels, nets
+from esr_upscale.backends.halide import bicubic
+from esr_upscale.backends.halide import kernel as fused
+from esr_upscale.backends.halide.kernel import FusedKernel, Pool
+from esr_upscale.backends.halide.pipeline import Job, Pipeline, SampleFormat, Vectors
+from esr_upscale.backends.layout import UNBOUNDED_TASKS
+from esr_upscale.backends.torch import kernel as torch_kernel
 from esr_upscale.errors import WeightsError
 from esr_upscale.filters import Siting
-from esr_upscale.kernels import bicubic, fused
-from esr_upscale.kernels.fused import FusedKernel, Pool
-from esr_upscale.kernels.manifest import UNBOUNDED_TASKS
-from esr_upscale.kernels.pipeline import Job, Pipeline, SampleFormat, Vectors
 from esr_upscale.models import ModelSpec, list_models, load_weights, resolve
 from esr_upscale.plane_kernel import PlaneKernel, Weights, threads_per_frame
 from tests.support.pictures import mirrored, random_weights, synthetic_luma
@@ -62,7 +63,7 @@ def _at_depth(luma: NDArray[np.uint8], depth: int) -> NDArray[np.generic]:
 
 
 def _fused(spec: ModelSpec, weights: Weights, depth: int, threads: int = 2) -> FusedKernel:
-    kernel = kernels.plan(spec, weights, depth, threads)
+    kernel = fused.plan(spec, weights, depth, threads)
     assert isinstance(kernel, FusedKernel)
     assert kernel.backend == "fused"
     return kernel
@@ -85,7 +86,7 @@ def _agree(kernel: PlaneKernel, reference: PlaneKernel, planes: list[NDArray[np.
 def test_default_models_agree_with_the_reference(spec: ModelSpec, depth: int) -> None:
     weights = load_weights(spec)
     planes = [_picture(depth), _film(depth), *(_noise(shape, depth) for shape in SHAPES)]
-    _agree(_fused(spec, weights, depth), nets.reference(spec, weights, depth), planes, spec.scale)
+    _agree(_fused(spec, weights, depth), torch_kernel.reference(spec, weights, depth), planes, spec.scale)
 
 
 @pytest.mark.parametrize("name", SAMPLE)
@@ -94,7 +95,7 @@ def test_any_configuration_agrees_with_the_reference(name: str, depth: int) -> N
     spec = resolve(name)
     weights = _tame(spec)
     planes = [_picture(depth), _film(depth), *(_noise(shape, depth) for shape in SHAPES)]
-    _agree(_fused(spec, weights, depth), nets.reference(spec, weights, depth), planes, spec.scale)
+    _agree(_fused(spec, weights, depth), torch_kernel.reference(spec, weights, depth), planes, spec.scale)
 
 
 def _tame(spec: ModelSpec) -> Weights:
@@ -110,31 +111,31 @@ def test_mirrored_filters_agree_with_the_reference(name: str) -> None:
     spec = resolve(name)
     weights = mirrored(spec, _tame(spec))
     planes = [_picture(8), *(_noise(shape, 8) for shape in SHAPES)]
-    _agree(_fused(spec, weights, 8), nets.reference(spec, weights, 8), planes, spec.scale)
+    _agree(_fused(spec, weights, 8), torch_kernel.reference(spec, weights, 8), planes, spec.scale)
 
 
 @pytest.mark.parametrize("scale", [2, 3, 4])
 @pytest.mark.parametrize("siting_x", list(Siting))
 @pytest.mark.parametrize("siting_y", list(Siting))
 def test_chroma_agrees_with_the_reference(scale: int, siting_x: Siting, siting_y: Siting) -> None:
-    kernel = kernels.plan_chroma(scale, siting_x, siting_y, 8, 2)
+    kernel = fused.plan_chroma(scale, siting_x, siting_y, 8, 2)
     assert isinstance(kernel, FusedKernel)
     planes = [_picture(8), *(_noise(shape, 8) for shape in SHAPES)]
-    _agree(kernel, nets.chroma_kernel(scale, siting_x, siting_y, 8), planes, scale)
+    _agree(kernel, torch_kernel.plan_chroma(scale, siting_x, siting_y, 8), planes, scale)
 
 
 @pytest.mark.parametrize("name", ["esr_tr_x2", "bicubic_x2", "espcn_x2"])
 def test_a_large_picture(name: str) -> None:
     spec = resolve(name)
     weights, plane = load_weights(spec), synthetic_luma(1080, 1920)
-    _agree(_fused(spec, weights, 8), nets.plan(spec, weights, 8, threads=2), [plane], 2)
+    _agree(_fused(spec, weights, 8), torch_kernel.plan(spec, weights, 8, threads=2), [plane], 2)
 
 
 @pytest.mark.parametrize("depth", [9, 12, 16])
 def test_other_depths_are_right_to_a_code_value(depth: int) -> None:
     spec = resolve("esr_tr_x2")
     weights = load_weights(spec)
-    kernel, reference = _fused(spec, weights, depth), nets.reference(spec, weights, depth)
+    kernel, reference = _fused(spec, weights, depth), torch_kernel.reference(spec, weights, depth)
     plane = _noise((40, 60), depth)
     difference = np.abs(kernel(plane).astype(np.int64) - reference(plane).astype(np.int64))
     assert difference.max() <= 1
@@ -210,7 +211,7 @@ def test_weights_of_one_network_share_its_code(name: str) -> None:
     first = _fused(spec, one, 8)
     second = _fused(spec, other, 8)
     assert first.pool is second.pool
-    expected = [nets.reference(spec, weights, 8)(plane) for weights in (one, other)]
+    expected = [torch_kernel.reference(spec, weights, 8)(plane) for weights in (one, other)]
     assert not np.array_equal(expected[0], expected[1])
     with ThreadPoolExecutor(4) as pool:
         made = list(pool.map(lambda n: (first, second)[n % 2](plane), range(12)))
@@ -224,7 +225,7 @@ def _weights(spec: ModelSpec) -> Weights:
 
 def test_weights_of_another_model() -> None:
     with pytest.raises(WeightsError, match="lacks tensor"):
-        kernels.plan(resolve("esr_tr_x2"), {}, 8, 1)
+        fused.plan(resolve("esr_tr_x2"), {}, 8, 1)
 
 
 def test_others_go_on_while_a_kernel_is_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -248,7 +249,7 @@ def test_others_go_on_while_a_kernel_is_compiled(monkeypatch: pytest.MonkeyPatch
     gc.disable()  # in a process of so many tests it stops all threads for nearly a second
     thread.start()
     try:
-        kernels.plan(spec, random_weights(spec), 8, 2)
+        fused.plan(spec, random_weights(spec), 8, 2)
     finally:
         done.set()
         thread.join()

@@ -19,7 +19,7 @@ import halide as hl
 import numpy as np
 from numpy.typing import NDArray
 
-from esr_upscale.kernels.layout import Layout
+from esr_upscale.backends.layout import Layout
 from esr_upscale.models import Padding
 
 X, Y, C, P, DY = hl.Var("x"), hl.Var("y"), hl.Var("c"), hl.Var("p"), hl.Var("dy")
