@@ -127,11 +127,8 @@ class CpuKernel:
     def _work(self, padded: Tensor, phases: Tensor, strips: deque[tuple[int, int]]) -> None:
         with torch_threads(1), torch.inference_mode():
             for start, stop in _take_all(strips):
-                self._strip(padded[start : stop + 2 * self._radius], phases[:, :, start:stop])
-
-    def _strip(self, padded: Tensor, phases: Tensor) -> None:
-        for p, values in enumerate(self._form(padded)):
-            phases[p // self._scale, p % self._scale] = self._samples.round_(values)
+                for p, values in enumerate(self._form(padded[start : stop + 2 * self._radius])):
+                    phases[p // self._scale, p % self._scale, start:stop] = self._samples.round_(values)
 
 
 class ModuleKernel:
