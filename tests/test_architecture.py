@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import pytest
@@ -17,7 +17,8 @@ IMPORTERS = {
     "grpc_reflection": ("esr_server.rpc",),
     "google": ("esr_api", "esr_server.rpc", "esr_client"),
     "av": ("esr_upscale.media", "esr_workbench.media", "esr_client"),
-    "prometheus_client": ("esr_server.metrics",),
+    "pythonjsonlogger": ("esr_server.telemetry.logs",),
+    "prometheus_client": ("esr_server.telemetry.metrics",),
     "halide": ("esr_upscale.backends.halide", "esr_upscale.backends.aot.compile"),
     "torch": ("esr_upscale.backends.torch", "esr_upscale.nets", "esr_workbench.training", "esr_workbench.explain"),
     "onnx": ("esr_workbench.training",),
@@ -30,11 +31,20 @@ IMPORTERS = {
     "asyncio": ("esr_server", "esr_client"),
     "esr_api.v1": ("esr_api", "esr_server.rpc", "esr_client"),
     "pyvips": ("esr_client.files.pictures",),
-    "mmap": ("esr_server.shared_memory", "esr_client._shared_memory"),
+    "mmap": ("esr_server.streaming.shared_memory", "esr_client._shared_memory"),
 }
 """Library → the packages that may import it; none where only tests may."""
 
-FORBIDDEN = {
+_SERVER = {
+    "esr_server.models",
+    "esr_server.scheduling",
+    "esr_server.streaming",
+    "esr_server.telemetry",
+    "esr_server.rpc",
+    "esr_server.app",
+}
+
+FORBIDDEN: dict[str, Collection[str]] = {
     "esr_api": ("esr_upscale", "esr_server", "esr_client", "esr_workbench"),
     "esr_client": ("esr_upscale", "esr_server", "esr_workbench"),
     "esr_upscale": ("esr_server", "esr_client", "esr_api", "esr_workbench"),
@@ -54,13 +64,13 @@ FORBIDDEN = {
     "esr_workbench.shaders": ("esr_upscale.nets", "esr_upscale.media", "esr_workbench.training"),
     "esr_workbench.pareto": ("esr_upscale.nets", "esr_upscale.media", "esr_workbench.training"),
     "esr_workbench.explain": ("esr_upscale.media", "esr_workbench.training"),
-    "esr_server.shared_memory": ("esr_server.session", "esr_server.scheduler", "esr_server.rpc", "esr_server.metrics"),
-    "esr_server.session": ("esr_server.scheduler", "esr_server.rpc", "esr_server.metrics", "esr_server.http"),
-    "esr_server.scheduler": ("esr_server.rpc", "esr_server.metrics", "esr_server.http"),
-    "esr_server.stream": ("esr_server.scheduler", "esr_server.rpc", "esr_server.metrics", "esr_server.http"),
-    "esr_server.metrics": ("esr_server.rpc", "esr_server.scheduler", "esr_server.http"),
-    "esr_server.http": ("esr_server.rpc", "esr_server.scheduler", "esr_server.session", "esr_server.metrics"),
-    "esr_server.rpc": ("esr_server.http", "esr_server.__main__"),
+    "esr_server.models": _SERVER - {"esr_server.models"},
+    "esr_server.scheduling": _SERVER - {"esr_server.scheduling", "esr_server.models"},
+    "esr_server.streaming": _SERVER - {"esr_server.streaming", "esr_server.scheduling", "esr_server.models"},
+    "esr_server.streaming.stages": {"esr_server.scheduling"},
+    "esr_server.telemetry": {"esr_server.rpc", "esr_server.scheduling", "esr_server.app"},
+    "esr_server.telemetry.http": _SERVER - {"esr_server.telemetry"},
+    "esr_server.rpc": {"esr_server.telemetry.http", "esr_server.telemetry.status_page", "esr_server.app"},
 }
 """Package → the packages that it must not import."""
 
@@ -151,8 +161,8 @@ def test_layers_import_downwards(name: str) -> None:
                 assert not wrong, f"{name} imports {sorted(wrong)}"
 
 
-@pytest.mark.parametrize("name", [n for n in MODULES if not _within(n, "esr_server.__main__")])
-def test_only_main_knows_every_layer(name: str) -> None:
-    layers = ("esr_server.rpc.server", "esr_server.http", "esr_server.scheduler")
+@pytest.mark.parametrize("name", [n for n in MODULES if not _within(n, "esr_server.app")])
+def test_only_app_knows_every_layer(name: str) -> None:
+    layers = ("esr_server.rpc.server", "esr_server.telemetry.http", "esr_server.scheduling.scheduler")
     known = {layer for layer in layers for i in _imports(MODULES[name]) if _within(i, layer)}
     assert len(known) < len(layers), f"{name} knows {known}"
