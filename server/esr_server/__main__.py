@@ -145,7 +145,7 @@ def esr_serve(
 
 
 def main() -> None:
-    """Entry point of `esr-serve`."""
+    """Run `esr-serve` from the command line."""
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
     app.command(context_settings={"help_option_names": ["-h", "--help"]})(esr_serve)
     app()

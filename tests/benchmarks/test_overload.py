@@ -23,7 +23,7 @@ def test_a_refused_stream_does_not_stay() -> None:
     assert best_again_s(takes[2], 0.5) == math.inf
 
 
-def test_a_stream_that_went_back_stays_if_none_is_off_the_best() -> None:
+def test_a_stream_back_on_the_best_rung_stays() -> None:
     takes = [_take(BEST, BEST), _take(LOWER, BEST), _take(refused="no capacity")]
     assert place_that_stays(takes) == 1
     assert best_again_s(takes[1], -0.5) == 0.5
@@ -42,5 +42,5 @@ def test_no_stream_stays_without_an_overload() -> None:
         ([_take(BEST), _take(BEST), _take(LOWER), _take(refused="x")], True),
     ],
 )
-def test_streams_are_added_until_half_of_the_admitted_left(takes: list[Take], expected: bool) -> None:
+def test_streams_are_added_until_half_leave_the_best(takes: list[Take], expected: bool) -> None:
     assert most_run_best(takes) is expected

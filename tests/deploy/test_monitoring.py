@@ -109,7 +109,7 @@ def _dashboard() -> dict[str, str]:
     return {panel["title"]: " ".join(t["expr"] for t in panel["targets"]) for panel in dashboard["panels"]}
 
 
-async def test_dashboard_and_alerts_name_only_series_that_exist() -> None:
+async def test_dashboard_and_alerts_name_real_series() -> None:
     async with running() as server:
         metrics = server.metrics
         metrics.frame_sent("m", StageSeconds(luma=0.001), 0, 0)

@@ -50,7 +50,7 @@ def test_what_the_server_needs_is_not_closed(option: str, why: str) -> None:
 
 @pytest.mark.skipif(ANALYZE is None, reason="needs systemd-analyze, of the Debian package systemd")
 @pytest.mark.parametrize("call", ["mbind", "sched_setscheduler", "setpriority", "memfd_create", "sched_getaffinity"])
-def test_system_calls_of_codecs_and_kernels_are_let_through(call: str) -> None:
+def test_the_filter_passes_codecs_and_kernels(call: str) -> None:
     lines = re.findall(r"^SystemCallFilter=(.*)$", UNIT.read_text(), re.MULTILINE)
     names = [set(line.removeprefix("~").split()) for line in lines]
     (let_through,) = (_calls(groups) for line, groups in zip(lines, names, strict=True) if not line.startswith("~"))
@@ -69,7 +69,7 @@ def _calls(groups: set[str]) -> set[str]:
     return names - inner | (_calls(inner) if inner else set())
 
 
-def test_shared_memory_has_a_fixed_user_and_its_socket_a_folder() -> None:
+def test_shared_memory_has_a_user_and_a_socket_folder() -> None:
     service = _service()
     assert service["User"] == "edge-sr"
     words = service["ExecStart"].split()

@@ -71,7 +71,7 @@ def test_every_codec_decodes_to_the_bit_with_exact_pts(samples: SimpleNamespace,
     assert not any(frame.corrupt for frame in frames)
 
 
-def test_one_slice_thread_or_many_hold_back_the_same_frames(h264: SimpleNamespace) -> None:
+def test_slice_threads_hold_back_no_more_frames(h264: SimpleNamespace) -> None:
     arrivals = []
     for threads in (1, 4):
         decoder = Decoder(settings_for(h264, threads=threads))
@@ -79,7 +79,7 @@ def test_one_slice_thread_or_many_hold_back_the_same_frames(h264: SimpleNamespac
     assert arrivals[0] == arrivals[1]
 
 
-def test_a_stream_without_reordering_is_decoded_without_delay(samples: SimpleNamespace) -> None:
+def test_without_reordering_there_is_no_delay(samples: SimpleNamespace) -> None:
     low_delay = {"preset": "veryfast", "tune": "zerolatency"}
     for clip in (
         samples.clip("libx264", "h264", options=low_delay),
@@ -158,7 +158,7 @@ def test_new_extradata_takes_effect_and_loses_no_frame(samples: SimpleNamespace)
     assert_same_pictures(frames, first.pictures + second.pictures)
 
 
-def test_extradata_may_come_with_the_first_packet_and_again(samples: SimpleNamespace) -> None:
+def test_extradata_with_the_first_packet_and_later(samples: SimpleNamespace) -> None:
     clip = samples.clip("libx264", "h264", options={"preset": "veryfast"}, global_header=True)
     packets = [replace(packet, new_extradata=clip.extradata) for packet in clip.packets]
     assert_same_pictures(run(Decoder(settings_for(clip, extradata=b"")), packets), clip.pictures)
@@ -184,7 +184,7 @@ UNREADABLE = {"empty": b"", "one byte": b"\x93", "garbage": b"\x93\x17garb" * 40
 
 
 @pytest.mark.parametrize("data", UNREADABLE.values(), ids=UNREADABLE)
-def test_all_frames_before_a_bad_packet_come_and_then_its_number(h264: SimpleNamespace, data: bytes) -> None:
+def test_frames_before_a_bad_packet_then_its_number(h264: SimpleNamespace, data: bytes) -> None:
     packets = [*h264.packets]
     packets[7] = replace(packets[7], data=data)
     before = sorted(packet.pts for packet in packets[:7])
@@ -235,18 +235,18 @@ def test_noise_never_raises_anything_foreign(samples: SimpleNamespace, codec: st
         list(decoder.flush())
 
 
-def test_extradata_that_cannot_be_read_is_refused_at_once() -> None:
+def test_unreadable_extradata_is_refused_at_once() -> None:
     with pytest.raises(MediaDataError, match=r"hevc decoder does not open with this extradata \(60 bytes\)"):
         Decoder(DecoderSettings("hevc", Fraction(1, 25), b"\x01" * 60))
 
 
-def test_extradata_of_another_codec_is_an_error_of_the_media(samples: SimpleNamespace) -> None:
+def test_extradata_of_another_codec_is_a_media_error(samples: SimpleNamespace) -> None:
     avc = samples.clip("libx264", "h264", global_header=True, options={"preset": "ultrafast"})
     with pytest.raises(MediaDataError, match="packet 0"):
         run(Decoder(DecoderSettings("vp9", avc.time_base, avc.extradata)), avc.packets)
 
 
-def test_a_codec_outside_the_allow_list_is_refused_with_the_list() -> None:
+def test_another_codec_is_refused_with_the_list() -> None:
     with pytest.raises(CodecOptionError, match=r"'prores'.*h264, hevc, vp8, vp9, av1, mpeg2video, mpeg4, mjpeg"):
         Decoder(DecoderSettings("prores", Fraction(1, 25)))
 
@@ -291,7 +291,7 @@ def huge_jpeg(packet: Packet) -> Packet:
 @pytest.mark.parametrize(
     ("names", "enlarge"), [(("vp8", "libvpx"), huge_vp8), (("mjpeg", "mjpeg"), huge_jpeg)], ids=["vp8", "mjpeg"]
 )
-def test_a_picture_over_the_limit_is_refused_before_it_is_allocated(
+def test_a_large_picture_is_refused_unallocated(
     samples: SimpleNamespace, names: tuple[str, str], enlarge: Callable[[Packet], Packet], skip: bool
 ) -> None:
     codec, encoder = names

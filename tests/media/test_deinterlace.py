@@ -44,7 +44,7 @@ def combing(plane: NDArray[Any]) -> float:
 
 
 @pytest.mark.parametrize("fmt", YCBCR)
-def test_one_frame_for_each_with_its_own_time_tags_and_format(samples: SimpleNamespace, fmt: str) -> None:
+def test_each_frame_keeps_its_time_tags_and_format(samples: SimpleNamespace, fmt: str) -> None:
     color = Color(ColorRange.LIMITED, 9, 16, 9)
     frames = [
         replace(frame, pts=pts, duration=7 + n, time_base=Fraction(1, 12345), color=color, rotation=90, corrupt=n == 2)
@@ -68,7 +68,7 @@ def test_fields_are_no_longer_woven(samples: SimpleNamespace, fmt: str) -> None:
         np.testing.assert_array_equal(got.planes[0][::2], sent.planes[0][::2])
 
 
-def test_semi_planar_formats_come_out_as_their_planar_twins_do(samples: SimpleNamespace) -> None:
+def test_semi_planar_as_their_planar_twins(samples: SimpleNamespace) -> None:
     planar = woven(samples, 4)
     semi = [
         replace(
@@ -91,7 +91,7 @@ def test_progressive_frames_pass_untouched_and_at_once(samples: SimpleNamespace)
     assert list(stage.flush()) == []
 
 
-def test_progressive_frames_among_interlaced_ones_pass_untouched_in_their_place(samples: SimpleNamespace) -> None:
+def test_progressive_frames_pass_between_interlaced_ones(samples: SimpleNamespace) -> None:
     frames = [replace(f, interlaced=n in (1, 2, 5)) for n, f in enumerate(woven(samples, 7))]
     made = run(Deinterlacer(), frames)
     assert [frame.pts for frame in made] == list(range(7))
@@ -114,7 +114,7 @@ def test_one_frame_alone_comes_out(samples: SimpleNamespace) -> None:
 
 
 @pytest.mark.parametrize("order", ["tff", "bff"])
-def test_decoded_frames_are_taken_as_ffmpeg_itself_does(samples: SimpleNamespace, order: str) -> None:
+def test_decoded_frames_as_ffmpeg_takes_them(samples: SimpleNamespace, order: str) -> None:
     # The order of fields is known to the decoder alone: this proves that it reaches the filter.
     options = {"preset": "veryfast", "flags": "+ildct+ilme", "x264-params": f"{order}=1"}
     clip = samples.clip("libx264", "h264", options=options, count=8, size=(64, 64))

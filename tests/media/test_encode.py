@@ -58,7 +58,7 @@ def pictures(samples: SimpleNamespace, pts: list[Any], size: tuple[int, int] = (
 
 
 @pytest.mark.parametrize("codec", ENCODERS)
-def test_every_packet_has_the_time_and_the_number_of_its_frame(samples: SimpleNamespace, codec: str) -> None:
+def test_a_packet_has_the_time_and_number_of_its_frame(samples: SimpleNamespace, codec: str) -> None:
     made = run(Encoder(settings_for(codec)), pictures(samples, VARIABLE))
     assert sorted(item.index for item in made) == list(range(len(VARIABLE)))
     assert {item.index: item.packet.pts for item in made} == dict(enumerate(VARIABLE))
@@ -72,7 +72,7 @@ def test_every_packet_has_the_time_and_the_number_of_its_frame(samples: SimpleNa
 
 
 @pytest.mark.parametrize("codec", ENCODERS)
-def test_headers_come_once_with_the_first_packet_when_asked(samples: SimpleNamespace, codec: str) -> None:
+def test_headers_come_once_with_the_first_packet(samples: SimpleNamespace, codec: str) -> None:
     made = run(Encoder(settings_for(codec, global_header=True)), pictures(samples, VARIABLE))
     first, *others = [item.packet.new_extradata for item in made]
     assert not any(others)
@@ -134,7 +134,7 @@ def test_odd_sizes_where_the_codec_has_them(samples: SimpleNamespace, codec: str
 @pytest.mark.parametrize(
     ("size", "fmt", "step"), [((65, 66), "yuv420p", "2x2"), ((66, 65), "nv12", "2x2"), ((65, 66), "yuv422p", "2x1")]
 )
-def test_odd_sizes_are_refused_where_the_codec_lacks_them(
+def test_odd_sizes_where_the_codec_lacks_them(
     samples: SimpleNamespace, codec: str, size: tuple[int, int], fmt: str, step: str
 ) -> None:
     with pytest.raises(CodecOptionError, match=rf"{codec} takes .* multiples of {step}, not {size[0]}x{size[1]}"):
@@ -217,7 +217,7 @@ def _slices(packet: Packet) -> int:
 
 
 @pytest.mark.parametrize(("options", "slices", "held_back"), [({}, 1, True), ({"tune": "zerolatency"}, 3, False)])
-def test_x264_cuts_pictures_up_only_where_it_must_not_wait(
+def test_x264_slices_only_where_it_must_not_wait(
     samples: SimpleNamespace, options: dict[str, str], slices: int, held_back: bool
 ) -> None:
     settings = EncoderSettings("libx264", {"preset": "ultrafast", "threads": "3", **options})
@@ -228,9 +228,7 @@ def test_x264_cuts_pictures_up_only_where_it_must_not_wait(
 
 
 @pytest.mark.parametrize("codec", list(FAST))
-def test_an_encoder_s_threads_have_no_more_right_to_the_processor_than_others(
-    samples: SimpleNamespace, codec: str
-) -> None:
+def test_encoder_threads_have_no_higher_priority(samples: SimpleNamespace, codec: str) -> None:
     """Where root runs this, SVT-AV1 takes real-time priority; elsewhere it may not, and there is nothing to undo."""
     run(Encoder(settings_for(codec)), pictures(samples, [0, 1]))
     encoder = Encoder(settings_for(codec))
@@ -342,7 +340,7 @@ def test_values_that_are_not_right(codec: str, option: str, value: str, words: s
         Encoder(EncoderSettings(codec, {option: value}))
 
 
-def test_what_only_the_encoder_knows_to_be_wrong_is_told(samples: SimpleNamespace) -> None:
+def test_what_only_the_encoder_refuses_is_told(samples: SimpleNamespace) -> None:
     encoder = Encoder(EncoderSettings("libx264", {"profile": "baseline"}))
     with pytest.raises(CodecOptionError, match=r"libx264 refuses 64x80 yuv444p with options \{'profile': 'baseline'\}"):
         encoder.push(samples.picture(0, 64, 80, "yuv444p"))

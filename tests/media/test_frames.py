@@ -19,9 +19,7 @@ SIZES = [(64, 48), (33, 17), (1, 1)]
 
 @pytest.mark.parametrize("size", SIZES, ids=str)
 @pytest.mark.parametrize("name", PIXEL_FORMATS)
-def test_planes_of_every_format_survive_the_way_there_and_back(
-    samples: SimpleNamespace, name: str, size: tuple[int, int]
-) -> None:
+def test_planes_of_every_format_there_and_back(samples: SimpleNamespace, name: str, size: tuple[int, int]) -> None:
     frame = samples.picture(3, *size, name)
     made = to_av(frame)
     assert (made.format.name, made.width, made.height) == (name, *size)
@@ -39,7 +37,7 @@ def test_strided_planes_are_copied_row_by_row(samples: SimpleNamespace) -> None:
         np.testing.assert_array_equal(got, want)
 
 
-def test_views_share_memory_are_read_only_and_keep_the_frame_alive(samples: SimpleNamespace) -> None:
+def test_views_are_read_only_and_keep_the_frame(samples: SimpleNamespace) -> None:
     source = samples.av_picture(0, 64, 48, "yuv420p")
     address = source.planes[1].buffer_ptr
     frame = from_av(source, TAGS)
@@ -103,7 +101,7 @@ def test_a_format_outside_the_table_is_named() -> None:
         from_av(VideoFrame(16, 16, "yuv410p"), TAGS)
 
 
-def test_the_source_of_untouched_views_is_found_and_of_others_not(samples: SimpleNamespace) -> None:
+def test_only_untouched_views_have_a_source(samples: SimpleNamespace) -> None:
     source, other = (samples.av_picture(i, 32, 32, "yuv420p") for i in range(2))
     frame = from_av(source, TAGS)
     assert source_of(frame) is source

@@ -10,7 +10,7 @@ from esr_upscale.errors import FrameError, LimitError
 OVERHEAD = 64 * 1024
 
 
-def test_messages_may_be_as_large_as_the_largest_frame_and_no_larger() -> None:
+def test_messages_hold_the_largest_frame_and_no_more() -> None:
     limits = Limits(max_pixels=1920 * 1080, max_output_pixels=3840 * 2160, max_packet_bytes=1)
     largest = 6  # bytes of a pixel of yuv444p10le
     assert 1920 * 1080 * largest < limits.max_receive_bytes < 1920 * 1080 * largest * 1.1 + 2 * OVERHEAD

@@ -43,7 +43,7 @@ def _run(how: str) -> tuple[int, int, int]:
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc can be told")
-def test_freed_pages_are_used_again_and_given_back_when_asked() -> None:
+def test_freed_pages_are_kept_until_given_back() -> None:
     faults, held, left = _run("keep")
     assert faults < _run("as it is")[0] / 10
     assert held - left > 50_000_000

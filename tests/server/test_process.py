@@ -54,7 +54,7 @@ async def _ready(channel: grpc.aio.Channel) -> None:
     await _until(channel, health_pb2.HealthCheckResponse.SERVING)
 
 
-async def test_sigterm_finishes_the_running_stream_and_refuses_a_new_one() -> None:
+async def test_sigterm_finishes_the_running_stream() -> None:
     async with _process() as (process, channel, stub):
         call = stub.Upscale()
         for request in (raw_config(), raw_frame(0)):
@@ -87,7 +87,7 @@ async def _until(channel: grpc.aio.Channel, status: int) -> None:
     pytest.fail(f"health never said {status}")
 
 
-async def test_a_stream_that_does_not_finish_in_time_ends_with_unavailable() -> None:
+async def test_after_the_grace_a_stream_is_unavailable() -> None:
     async with _process("--grace", "0.3") as (process, _, stub):
         call = stub.Upscale()
         await call.write(raw_config())

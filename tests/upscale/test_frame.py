@@ -42,7 +42,7 @@ def test_depth_and_model_are_those_of_ffmpeg(fmt: PixelFormat) -> None:
     assert described.is_rgb == (fmt.model.value == "rgb")
 
 
-def test_an_unknown_format_is_refused_with_the_known_ones() -> None:
+def test_an_unknown_format_names_the_known_ones() -> None:
     with pytest.raises(UnsupportedFormatError, match=r"yuv411p.*supported are gray, .*yuv420p"):
         pixel_format("yuv411p")
 

@@ -42,7 +42,7 @@ def test_what_the_client_says_counts(small: NDArray[np.uint8]) -> None:
     assert _quantizer(SourceTracker(known_quantizer=12.0), small, KEY) == 12.0
 
 
-def test_nothing_is_said_without_key_frames_or_of_other_codecs(small: NDArray[np.uint8]) -> None:
+def test_no_estimate_without_key_frames(small: NDArray[np.uint8]) -> None:
     tracker = SourceTracker()
     assert tracker.source_of(_frame(small, None)) is None
     assert tracker.source_of(_frame(small, KeyFrame("dnxhd", 90_000))) is None

@@ -47,7 +47,7 @@ def test_soft_pictures_do_not_look_like_area(way: Degradation) -> None:
     assert "area" not in _found(way)
 
 
-def test_of_poor_sources_and_tiny_pictures_nothing_is_said() -> None:
+def test_no_estimate_for_poor_or_tiny_sources() -> None:
     small = _small("astronaut", Degradation(kernel="area"))
     assert DownscalerTracker().take(small, 8, 51.0) == ""
     tracker = DownscalerTracker()

@@ -50,7 +50,7 @@ def test_depth_and_size(small: NDArray[np.uint8]) -> None:
         assert calibration().least <= (calibration().quantizer("h264", measures) or -1) <= calibration().most
 
 
-def test_nothing_is_said_of_tiny_pictures_and_other_codecs(small: NDArray[np.uint8]) -> None:
+def test_no_estimate_for_tiny_or_other_pictures(small: NDArray[np.uint8]) -> None:
     for shape in ((1, 1), (31, 200)):
         assert estimate(np.zeros(shape, np.uint8), 8, "h264", 800) is None
     assert estimate(small[0], 8, "dnxhd", 80_000) is None

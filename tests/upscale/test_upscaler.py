@@ -60,7 +60,7 @@ def test_an_impulse_of_chroma_stays_where_it_was(bicubic: Upscaler, location: Ch
 
 
 @every_location
-def test_a_ramp_that_is_linear_in_position_is_so_afterwards(bicubic: Upscaler, location: ChromaLocation) -> None:
+def test_a_linear_ramp_stays_linear(bicubic: Upscaler, location: ChromaLocation) -> None:
     """Chroma = 200 + 7·x + 5·y in luma coordinates, where its samples lie, before and after."""
     fmt, s = pixel_format("yuv420p10le"), bicubic.scale
     ox, oy = OFFSETS[location]

@@ -52,9 +52,7 @@ def native(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @on_x86
 @pytest.mark.parametrize("depth", [8, 10])
 @pytest.mark.parametrize("shape", [(1, 1), (37, 51), (90, 400)])
-def test_compiled_ahead_or_just_in_time_gives_the_same_picture(
-    native: Path, depth: int, shape: tuple[int, int]
-) -> None:
+def test_ahead_of_time_and_jit_give_the_same_picture(native: Path, depth: int, shape: tuple[int, int]) -> None:
     weights = load_weights(SPEC)
     ahead = CompiledKernels(native, 2).plan(SPEC, weights, depth)
     in_time = fused.plan(SPEC, weights, depth, 2)

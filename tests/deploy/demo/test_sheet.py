@@ -39,7 +39,7 @@ def test_crops_are_squares_of_pixels(tmp_path: Path) -> None:
     np.testing.assert_array_equal(pixels[40:58, 2:78], inner)
 
 
-def test_model_and_original_are_alike_where_nothing_differs(tmp_path: Path) -> None:
+def test_model_and_original_alike_without_a_difference(tmp_path: Path) -> None:
     sheet = _sheet(tmp_path / "compare.png", 5)
     width, height = (side * ZOOM for side in CROP_SIZE)
     left = sheet.shape[1] - MARGIN - width

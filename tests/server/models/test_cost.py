@@ -33,7 +33,7 @@ def _frame(name: str = "yuv420p") -> Frame:
     return Frame(fmt, 40, 25, noise_planes(fmt, 40, 25, 0), pts=0)
 
 
-def test_a_cheaper_measurement_holds_at_once_and_a_dearer_one_when_confirmed() -> None:
+def test_a_dearer_measurement_needs_confirmation() -> None:
     costs = MeasuredCost(Cost(0.010, 0.0))
     assert not costs.measured(Cost(0.002, 0.0))
     assert costs.current == Cost(0.002, 0.0)
@@ -51,7 +51,7 @@ def test_frames_that_take_less_make_a_model_cheaper() -> None:
     assert costs.current.pixel_s == pytest.approx(4e-7)
 
 
-def test_frames_that_take_more_or_are_of_another_format_change_nothing() -> None:
+def test_slow_or_other_frames_change_no_cost() -> None:
     costs = MeasuredCost(Cost(0.010, 0.0))
     for _ in range(200):
         costs.upscaled(_frame(), 0.5)
@@ -59,7 +59,7 @@ def test_frames_that_take_more_or_are_of_another_format_change_nothing() -> None
     assert costs.current == Cost(0.010, 0.0)
 
 
-async def test_a_model_loaded_under_load_is_measured_again_at_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_model_is_measured_again_at_rest(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pool, "measure", lambda _: Cost(10.0, 0.0))
     server = Server(dataclasses.replace(QUICK, scheduler=SchedulerSettings(rest_s=0.05)))
     measured = asyncio.Event()
@@ -83,7 +83,7 @@ async def test_a_model_loaded_under_load_is_measured_again_at_rest(monkeypatch: 
     await server.stop(0)
 
 
-def test_measuring_times_real_calls_and_takes_the_least() -> None:
+def test_measuring_takes_the_least_of_real_calls() -> None:
     now_s = 0.0
     calls: list[int] = []
 

@@ -52,7 +52,7 @@ def fixed(model: str, fps: int) -> pb.UpscaleRequest:
     return raw_config(model=model, target_fps=pb.Rational(num=fps, den=1))
 
 
-async def test_a_stream_that_never_fits_is_not_to_be_tried_again() -> None:
+async def test_a_stream_that_never_fits_is_not_tried_again() -> None:
     async with two_models() as (server, stub):
         outcome = await upscale(stub, [fixed(BEST, 100)])
         refused = server.metrics.registry.get_sample_value("esr_stream_rejections_total", {"reason": "too_demanding"})
@@ -69,7 +69,7 @@ async def _frame(call: Any, number: int) -> pb.Frame:
     return response.frame  # type: ignore[no-any-return]
 
 
-async def test_the_rungs_are_put_in_order_and_the_best_that_fits_runs() -> None:
+async def test_the_best_rung_that_fits_runs() -> None:
     async with two_models() as (_, stub):
         outcome = await upscale(stub, [ladder(), *map(raw_frame, range(3))])
     assert outcome.negotiated is not None
@@ -87,7 +87,7 @@ async def test_auto_is_the_ladder_of_what_is_loaded() -> None:
     assert "no model of ×3 is loaded here; there are some of ×2" in other.details
 
 
-async def test_a_stream_goes_down_at_a_frame_boundary_when_another_comes() -> None:
+async def test_a_stream_goes_down_when_another_comes() -> None:
     async with two_models() as (server, stub):
         first = stub.Upscale()
         await first.write(ladder())
@@ -105,7 +105,7 @@ async def test_a_stream_goes_down_at_a_frame_boundary_when_another_comes() -> No
     assert (statistics.model_switches, statistics.frames_out, value) == (1, 2, 1)
 
 
-async def test_what_does_not_fit_is_refused_with_the_time_to_try_again() -> None:
+async def test_a_refusal_has_the_time_to_try_again() -> None:
     async with two_models() as (server, stub):
         running_stream = stub.Upscale()
         await running_stream.write(fixed(BEST, 85))
@@ -137,7 +137,7 @@ async def _refusal(channel: grpc.Channel, config: pb.UpscaleRequest) -> Any:
     return await asyncio.to_thread(ask)
 
 
-async def test_a_client_switches_the_model_from_the_next_frame_on() -> None:
+async def test_a_switch_holds_from_the_next_frame_on() -> None:
     async with two_models() as (_, stub):
         switch = pb.UpscaleRequest(switch_model=pb.SwitchModel(model=BEST))
         outcome = await upscale(stub, [raw_config(), raw_frame(0), raw_frame(1), switch, raw_frame(2)])
@@ -153,9 +153,7 @@ async def test_a_client_switches_the_model_from_the_next_frame_on() -> None:
         ("esr_tr_x5", grpc.StatusCode.NOT_FOUND, "esr_tr_x5"),
     ],
 )
-async def test_a_switch_that_cannot_be_ends_the_stream_behind_its_frames(
-    model: str, code: grpc.StatusCode, says: str
-) -> None:
+async def test_a_wrong_switch_fails_behind_its_frames(model: str, code: grpc.StatusCode, says: str) -> None:
     async with running() as server, stub_of(server) as stub:
         switch = pb.UpscaleRequest(switch_model=pb.SwitchModel(model=model))
         outcome = await upscale(stub, [raw_config(), raw_frame(0), switch, raw_frame(1)])
@@ -206,7 +204,7 @@ async def test_a_rate_without_a_size() -> None:
     assert "says the size of its pictures" in outcome.details
 
 
-async def test_a_rung_that_is_dearer_and_no_better_is_left_out() -> None:
+async def test_a_dearer_rung_that_is_no_better_is_left_out() -> None:
     async with two_models() as (server, _):
         set_cost(server, CHEAP, 20)
         models = [server.models.get(name) for name in (CHEAP, BEST)]
@@ -237,7 +235,7 @@ def _as(token: str | None) -> dict[str, Any]:
     return {"metadata": (("authorization", f"Bearer {token}"),) if token else ()}
 
 
-async def test_an_administrator_loads_and_unloads_while_a_stream_runs() -> None:
+async def test_loading_and_unloading_while_a_stream_runs() -> None:
     async with two_models(admin_token=TOKEN) as (server, stub):
         call = stub.Upscale()
         await call.write(ladder())

@@ -115,7 +115,7 @@ async def test_ladders_have_own_models_too(tmp_path: Path) -> None:
     assert [frame.model for frame in outcome.frames] == ["mine"]
 
 
-async def test_a_folder_is_served_under_stems_and_loaded_from(tmp_path: Path) -> None:
+async def test_a_folder_is_served_under_stems(tmp_path: Path) -> None:
     folder = tmp_path / "weights"
     first = make_weights(tmp_path / "made").rename(tmp_path / "made" / "first.safetensors")
     folder.mkdir()
@@ -201,7 +201,7 @@ def _settings(**changes: Any) -> ServerSettings:
     return dataclasses.replace(QUICK, **changes)
 
 
-def test_bad_arguments_end_the_program_before_models_load(tmp_path: Path) -> None:
+def test_bad_arguments_end_it_before_models_load(tmp_path: Path) -> None:
     broken = tmp_path / "broken.safetensors"
     broken.write_bytes(b"no tensors")
     done = subprocess.run(
@@ -254,7 +254,7 @@ def test_the_client_shows_own_models(tmp_path: Path) -> None:
     assert unknown.exit_code == 1
 
 
-def test_packaged_weights_under_another_name_are_the_same_model(tmp_path: Path) -> None:
+def test_packaged_weights_under_another_name(tmp_path: Path) -> None:
     """A file without a card says in its metadata what it is."""
     copy = tmp_path / "renamed.safetensors"
     shutil.copy(weights_path(resolve("esr_max_x2")), copy)
@@ -268,7 +268,7 @@ def _client_upscale(*arguments: object) -> tuple[int, str]:
     return done.exit_code, " ".join(done.output.split())
 
 
-def test_the_private_server_of_a_file_takes_own_weights(tmp_path: Path) -> None:
+def test_a_private_server_takes_own_weights(tmp_path: Path) -> None:
     file = make_weights(tmp_path / "weights")
     source, out = make(tmp_path / "in.mp4", Clip(pts=(0, 1, 2))), tmp_path / "out.mp4"
     code, said = _client_upscale(source, out, "--model", f"film={file}")

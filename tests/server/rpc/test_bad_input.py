@@ -126,7 +126,7 @@ def _steady() -> list[pb.UpscaleRequest]:
 
 
 @pytest.mark.parametrize("name", CASES)
-async def test_a_clear_error_and_a_neighbour_that_loses_nothing(name: str) -> None:
+async def test_a_clear_error_and_no_loss_for_others(name: str) -> None:
     case = CASES[name]
     limits = Limits(max_pixels=1_000_000, max_output_pixels=4_000_000)
     async with running(limits=limits) as server, stub_of(server) as stub:
@@ -223,7 +223,7 @@ class DyingUpscaler:
 
 
 @pytest.mark.parametrize("error", [RuntimeError("secret"), SystemExit(1)], ids=repr)
-async def test_a_stage_that_dies_never_leaves_its_caller_waiting(error: BaseException) -> None:
+async def test_a_stage_that_dies_leaves_nobody_waiting(error: BaseException) -> None:
     async with running() as server, stub_of(server) as stub:
         model = server.models.get("bicubic_x4").model
         model.upscaler = DyingUpscaler(model.upscaler, 7, error)  # type: ignore[assignment]

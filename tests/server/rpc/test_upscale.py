@@ -26,7 +26,7 @@ async def test_first_response_is_the_negotiated_stream() -> None:
     assert len(negotiated.stream_id) == 16
 
 
-async def test_each_frame_is_answered_in_order_with_its_own_time() -> None:
+async def test_frames_are_answered_in_order_with_their_times() -> None:
     pts = [5, None, -3, 2**62, 7]
     frames = [raw_frame(i, pts=p) for i, p in enumerate(pts)]
     async with running() as server, stub_of(server) as stub:
@@ -37,7 +37,7 @@ async def test_each_frame_is_answered_in_order_with_its_own_time() -> None:
     assert (outcome.statistics.frames_in, outcome.statistics.frames_out, outcome.statistics.frames_failed) == (5, 5, 0)
 
 
-async def test_kernels_of_a_format_are_there_before_its_first_frame() -> None:
+async def test_kernels_are_there_before_the_first_frame() -> None:
     async with running() as server, stub_of(server) as stub:
         model = server.models.get("bicubic_x2").model
         assert not model.is_warm("rgb48le")
@@ -91,13 +91,13 @@ async def test_tags_pass_through() -> None:
     assert outcome.frames[0].duration == 4
 
 
-async def test_a_frame_that_was_damaged_before_says_so_afterwards() -> None:
+async def test_a_damaged_frame_says_so_afterwards() -> None:
     async with running() as server, stub_of(server) as stub:
         outcome = await upscale(stub, [raw_config(), raw_frame(0, corrupt=True), raw_frame(1)])
     assert [frame.corrupt for frame in outcome.frames] == [True, False]
 
 
-async def test_the_format_is_said_once_and_again_when_it_changes() -> None:
+async def test_the_format_comes_once_and_when_it_changes() -> None:
     wider = pb.VideoFormat(width=20, height=12, pixel_format="nv12")
     requests = [raw_config(), raw_frame(0), raw_frame(1), raw_frame(2, 20, 12, name="nv12", format=wider)]
     async with running() as server, stub_of(server) as stub:

@@ -54,7 +54,7 @@ def test_a_stream_alone_has_the_best_model_at_once() -> None:
     assert capacity.load == pytest.approx(0.3)
 
 
-def test_streams_go_down_to_let_another_in_and_up_after_a_while() -> None:
+def test_streams_go_down_for_another_and_up_again() -> None:
     clock = Clock()
     capacity = _capacity(clock)
     first, second = (capacity.admit(Demand(LADDER, 40, 1)) for _ in range(2))
@@ -69,7 +69,7 @@ def test_streams_go_down_to_let_another_in_and_up_after_a_while() -> None:
     assert (first.rung, second.rung) == (BEST, BEST)
 
 
-def test_a_stream_that_does_not_fit_with_its_cheapest_model_is_refused() -> None:
+def test_what_does_not_fit_at_its_cheapest_is_refused() -> None:
     capacity = _capacity(Clock())
     running = capacity.admit(Demand((BEST,), 60, 1))
     with pytest.raises(OverloadedError, match=r"asks for 40% of the machine, of which 30% is free; try again later"):
@@ -112,7 +112,7 @@ def test_two_frames_at_once_are_twice_the_machine() -> None:
     assert not capacity.fits(Demand((BEST,), 190, 1))
 
 
-def test_late_frames_send_a_stream_down_and_calm_brings_it_back() -> None:
+def test_late_frames_send_a_stream_down_for_a_while() -> None:
     clock = Clock()
     capacity = _capacity(clock)
     share = capacity.admit(Demand(LADDER, 80, 1))
@@ -163,7 +163,7 @@ def test_changing_what_a_stream_asks_for() -> None:
     assert capacity.load == 0
 
 
-def test_a_model_that_is_withdrawn_leaves_the_ladders_but_not_the_stream_that_has_no_other() -> None:
+def test_a_withdrawn_model_leaves_ladders_with_others() -> None:
     capacity = _capacity(Clock())
     ladder, alone = capacity.admit(Demand(LADDER, 30, 1)), capacity.admit(Demand((BEST,), 30, 1))
     capacity.withdraw("best")
@@ -174,7 +174,7 @@ def test_a_model_that_is_withdrawn_leaves_the_ladders_but_not_the_stream_that_ha
     st.lists(st.tuples(st.integers(1, 120), st.integers(1, 3)), max_size=12),
     st.lists(st.booleans(), max_size=30),
 )
-def test_what_is_promised_is_never_more_than_the_maximum(streams: list[tuple[int, int]], lates: list[bool]) -> None:
+def test_promises_never_exceed_the_maximum(streams: list[tuple[int, int]], lates: list[bool]) -> None:
     """Whatever comes: at a pressure of 1 the load is at most what may be given away, and no stream loses its place."""
     clock = Clock()
     capacity = _capacity(clock, late_share=1.0)  # nothing is ever late enough

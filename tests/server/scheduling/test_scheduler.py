@@ -31,7 +31,7 @@ async def test_no_more_streams_than_places() -> None:
             assert scheduler.active == 2
 
 
-async def test_when_no_stream_has_run_for_a_while_it_is_said_once() -> None:
+async def test_rest_is_told_once() -> None:
     said = threading.Semaphore(0)
     scheduler = Scheduler(SchedulerSettings(rest_s=0.1), at_rest=said.release)
     for _ in range(3):
@@ -45,7 +45,7 @@ async def test_when_no_stream_has_run_for_a_while_it_is_said_once() -> None:
     scheduler.close()
 
 
-async def test_draining_refuses_new_streams_and_waits_for_the_running_ones() -> None:
+async def test_draining_refuses_new_streams_and_waits() -> None:
     with _scheduler() as scheduler:
         with scheduler.admit():
             draining = asyncio.create_task(scheduler.drain(5))

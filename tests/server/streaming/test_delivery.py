@@ -101,7 +101,7 @@ async def _burst(
     return await _answers(call)
 
 
-async def test_latest_delivers_the_newest_and_answers_for_the_others() -> None:
+async def test_latest_delivers_the_newest_and_answers_all() -> None:
     async with held() as (server, stub, upscaler):
         answers = await _burst(server, stub, upscaler, raw_config(delivery=LATEST))
         dropped = server.metrics.registry.get_sample_value("esr_frames_dropped_total", {"reason": "superseded"})
@@ -109,7 +109,7 @@ async def test_latest_delivers_the_newest_and_answers_for_the_others() -> None:
     assert dropped == 4
 
 
-async def test_lossless_delivers_every_frame_however_long_it_takes() -> None:
+async def test_lossless_delivers_every_frame() -> None:
     async with held() as (_, stub, upscaler):
         call = stub.Upscale()
         await call.write(raw_config())
@@ -123,7 +123,7 @@ async def test_lossless_delivers_every_frame_however_long_it_takes() -> None:
         assert await _answers(call) == [("frame", n, 2 * n + 1) for n in range(4)]
 
 
-async def test_a_frame_that_cannot_be_ready_in_time_is_dropped_before_work_is_spent_on_it() -> None:
+async def test_a_late_frame_is_dropped_before_any_work() -> None:
     async with held() as (server, stub, upscaler):
         call = stub.Upscale()
         await call.write(raw_config(delivery=deadline(0.15)))
@@ -143,7 +143,7 @@ async def test_a_frame_that_cannot_be_ready_in_time_is_dropped_before_work_is_sp
     assert late == 1
 
 
-async def test_a_deadline_that_no_frame_can_meet_drops_them_all() -> None:
+async def test_a_deadline_that_none_can_meet_drops_all() -> None:
     async with running() as server, stub_of(server) as stub:
         outcome = await upscale(stub, [raw_config(delivery=deadline(1e-7)), *map(raw_frame, range(8))])
     assert outcome.code is grpc.StatusCode.OK
@@ -192,7 +192,7 @@ def test_gates() -> None:
     assert gate(Delivery(), lambda: True)(0.0, 1e9) is None
 
 
-def test_frames_in_excess_of_the_declared_rate_are_due_later() -> None:
+def test_frames_over_the_rate_are_due_later() -> None:
     pacer = FrameClock(10.0)
     assert [pacer.due_s(5.0), pacer.due_s(5.0), pacer.due_s(5.0)] == pytest.approx([5.1, 5.2, 5.3])
     assert pacer.due_s(9.0) == pytest.approx(9.1)
@@ -209,7 +209,7 @@ def test_which_frames_exceed_the_declared_rate() -> None:
     assert not FrameClock(None).exceeds(5.0, float("inf"))
 
 
-async def test_frames_in_excess_that_are_dropped_tell_nothing_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_dropped_excess_says_nothing_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     counted: list[bool] = []
     async with held() as (server, stub, upscaler):
         monkeypatch.setattr(server.capacity, "delivered", lambda *, late: counted.append(late))

@@ -40,7 +40,7 @@ async def test_every_decoder_of_the_allow_list(codec: str) -> None:
     assert all(frame.stages.decode > 0 for frame in outcome.frames)
 
 
-async def test_variable_frame_rate_b_frames_gaps_and_negative_times() -> None:
+async def test_variable_rate_b_frames_gaps_negative_times() -> None:
     media = encode("h264", pts=[p - 40 for p in VFR], bf="3", time_base=Fraction(1, 90000))
     assert [p.pts for p in media.packets] != sorted(p.pts for p in media.packets), "no B-frames were made"
     async with running() as server, stub_of(server) as stub:
@@ -83,7 +83,7 @@ async def test_packets_in_and_packets_out() -> None:
     assert sorted(_pts(outcome.packets)) == list(media.pts)  # type: ignore[type-var]
 
 
-async def test_a_size_change_in_mid_stream_is_followed_and_said() -> None:
+async def test_a_size_change_in_mid_stream_is_followed() -> None:
     small, large = encode("h264", size=(64, 48), pts=range(4)), encode("h264", size=(96, 64), pts=range(4, 8))
     async with running() as server, stub_of(server) as stub:
         outcome = await upscale(stub, [small.config(), *_joined(small, large)])
@@ -101,7 +101,7 @@ async def _beside(stub: Stub, requests: list[pb.UpscaleRequest]) -> Outcome:
     return bad
 
 
-async def test_a_size_change_is_refused_where_the_output_is_encoded() -> None:
+async def test_a_size_change_is_refused_for_encoded_output() -> None:
     small, large = encode("h264", size=(64, 48), pts=range(4)), encode("h264", size=(96, 64), pts=range(4, 8))
     async with running() as server, stub_of(server) as stub:
         outcome = await _beside(stub, [small.config(encoded_output=X264), *_joined(small, large)])
@@ -138,7 +138,7 @@ async def test_good_frames_come_before_an_undecodable_packet() -> None:
     assert _pts(bad.frames) == list(range(5))
 
 
-async def test_an_undecodable_packet_is_passed_over_on_request() -> None:
+async def test_an_undecodable_packet_is_skipped_on_request() -> None:
     media = encode("mjpeg")
     async with running() as server, stub_of(server) as stub:
         outcome = await upscale(stub, [media.config(skip=True), *_damaged(media, 5)])
@@ -164,7 +164,7 @@ def _noise(index: int) -> NDArray[np.uint8]:
     return np.random.default_rng(index).integers(0, 256, (48, 64), np.uint8)
 
 
-async def test_a_picture_over_the_limit_is_refused_by_what_it_is_not_by_what_was_said() -> None:
+async def test_the_limit_is_of_the_real_picture() -> None:
     media = encode("h264", size=(640, 480), pts=range(2))
     request = media.config()
     request.config.encoded_input.format.CopyFrom(pb.VideoFormat(width=16, height=16, pixel_format="yuv420p"))

@@ -70,7 +70,7 @@ def test_planes_made_in_a_slot_stay_where_they_are(mapped: SharedMemory, memory:
     assert slot[704:896] == frame.planes[2].tobytes()
 
 
-def test_a_frame_of_which_only_a_part_fits_is_copied_out_of_its_slot(mapped: SharedMemory) -> None:
+def test_a_frame_that_does_not_fit_leaves_its_slot(mapped: SharedMemory) -> None:
     output, frame = mapped.output(), noise_frame(PIXEL_FORMATS["yuv444p"], 64, 40)
     first = output.allocate((40, 64), BYTES)
     assert first is not None

@@ -128,7 +128,7 @@ async def test_results_come_in_order_and_are_counted(stages: Echo) -> None:
     ids=repr,
 )
 @pytest.mark.parametrize("base", [Echo, FrameEcho])
-async def test_a_stage_that_dies_ends_the_stream_in_its_place(
+async def test_a_stage_that_dies_ends_the_stream_in_order(
     base: type[Echo], error: BaseException, raised: type[Exception]
 ) -> None:
     class Broken(base):  # type: ignore[misc, valid-type]
@@ -150,7 +150,7 @@ async def test_a_stage_that_dies_ends_the_stream_in_its_place(
     assert got == [0, 1, 2]
 
 
-async def test_frames_that_stand_alone_are_worked_on_in_pairs() -> None:
+async def test_frames_without_codecs_are_upscaled_in_pairs() -> None:
     class Pairs(FrameEcho):
         """The work of each item ends only when that of a neighbour has begun."""
 
@@ -197,7 +197,7 @@ async def test_what_ends_first_waits_for_what_came_before() -> None:
     assert got == [0, 1]
 
 
-async def test_what_takes_long_is_taken_on_a_thread_and_in_order() -> None:
+async def test_a_slow_push_runs_on_a_thread_in_order() -> None:
     class SlowToTake(FrameEcho):
         def __init__(self) -> None:
             self.took: list[tuple[int, bool]] = []
@@ -273,7 +273,7 @@ async def test_a_ready_frame_that_is_overtaken_is_dropped() -> None:
     assert (done.frames_in, done.frames_out, done.frames_dropped, done.stages.luma) == (3, 1, 2, 1.0)
 
 
-async def test_a_reader_that_fails_ends_the_stream_in_its_place() -> None:
+async def test_a_reader_that_fails_ends_the_stream_in_order() -> None:
     got: list[int] = []
     async with _running(Echo()) as (pipeline,):
 

@@ -33,7 +33,7 @@ async def test_who_takes_waits_for_an_item() -> None:
     assert await asyncio.wait_for(taken, 5) == 4
 
 
-async def test_the_oldest_that_may_go_leaves_a_marker_in_its_place() -> None:
+async def test_the_oldest_that_may_go_leaves_a_marker() -> None:
     queue: DroppingQueue[int] = DroppingQueue(2, _even_may_go)
     for item in (1, 2, 4, 6):
         await queue.put(item)

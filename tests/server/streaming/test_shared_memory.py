@@ -52,7 +52,7 @@ def _in_slot(sequence: int, slot: int = 0, **plane: Any) -> pb.UpscaleRequest:
     return pb.UpscaleRequest(frame=pb.Frame(sequence=sequence, planes=planes, slot=pb.Slot(index=slot)))
 
 
-async def test_frames_in_and_out_of_slots_are_those_of_messages(stub: Stub, memory: Made) -> None:
+async def test_frames_of_slots_equal_those_of_messages(stub: Stub, memory: Made) -> None:
     inline = await upscale(stub, [raw_config(16, 12, pixel_format="gray"), raw_frame(0, name="gray")])
     request = raw_frame(0, name="gray")
     # Rows 40 bytes apart, the first 96 bytes into the second slot.
@@ -72,7 +72,7 @@ async def test_frames_in_and_out_of_slots_are_those_of_messages(stub: Stub, memo
     del made_there
 
 
-async def test_slots_that_run_out_make_frames_inline_until_they_are_freed(stub: Stub, memory: Made) -> None:
+async def test_without_a_free_slot_frames_go_inline(stub: Stub, memory: Made) -> None:
     call = stub.Upscale()
     await call.write(_config(memory.offer))
     assert (await call.read()).negotiated.shared_memory
@@ -116,9 +116,7 @@ REFUSED: dict[str, tuple[Callable[[Made], dict[str, Any]], str]] = {
 
 
 @pytest.mark.parametrize("what", REFUSED)
-async def test_an_offer_that_does_not_hold_is_refused_and_the_stream_goes_on(
-    stub: Stub, memory: Made, what: str
-) -> None:
+async def test_a_refused_offer_does_not_end_the_stream(stub: Stub, memory: Made, what: str) -> None:
     changes, says = REFUSED[what]
     offer = memory.changed(**changes(memory))
     outcome = await upscale(stub, [_config(offer), raw_frame(0, name="gray")])

@@ -88,7 +88,7 @@ def test_raw_frames_in_any_order_of_their_work(model: OneModel) -> None:
         stages.push(Arrival(_frame(7), 7, 0.0), open_gate)
 
 
-def test_a_frame_that_shares_the_processor_is_expected_to_take_longer(model: OneModel) -> None:
+def test_a_frame_that_shares_the_processor_costs_more(model: OneModel) -> None:
     asked: list[float] = []
 
     def gate(_arrived_s: float, cost_s: float) -> DropReason:
@@ -102,7 +102,7 @@ def test_a_frame_that_shares_the_processor_is_expected_to_take_longer(model: One
     assert [result.item for result in results] == [Dropped(i, DropReason.LATE) for i in range(2)]
 
 
-def test_a_picture_is_looked_at_where_the_client_knows_its_source(model: OneModel) -> None:
+def test_a_picture_of_known_quality_is_slow_to_take(model: OneModel) -> None:
     """That takes milliseconds, so the pipeline wants to know of it."""
     told = StreamStages(StagesConfig(source_quantizer=0.0), model, Limits())
     untold = StreamStages(StagesConfig(), model, Limits())
@@ -128,7 +128,7 @@ def test_encoding_takes_time_and_all_of_it_is_told(model: OneModel) -> None:
     assert told.luma + told.chroma + told.encode == pytest.approx(elapsed_s, rel=0.5)
 
 
-def test_a_frame_has_the_arrival_of_the_packet_with_its_pts(model: OneModel) -> None:
+def test_a_frame_has_the_arrival_of_its_packet(model: OneModel) -> None:
     media = encode("h264", bf="3", pts=range(10))
     packets = _packets(media)
     stages = StreamStages(_decoding(media), model, Limits())
@@ -146,7 +146,7 @@ def _decoding(media: Elementary) -> StagesConfig:
     return StagesConfig(DecoderSettings(media.codec, media.time_base, media.extradata))
 
 
-def test_deinterlacing_keeps_order_and_counts_as_decoding(model: OneModel) -> None:
+def test_deinterlacing_keeps_order_and_is_decoding(model: OneModel) -> None:
     stages = StreamStages(StagesConfig(deinterlace="bwdif"), model, Limits())
     results = _all(stages, [_frame(i, interlaced=True) for i in range(6)])
     frames = [r.item for r in results if isinstance(r.item, Frame)]

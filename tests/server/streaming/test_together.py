@@ -62,7 +62,7 @@ async def _turned(memory: Made, **config: Any) -> AsyncIterator[tuple[list[threa
         assert (await rest(call)).code is grpc.StatusCode.OK
 
 
-async def test_frames_go_together_while_others_are_being_made() -> None:
+async def test_frames_share_a_response_while_others_are_made() -> None:
     with made((4, 4)) as memory:
         async with _turned(memory, frames_per_response=3) as (turns, numbers):
             reading = asyncio.create_task(numbers())

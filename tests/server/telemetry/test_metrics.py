@@ -33,7 +33,7 @@ def test_a_sent_frame_shows_in_every_series_of_frames() -> None:
     assert value("esr_frame_latency_seconds_sum", {"model": "m"}) == 0.02
 
 
-def test_a_stage_that_a_frame_did_not_pass_is_not_observed() -> None:
+def test_a_stage_not_passed_is_not_observed() -> None:
     metrics = Metrics()
     metrics.frame_sent("m", StageSeconds(luma=0.003), 0.006, 0.02)
     count = metrics.registry.get_sample_value
@@ -79,7 +79,7 @@ def test_streams_and_bytes() -> None:
     assert value("esr_frames_total", {"model": "m", "outcome": "failed"}) == 3
 
 
-def test_the_process_is_there_and_the_global_registry_is_not() -> None:
+def test_the_process_series_are_of_this_registry() -> None:
     one, other = Metrics(), Metrics()
     assert one.registry.get_sample_value("process_resident_memory_bytes")
     one.received(5)

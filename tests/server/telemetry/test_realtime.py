@@ -34,7 +34,7 @@ def test_the_ratio_is_media_time_over_time() -> None:
     assert real_time.ratio() == 1.0
 
 
-def test_what_is_out_of_the_window_is_forgotten_though_nobody_asks() -> None:
+def test_what_leaves_the_window_is_forgotten_unasked() -> None:
     clock = Clock()
     with RateTrackers(clock).stream(100.0, lambda *_: None) as paced:
         for _ in range(5000):

@@ -64,7 +64,7 @@ def test_channels(name: str, picture: NDArray[np.float64]) -> None:
 
 
 @pytest.mark.parametrize("name", ["esr_max_x3_k3_c3", "esr_tm_x2_k3_c4", "esr_tr_x4_k5_c2"])
-def test_values_by_their_upscaling_filters_make_the_picture(name: str, picture: NDArray[np.float64]) -> None:
+def test_values_times_their_filters_are_the_picture(name: str, picture: NDArray[np.float64]) -> None:
     spec = resolve(name)
     weights = _random_weights(spec)
     values = next(iter(filter_groups(spec, weights).values()))

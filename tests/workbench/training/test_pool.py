@@ -101,7 +101,7 @@ def test_an_emphasis_is_on_the_card(tiles: Path, tmp_path: Path) -> None:
     assert "8 luma tiles, drawing… drawn 2 times as often;" in load_card(resolve("esr_max_x2_k3_c1"), tmp_path).data
 
 
-def test_a_run_that_goes_on_from_weights_says_so_on_its_card(tiles: Path, tmp_path: Path) -> None:
+def test_a_run_from_weights_says_so_on_its_card(tiles: Path, tmp_path: Path) -> None:
     spec = resolve("espcn_x2")
     command = ["train", "espcn_x2", "--tiles", str(tiles), "--steps", "4", "--out", str(tmp_path / "out")]
     assert RUNNER.invoke(app, [*command, "--start", "shipped"]).exit_code == 0
