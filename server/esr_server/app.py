@@ -62,7 +62,8 @@ class Server:
         self.capacity: Capacity[ServedModel] = Capacity(settings.capacity, frames_at_once)
         self.metrics.watch_capacity(lambda: self.capacity.load, self._accepts)
         self.grpc = GrpcServer(Services(settings, self.models, self.scheduler, self.capacity, self.metrics))
-        self.http = HttpServer(settings.http, self._routes()) if settings.http else None
+        routes = {"/": self._status, "/metrics": self._metrics, "/healthz": self._healthz, "/readyz": self._readyz}
+        self.http = HttpServer(settings.http, routes) if settings.http else None
 
     async def start(self) -> None:
         """Answer gRPC and HTTP at once, as a server that starts; load the models; then serve.
@@ -98,9 +99,6 @@ class Server:
         for model in self.models.loaded:
             for width, height in _SIZES:
                 yield model.name, f"{width}x{height}", self.capacity.fits(Demand((model,), _FPS, width * height))
-
-    def _routes(self) -> dict[str, Callable[[str], Page]]:
-        return {"/": self._status, "/metrics": self._metrics, "/healthz": self._healthz, "/readyz": self._readyz}
 
     def _status(self, _accept: str) -> Page:
         shown = status_page.Status(

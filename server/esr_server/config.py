@@ -56,9 +56,7 @@ class Limits:
     @property
     def max_receive_bytes(self) -> int:
         """Return the bytes of the largest request: a frame of the largest format, or a packet."""
-        return min(
-            max(_frame_bytes(self.max_pixels), self.max_packet_bytes) + _MESSAGE_OVERHEAD_BYTES, _GRPC_MAX_MESSAGE_BYTES
-        )
+        return _message_bytes(max(_frame_bytes(self.max_pixels), self.max_packet_bytes))
 
     @property
     def max_send_bytes(self) -> int:

@@ -93,9 +93,14 @@ class ModelPool:
             raise ConfigError(f"a stream has a model or a ladder, not both: leave out {name!r} or the ladder")
         if ladder:
             return ordered([self.get(each) for each in ladder])
-        if auto := AUTO.fullmatch(name):
-            return self._auto(int(auto[1]) if auto[1] else self.get("").scale)
-        return (self.get(name),)
+        if not (auto := AUTO.fullmatch(name)):
+            return (self.get(name),)
+        scale = int(auto[1]) if auto[1] else self.get("").scale
+        rungs = [served for served in self.loaded if served.scale == scale]
+        if not rungs:
+            known = ", ".join(f"×{each}" for each in SCALES if any(served.scale == each for served in self.loaded))
+            raise ConfigError(f"no model of ×{scale} is loaded here; there are some of {known}")
+        return ordered(rungs)
 
     def unload(self, name: str) -> ModelEntry:
         """Forget a model. Streams that hold it keep it to their end.
@@ -136,22 +141,12 @@ class ModelPool:
         return [self.entry(source) for source in self._catalog.sources()]
 
     def entry(self, source: ModelSource) -> ModelEntry:
+        """Return a model's line of ListModels."""
         served = self._loaded.get(source.name)
         nodes = tuple(source.nodes.sets) if source.nodes and serves_nodes(self._settings) else ()
-        return ModelEntry(source, self._backend(source), served.cost if served else None, nodes)
-
-    def _auto(self, scale: int) -> tuple[ServedModel, ...]:
-        rungs = [served for served in self.loaded if served.scale == scale]
-        if not rungs:
-            known = ", ".join(f"×{each}" for each in SCALES if any(served.scale == each for served in self.loaded))
-            raise ConfigError(f"no model of ×{scale} is loaded here; there are some of {known}")
-        return ordered(rungs)
-
-    def _backend(self, source: ModelSource) -> str:
-        """Return the name of the backend that would run a model here, found out once."""
         if source not in self._backends:
             self._backends[source] = backend_name(source.spec, source.weights, self._settings)
-        return self._backends[source]
+        return ModelEntry(source, self._backends[source], served.cost if served else None, nodes)
 
     def _get(self, source: ModelSource) -> ServedModel:
         """Return a model as `get` does, for a caller that holds the lock."""

@@ -68,7 +68,13 @@ def frame_value(message: pb.Frame, fmt: VideoFormat, time_base: Fraction, memory
         UnsupportedFormatError: a pixel format that is not in the table.
     """
     row = pixel_format(fmt.pixel_format)
-    buffers = _slot_buffers(message, fmt, row, memory) if message.HasField("slot") else _inline_buffers(message)
+    buffers: list[tuple[bytes | memoryview, int]]
+    if message.HasField("slot"):
+        buffers = _slot_buffers(message, fmt, row, memory)
+    elif any(plane.offset for plane in message.planes):
+        raise FrameError("a plane has an offset only where its frame has a slot")
+    else:
+        buffers = [(plane.data, plane.stride) for plane in message.planes]
     frame = Frame(
         row,
         fmt.width,
@@ -84,12 +90,6 @@ def frame_value(message: pb.Frame, fmt: VideoFormat, time_base: Fraction, memory
         corrupt=message.corrupt,
     )
     return frame, sum(len(data) for data, _ in buffers)
-
-
-def _inline_buffers(message: pb.Frame) -> list[tuple[bytes | memoryview, int]]:
-    if any(plane.offset for plane in message.planes):
-        raise FrameError("a plane has an offset only where its frame has a slot")
-    return [(plane.data, plane.stride) for plane in message.planes]
 
 
 def _slot_buffers(

@@ -53,17 +53,14 @@ class Metrics:
         self.registry.register(_First(self._count_sent))
         self._fps = _FrameRates(clock)
         self._real_time = RateTrackers(clock)
-        self._make_process_collectors()
-        self._make_frame_series()
-        self._make_stream_series()
-        self._make_model_series()
-        self._make_real_time_series()
-
-    def _make_process_collectors(self) -> None:
         self.registry.register(self._fps)
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
         GCCollector(registry=self.registry)
+        self._make_frame_series()
+        self._make_stream_series()
+        self._make_model_series()
+        self._make_real_time_series()
 
     def _make_frame_series(self) -> None:
         self._frames = Counter(
