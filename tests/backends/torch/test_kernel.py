@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from esr_upscale.backends.torch import kernel as torch_kernel
-from esr_upscale.backends.torch.kernel import CpuKernel, ModuleKernel
+from esr_upscale.backends.torch.kernel import CpuKernel, ModuleKernel, SampleFormat
 from esr_upscale.errors import EngineError, WeightsError
 from esr_upscale.models import ModelSpec, list_models, load_weights, resolve
 from tests.support.pictures import random_weights, synthetic_luma
@@ -125,15 +125,21 @@ def test_torch_keeps_its_threads() -> None:
     assert torch.get_num_threads() == before
 
 
+class BrokenForm:
+    """Cannot upscale any strip."""
+
+    strip_pixels = 1000
+
+    def __init__(self, failure: type[Exception]) -> None:
+        self._failure = failure
+
+    def __call__(self, _strip: torch.Tensor) -> list[torch.Tensor]:
+        raise self._failure("not today")
+
+
 @pytest.mark.parametrize("failure", [MemoryError, IndexError])
-def test_a_failure_in_a_strip_is_raised(monkeypatch: pytest.MonkeyPatch, failure: type[Exception]) -> None:
-    spec = resolve("esr_tr_x2")
-    kernel = torch_kernel.plan(spec, load_weights(spec), 8, threads=2)
-
-    def broken(*_: object) -> None:
-        raise failure("not today")
-
-    monkeypatch.setattr(kernel, "_strip", broken)
+def test_a_failure_in_a_strip_is_raised(failure: type[Exception]) -> None:
+    kernel = CpuKernel(BrokenForm(failure), 2, 2, "edge", SampleFormat(8), threads=2)
     with pytest.raises(failure, match="not today"):
         kernel(synthetic_luma(64, 64))
 
