@@ -133,7 +133,7 @@ class BrokenForm:
     def __init__(self, failure: type[Exception]) -> None:
         self._failure = failure
 
-    def __call__(self, _strip: torch.Tensor) -> list[torch.Tensor]:
+    def __call__(self, strip: torch.Tensor) -> list[torch.Tensor]:
         raise self._failure("not today")
 
 
