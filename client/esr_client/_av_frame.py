@@ -6,10 +6,11 @@ from fractions import Fraction
 from typing import Any
 
 import av
-import numpy as np
 from numpy.typing import NDArray
 
-from esr_client._frame import Color, ColorRange, Frame, pixel_format
+from esr_client._frame import Frame, pixel_format
+from esr_media.av_planes import plane_views
+from esr_media.color import Color, ColorRange
 
 _DEFAULT_TIME_BASE = Fraction(1, 90000)
 
@@ -27,13 +28,7 @@ def planes_of(frame: av.VideoFrame, name: str | None = None) -> tuple[NDArray[An
     Raises:
         FrameError: its pixel format is not supported.
     """
-    row = pixel_format(name or frame.format.name)
-    views: list[NDArray[Any]] = []
-    for index, plane in enumerate(frame.planes):
-        rows, samples = row.plane_shape(index, frame.width, frame.height)
-        lines = np.frombuffer(plane, row.dtype).reshape(-1, plane.line_size // row.sample_bytes)  # type: ignore[call-overload]
-        views.append(lines[:rows, :samples])
-    return tuple(views)
+    return plane_views(frame, pixel_format(name or frame.format.name))
 
 
 def color_of(tagged: av.VideoFrame | av.VideoCodecContext) -> Color:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 
 from esr_client._delivery import LOSSLESS, Delivery
-from esr_client._frame import Color
+from esr_media.color import Color
 
 __all__ = ["EncodedInput", "EncodedOutput", "Options", "RawInput", "RawOutput", "StreamConfig", "VideoFormat"]
 

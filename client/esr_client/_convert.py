@@ -13,18 +13,11 @@ from esr_api.v1 import upscaler_pb2 as pb
 from esr_client._config import RawInput, RawOutput, StreamConfig, VideoFormat
 from esr_client._delivery import Delivery, DeliveryPolicy, Dropped, DropReason
 from esr_client._errors import ContractError, FrameError
-from esr_client._frame import (
-    ChromaLocation,
-    Color,
-    ColorRange,
-    Frame,
-    Packet,
-    StageSeconds,
-    pixel_format,
-    plane_from_buffer,
-)
+from esr_client._frame import Frame, Packet, StageSeconds, pixel_format
 from esr_client._results import ModelCard, ModelInfo, Negotiated, StreamStatistics, WeightsNode
 from esr_client._shared_memory import Offer, SlotPlanes
+from esr_media.color import ChromaLocation, Color, ColorRange
+from esr_media.formats import plane_from_buffer
 
 _INT32_MAX = 2**31 - 1
 _FRAMES_PER_RESPONSE = 4
@@ -46,8 +39,8 @@ def rational(value: Fraction | None) -> pb.Rational | None:
 
 
 def fraction(message: pb.Rational) -> Fraction | None:
-    """Return a ratio from the wire; a denominator of 0 is unknown."""
-    return Fraction(message.num, message.den) if message.den else None
+    """Return a ratio from the wire; None is unknown: a numerator or denominator of 0."""
+    return Fraction(message.num, message.den) if message.num and message.den else None
 
 
 def _color_to(color: Color) -> pb.Color:
@@ -227,12 +220,16 @@ def fill_frame(
 def _planes_from(
     fmt: VideoFormat, planes: Iterable[pb.Plane], slot: NDArray[np.uint8] | None
 ) -> tuple[NDArray[Any], ...]:
-    row = pixel_format(fmt.pixel_format)
-    size = fmt.width, fmt.height
-    return tuple(
-        plane_from_buffer(row, i, size, p.data if slot is None else slot[p.offset :], p.stride)
-        for i, p in enumerate(planes)
-    )
+    row, size = pixel_format(fmt.pixel_format), (fmt.width, fmt.height)
+    views = list[NDArray[Any]]()
+    for index, plane in enumerate(planes):
+        rows, _ = row.plane_shape(index, *size)
+        data = plane.data if slot is None else slot[plane.offset : plane.offset + rows * plane.stride]
+        try:
+            views.append(plane_from_buffer(row, index, *size, data, plane.stride))
+        except ValueError as error:
+            raise FrameError(str(error)) from None
+    return tuple(views)
 
 
 def frame_from(

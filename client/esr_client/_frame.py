@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import IntEnum
 from fractions import Fraction
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from esr_client._errors import FrameError
+from esr_media import formats, packet
+from esr_media.color import ChromaLocation, Color, ColorRange
+from esr_media.formats import PixelFormat
 
 __all__ = [
     "ChromaLocation",
@@ -22,95 +23,16 @@ __all__ = [
 ]
 
 
-class ColorRange(IntEnum):
-    """FFmpeg's AVColorRange: limited is 16–235 in 8 bit, full is 0–255."""
-
-    UNSPECIFIED = 0
-    LIMITED = 1
-    FULL = 2
-
-
-class ChromaLocation(IntEnum):
-    """FFmpeg's AVChromaLocation. Unspecified is taken as left by the server."""
-
-    UNSPECIFIED = 0
-    LEFT = 1
-    CENTER = 2
-    TOPLEFT = 3
-    TOP = 4
-    BOTTOMLEFT = 5
-    BOTTOM = 6
-
-
-@dataclass(frozen=True, slots=True)
-class Color:
-    """Colour tags, carried through and never applied. Code points of ITU-T H.273; 2 is "unspecified"."""
-
-    range: ColorRange = ColorRange.UNSPECIFIED
-    primaries: int = 2
-    transfer: int = 2
-    matrix: int = 2
-    chroma_location: ChromaLocation = ChromaLocation.UNSPECIFIED
-
-
-@dataclass(frozen=True, slots=True)
-class PixelFormat:
-    """One row of the table: for each plane samples per pixel and ceiling shifts of width and height."""
-
-    name: str
-    planes: tuple[tuple[int, int, int], ...]
-    sample_bytes: int = 1
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """Return uint8, or little-endian uint16 for samples of two bytes."""
-        return np.dtype(np.uint8) if self.sample_bytes == 1 else np.dtype("<u2")
-
-    def plane_shape(self, index: int, width: int, height: int) -> tuple[int, int]:
-        """Return the rows and samples per row of plane `index`."""
-        samples, shift_x, shift_y = self.planes[index]
-        return -(-height >> shift_y), -(-width >> shift_x) * samples
-
-
-_GRAY = ((1, 0, 0),)
-_PACKED = ((3, 0, 0),)
-_420 = ((1, 0, 0), (1, 1, 1), (1, 1, 1))
-_422 = ((1, 0, 0), (1, 1, 0), (1, 1, 0))
-_444 = ((1, 0, 0), (1, 0, 0), (1, 0, 0))
-_SEMI_420 = ((1, 0, 0), (2, 1, 1))
-
-PIXEL_FORMATS = {
-    row.name: row
-    for row in (
-        PixelFormat("gray", _GRAY),
-        PixelFormat("gray10le", _GRAY, 2),
-        PixelFormat("gray16le", _GRAY, 2),
-        PixelFormat("yuv420p", _420),
-        PixelFormat("yuvj420p", _420),
-        PixelFormat("nv12", _SEMI_420),
-        PixelFormat("yuv422p", _422),
-        PixelFormat("yuv444p", _444),
-        PixelFormat("yuv420p10le", _420, 2),
-        PixelFormat("p010le", _SEMI_420, 2),
-        PixelFormat("yuv422p10le", _422, 2),
-        PixelFormat("yuv444p10le", _444, 2),
-        PixelFormat("rgb24", _PACKED),
-        PixelFormat("bgr24", _PACKED),
-        PixelFormat("rgb48le", _PACKED, 2),
-        PixelFormat("bgr48le", _PACKED, 2),
-    )
-}
-
-
 def pixel_format(name: str) -> PixelFormat:
     """Look up a format by FFmpeg's name.
 
     Raises:
         FrameError: the name is not in the table; the message lists those that are.
     """
-    if name not in PIXEL_FORMATS:
-        raise FrameError(f"pixel format {name!r} is not supported; supported are {', '.join(PIXEL_FORMATS)}")
-    return PIXEL_FORMATS[name]
+    try:
+        return formats.pixel_format(name)
+    except ValueError as error:
+        raise FrameError(str(error)) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,16 +100,9 @@ class Frame:
 
 
 @dataclass(frozen=True, slots=True)
-class Packet:
+class Packet(packet.Packet):
     """One compressed access unit. Times are in units of the stream's time base; None is unknown."""
 
-    data: bytes = field(repr=False)
-    pts: int | None = None
-    dts: int | None = None
-    duration: int | None = None
-    is_keyframe: bool = False
-    new_extradata: bytes = field(default=b"", repr=False)
-    """Codec headers that apply from this packet on, or empty."""
     sequence: int | None = None
     """Responses only."""
     stages: StageSeconds | None = None
@@ -198,18 +113,3 @@ class Packet:
     """Responses only: as of `Frame`."""
     source_downscaler: str = ""
     """Responses only: as of `Frame`."""
-
-
-def plane_from_buffer(
-    row: PixelFormat, index: int, size: tuple[int, int], data: bytes | NDArray[np.uint8], stride: int
-) -> NDArray[Any]:
-    """View received bytes as plane `index` of a picture of `size` (width, height), read-only and without a copy.
-
-    Raises:
-        FrameError: the bytes are too few for the size and the stride.
-    """
-    rows, samples = row.plane_shape(index, *size)
-    needed = stride * (rows - 1) + samples * row.sample_bytes
-    if stride < samples * row.sample_bytes or stride % row.sample_bytes or len(data) < needed:
-        raise FrameError(f"plane {index} of {size[0]}x{size[1]} {row.name}: {len(data)} bytes with stride {stride}")
-    return np.ndarray((rows, samples), row.dtype, data, strides=(stride, row.sample_bytes))

@@ -25,27 +25,12 @@ from numpy.typing import NDArray
 
 from esr_client._config import Options, RawInput, RawOutput, StreamConfig, VideoFormat
 from esr_client._errors import ContractError
-from esr_client._frame import PIXEL_FORMATS
+from esr_media.formats import PIXEL_FORMATS
+from esr_media.slots import SLOT_ALIGNMENT, SlotLayout, align_up, arrange
 
-_SLOT_ALIGNMENT = 4096  # bytes that slots are multiples of
-_PLANE_ALIGNMENT = 64  # a cache line, so that no plane begins within a vector
 _ROW_PADDING = 64  # samples of LR, in addition to an eighth of the width
 _EXTRA_OUTPUT_SLOTS = 4  # answers that the caller may hold, beyond those on their way, before planes come inline
 _CODEC_SLOTS = 16  # where packets go the other way: a codec may hold back any number, but memory is not for any
-
-
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """Slots of input, then slots of output."""
-
-    input_slots: int
-    input_slot_bytes: int
-    output_slots: int
-    output_slot_bytes: int
-
-    @property
-    def size(self) -> int:
-        return self.input_slots * self.input_slot_bytes + self.output_slots * self.output_slot_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +40,7 @@ class Offer:
     pid: int
     fd: int
     name: str
-    layout: Layout
+    layout: SlotLayout
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +119,7 @@ class InlineMemory(StreamMemory):
 class SharedMemory(StreamMemory):
     """The memory that one stream offers. The server may use it once `settle` has said so."""
 
-    def __init__(self, layout: Layout) -> None:
+    def __init__(self, layout: SlotLayout) -> None:
         """Create the file and map it.
 
         Raises:
@@ -171,7 +156,7 @@ class SharedMemory(StreamMemory):
 
     def put(self, sequence: int, planes: Sequence[NDArray[Any]]) -> SlotPlanes | None:
         size, mapping = self._layout.input_slot_bytes, self._mapping
-        offsets, needed = _arrange([plane.nbytes for plane in planes])
+        offsets, needed = arrange([plane.nbytes for plane in planes])
         if not self._accepted or mapping is None or needed > size or not self._idle_inputs:
             return None
         # The last one that came back: memory that was never touched stays so.
@@ -193,7 +178,7 @@ class SharedMemory(StreamMemory):
         if index in self._used_outputs:
             raise ContractError(f"the server wrote to slot {index} before it was freed")
         self._used_outputs.add(index)
-        start = self._layout.input_slots * self._layout.input_slot_bytes + index * size
+        start = self._layout.output_start(index)
         # Through a read-only memoryview: a caller cannot make the array writable again.
         slot = np.frombuffer(memoryview(self._mapping)[start : start + size].toreadonly(), np.uint8)
         # Every array that is made of this one keeps it alive: numpy shortens chains of views down to the first array,
@@ -228,7 +213,7 @@ def memory_for(config: StreamConfig, options: Options, window: int) -> StreamMem
         return InlineMemory(f"this client could not make shared memory: {error}")
 
 
-def _layout(config: StreamConfig, options: Options, window: int) -> Layout:
+def _layout(config: StreamConfig, options: Options, window: int) -> SlotLayout:
     raw_in, raw_out = isinstance(config.input, RawInput), isinstance(config.output, RawOutput)
     fmt = config.input.format
     # The scale is the server's to say, and not known yet.
@@ -237,11 +222,11 @@ def _layout(config: StreamConfig, options: Options, window: int) -> Layout:
     padding = fmt.width // 8 + _ROW_PADDING
     output_bytes = min(_frame_bytes(fmt, options.max_scale, padding), options.max_receive_bytes)
     both = window if raw_in and raw_out else _CODEC_SLOTS
-    return Layout(
+    return SlotLayout(
         input_slots=both if raw_in else 0,
-        input_slot_bytes=_round_up(input_bytes, _SLOT_ALIGNMENT),
+        input_slot_bytes=align_up(input_bytes, SLOT_ALIGNMENT),
         output_slots=both + _EXTRA_OUTPUT_SLOTS if raw_out else 0,
-        output_slot_bytes=_round_up(output_bytes, _SLOT_ALIGNMENT),
+        output_slot_bytes=align_up(output_bytes, SLOT_ALIGNMENT),
     )
 
 
@@ -251,17 +236,4 @@ def _frame_bytes(fmt: VideoFormat, scale: int, padding: int = 0) -> int:
     if row is None or fmt.width < 1 or fmt.height < 1:
         return 0
     shapes = (row.plane_shape(i, (fmt.width + padding) * scale, fmt.height * scale) for i in range(len(row.planes)))
-    return _arrange([rows * samples * row.sample_bytes for rows, samples in shapes])[1]
-
-
-def _arrange(sizes: Sequence[int]) -> tuple[tuple[int, ...], int]:
-    """Return the offsets of planes of these sizes, one after the other, and the bytes of all."""
-    offsets, end = [], 0
-    for size in sizes:
-        offsets.append(_round_up(end, _PLANE_ALIGNMENT))
-        end = offsets[-1] + size
-    return tuple(offsets), end
-
-
-def _round_up(size: int, alignment: int) -> int:
-    return -(-size // alignment) * alignment
+    return arrange([rows * samples * row.dtype.itemsize for rows, samples in shapes])[1]

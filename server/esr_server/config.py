@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from esr_api.address import GRPC_PORT, HTTP_PORT, Address
+from esr_media.formats import PIXEL_FORMATS
 from esr_server.errors import ConfigError
 from esr_upscale.engine import EngineSettings
 from esr_upscale.errors import FrameError, LimitError
-from esr_upscale.frame import PIXEL_FORMATS
 from esr_upscale.models import DEFAULT_MODEL
 
 _MESSAGE_OVERHEAD_BYTES = 64 * 1024

@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from esr_media.formats import ColorModel, PixelFormat
 from esr_upscale.bt601 import KB, KG, KR, LUMA_DEPTH
-from esr_upscale.frame import ColorModel, Frame, PixelFormat
+from esr_upscale.frame import Frame
 from esr_upscale.plane_kernel import PlaneAllocator, own_memory
 
 Planes = tuple[NDArray[Any], ...]

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Hashable
 from typing import TypeVar
 
+from esr_media.formats import ColorModel
 from esr_upscale.backends import (
     BACKEND_NAMES,
     DEVICES,
@@ -20,7 +21,7 @@ from esr_upscale.backends import (
 )
 from esr_upscale.errors import EngineError
 from esr_upscale.filters import Siting
-from esr_upscale.frame import ColorModel, pixel_format
+from esr_upscale.frame import pixel_format
 from esr_upscale.models import ModelSpec, Source, WeightNodes
 from esr_upscale.plane_kernel import PlaneKernel, Weights
 from esr_upscale.upscaler import Upscaler

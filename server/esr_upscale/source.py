@@ -6,7 +6,8 @@ moves, and where they come nothing flickers.
 
 from __future__ import annotations
 
-from esr_upscale.frame import ColorModel, Frame
+from esr_media.formats import ColorModel
+from esr_upscale.frame import Frame
 from esr_upscale.models import Source
 from esr_upscale.source_downscaler import DownscalerTracker
 from esr_upscale.source_quality import LUMA_SHARE, estimate

@@ -10,11 +10,12 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from esr_media.formats import ColorModel, PixelFormat
 from esr_upscale.backends.packed import PackedRgb
 from esr_upscale.bt601 import LUMA_DEPTH, LUMA_WEIGHTS
 from esr_upscale.components import Components, is_planar, pack, unpack
 from esr_upscale.filters import Siting
-from esr_upscale.frame import ColorModel, Frame, PixelFormat
+from esr_upscale.frame import Frame, siting_of
 from esr_upscale.models import Source
 from esr_upscale.plane_kernel import PlaneAllocator, PlaneKernel, own_memory
 
@@ -90,7 +91,7 @@ class Upscaler:
         unpacked = time.perf_counter()
         luma = self._kernels.luma(parts.depth, source)(parts.luma, plane_memory, concurrency)
         after_luma = time.perf_counter()
-        siting = frame.format.siting(frame.color.chroma_location)
+        siting = siting_of(frame.format, frame.color.chroma_location)
         chroma = tuple(
             self._kernels.chroma(parts.depth, *siting)(plane, plane_memory, concurrency) for plane in parts.chroma
         )

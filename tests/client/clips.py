@@ -14,7 +14,7 @@ import numpy as np
 from av.packet import Packet
 from av.stream import Disposition
 
-from esr_upscale.media.threads import ordinary_scheduling
+from esr_media.scheduling import ordinary_scheduling
 
 AUDIO_RATE = 48000
 _EMPTY_TEXT_BYTES = 2  # MP4's muxer writes such packets where a text ends, as often as it sees fit

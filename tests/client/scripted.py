@@ -218,10 +218,10 @@ def upscaled(frame: pb.Frame, fmt: pb.VideoFormat) -> pb.Frame:
     response.stages.luma = 0.25
     for index, plane in enumerate(frame.planes):
         shape = row.plane_shape(index, fmt.width, fmt.height)
-        samples = np.frombuffer(plane.data, row.dtype).reshape(*shape[:1], -1, row.planes[index][0])
+        samples = np.frombuffer(plane.data, row.dtype).reshape(*shape[:1], -1, len(row.planes[index].components))
         rows, columns = row.plane_shape(index, fmt.width * 2, fmt.height * 2)
         out = samples.repeat(2, 0).repeat(2, 1).reshape(2 * shape[0], -1)[:rows, :columns]
-        response.planes.append(pb.Plane(data=out.tobytes(), stride=columns * row.sample_bytes))
+        response.planes.append(pb.Plane(data=out.tobytes(), stride=columns * row.dtype.itemsize))
     return response
 
 

@@ -18,8 +18,8 @@ import esr_client
 from esr_api.address import parse_address
 from esr_client import Frame, Options
 from esr_client._client_base import options_for
-from esr_client._frame import PIXEL_FORMATS
 from esr_client._shared_memory import SharedMemory, SlotPlanes
+from esr_media.formats import PIXEL_FORMATS
 from esr_server.app import Server
 from tests.client.pictures import array, eventually, frame
 from tests.client.scripted import Script
@@ -55,7 +55,7 @@ def _noise(seed: int, name: str = "yuv420p", width: int = 33, height: int = 21) 
     planes = []
     for index in range(len(row.planes)):
         rows, samples = row.plane_shape(index, width, height)
-        wide = rng.integers(0, 1 << (8 if row.sample_bytes == 1 else 10), (rows, samples + 7)).astype(row.dtype)
+        wide = rng.integers(0, 1 << (8 if row.dtype.itemsize == 1 else 10), (rows, samples + 7)).astype(row.dtype)
         planes.append((wide << 6 if name == "p010le" else wide)[:, 3:-4])
     return Frame(tuple(planes), width, height, name, pts=seed)
 

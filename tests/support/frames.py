@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from esr_media.color import ChromaLocation, Color
+from esr_media.formats import PixelFormat
 from esr_upscale.filters import Siting, keys_cubic
-from esr_upscale.frame import ChromaLocation, Color, Frame, PixelFormat
+from esr_upscale.frame import Frame
 
 
 def noise_planes(fmt: PixelFormat, width: int, height: int, seed: int = 0) -> tuple[NDArray[Any], ...]:

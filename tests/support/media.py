@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esr_api.v1 import upscaler_pb2 as pb
-from esr_upscale.media.threads import ordinary_scheduling
+from esr_media.scheduling import ordinary_scheduling
 
 ENCODERS = {
     "h264": "libx264",

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from esr_media.formats import PIXEL_FORMATS, ColorModel, PixelFormat
 from esr_upscale.components import pack, unpack, working_depth
-from esr_upscale.frame import PIXEL_FORMATS, ColorModel, Frame, PixelFormat, pixel_format
+from esr_upscale.frame import Frame, pixel_format
 from tests.support.frames import noise_planes
 
 

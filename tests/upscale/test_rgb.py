@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from esr_media.formats import PixelFormat
 from esr_upscale.backends import halide
 from esr_upscale.engine import EngineSettings, LoadedModel
-from esr_upscale.frame import Frame, PixelFormat, pixel_format
+from esr_upscale.frame import Frame, pixel_format
 from esr_upscale.models import load_weights, resolve
 from tests.support.frames import bicubic_reference, noise_planes
 

@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from esr_media.color import ChromaLocation, Color
+from esr_media.formats import PIXEL_FORMATS, ColorModel, PixelFormat
 from esr_upscale.components import unpack
 from esr_upscale.engine import EngineSettings, LoadedModel
 from esr_upscale.filters import Siting, keys_cubic
-from esr_upscale.frame import PIXEL_FORMATS, ChromaLocation, Color, ColorModel, Frame, PixelFormat, pixel_format
+from esr_upscale.frame import Frame, pixel_format, siting_of
 from esr_upscale.models import load_weights, resolve
 from esr_upscale.upscaler import Upscaler
 from tests.support.frames import bicubic_reference, noise_frame
@@ -93,7 +95,7 @@ def test_every_format_within_a_code_value_of_float64(bicubic: Upscaler, name: st
     fmt = pixel_format(name)
     frame = noise_frame(fmt, *size)
     before, after = unpack(frame), unpack(bicubic(frame).frame)
-    sitings = fmt.siting(frame.color.chroma_location)
+    sitings = siting_of(fmt, frame.color.chroma_location)
     _assert_scaled(before.luma, after.luma, before.depth, bicubic.scale, (Siting.CENTRED, Siting.CENTRED))
     for plane, scaled in zip(before.chroma, after.chroma, strict=True):
         _assert_scaled(plane, scaled, before.depth, bicubic.scale, sitings)

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 import av
 
 from esr_client._errors import OutputError
-from esr_client._frame import PixelFormat, pixel_format
+from esr_client._frame import pixel_format
+from esr_media.formats import PixelFormat
 
 SERVER_DECODES = frozenset({"h264", "hevc", "vp8", "vp9", "av1", "mpeg2video", "mpeg4", "mjpeg"})
 """Codecs whose packets the server takes. Others are decoded here and sent as raw frames."""
@@ -188,7 +189,7 @@ def encoder_format(codec: str, name: str) -> str:
     """
     pictures = encoder_row(codec).picture_formats
     if pictures is not None:
-        return pictures[pixel_format(name).sample_bytes - 1]
+        return pictures[pixel_format(name).dtype.itemsize - 1]
     supported = _supported_format(codec, name)
     if supported is None:
         others = [
@@ -206,8 +207,8 @@ def plain_name(encoder: str) -> str:
 
 def is_even_only(codec: str, name: str) -> bool:
     """Return whether an encoder wants an even size along a subsampled axis of frames of the format `name`."""
-    _, shift_x, shift_y = _encoded_shape(codec, name).planes[-1]
-    return encoder_row(codec).even and bool(shift_x or shift_y)
+    chroma = _encoded_shape(codec, name).planes[-1]
+    return encoder_row(codec).even and bool(chroma.shift_x or chroma.shift_y)
 
 
 def _encoded_shape(codec: str, name: str) -> PixelFormat:
@@ -222,8 +223,8 @@ def check_size(codec: str, name: str, width: int, height: int) -> None:
         OutputError: the size is odd along a subsampled axis and the encoder wants it even.
     """
     shape = _encoded_shape(codec, name)
-    _, shift_x, shift_y = shape.planes[-1]
-    odd = (width & 1 and shift_x) or (height & 1 and shift_y)
+    chroma = shape.planes[-1]
+    odd = (width & 1 and chroma.shift_x) or (height & 1 and chroma.shift_y)
     if odd and encoder_row(codec).even:
         rows = ((other, row) for other, row in ENCODERS.items() if row.presets and not row.even)
         able = [plain_name(other) for other, row in rows if _supported_format(other, name)]

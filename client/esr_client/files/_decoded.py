@@ -13,7 +13,8 @@ from av.video.format import VideoFormat
 
 from esr_client import _av_frame
 from esr_client._errors import InputError
-from esr_client._frame import PIXEL_FORMATS, Frame
+from esr_client._frame import Frame
+from esr_media.formats import PIXEL_FORMATS
 
 # Formats that decoders give and the server does not know, and those that hold the same samples.
 _SAME_LAYOUT = {"yuvj422p": "yuv422p", "yuvj444p": "yuv444p"}

@@ -11,7 +11,8 @@ from av.video.format import VideoFormat
 
 from esr_client import _av_frame
 from esr_client._errors import InputError
-from esr_client._frame import ChromaLocation, Frame, pixel_format
+from esr_client._frame import Frame, pixel_format
+from esr_media.color import ChromaLocation
 
 SCALES = (2, 3, 4)
 _LOCATIONS = {
@@ -112,8 +113,8 @@ class Resizer:
             time_base=frame.time_base,
         )
         options = f"{self._size[0]}:{self._size[1]}:flags=lanczos+accurate_rnd+full_chroma_int"
-        _, shift_x, shift_y = pixel_format(frame.pixel_format).planes[-1]
-        if shift_x or shift_y:
+        chroma = pixel_format(frame.pixel_format).planes[-1]
+        if chroma.shift_x or chroma.shift_y:
             location = _LOCATIONS[frame.color.chroma_location]
             options += f":in_chroma_loc={location}:out_chroma_loc={location}"
         scale = graph.add("scale", options)

@@ -18,7 +18,7 @@ from av.bitstream import BitStreamFilterContext, bitstream_filters_available
 from av.packet import Packet
 from av.video.stream import VideoStream
 
-from esr_client._frame import ChromaLocation
+from esr_media.color import ChromaLocation
 
 _FILTER = "trace_headers"
 

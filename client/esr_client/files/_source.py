@@ -21,7 +21,7 @@ from av.video.stream import VideoStream
 from esr_client import _av_frame
 from esr_client._config import EncodedInput, RawInput, VideoFormat
 from esr_client._errors import InputError
-from esr_client._frame import ChromaLocation, Frame, Packet
+from esr_client._frame import Frame, Packet
 from esr_client.files._codecs import SERVER_DECODES
 from esr_client.files._decoded import UNPACKED, display_matrix, known_name, to_known
 from esr_client.files._destination import input_format, is_pipe
@@ -29,6 +29,7 @@ from esr_client.files._input_settings import InputSettings
 from esr_client.files._pipes import Interrupt, PipeReader
 from esr_client.files._shown import display_name, open_error, reason
 from esr_client.files._siting import chroma_location
+from esr_media.color import ChromaLocation
 
 _LONGEST_INTERLEAVING_S = 1  # as far as sound may come after the pictures that it belongs to
 _HEAD_PACKETS = 256  # as far as the first decodable picture is looked for

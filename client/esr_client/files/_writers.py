@@ -16,14 +16,15 @@ from av.video.stream import VideoStream
 from esr_client import _av_frame
 from esr_client._config import VideoFormat
 from esr_client._errors import ContractError, OutputError
-from esr_client._frame import ChromaLocation, Color, ColorRange, Frame, Packet
+from esr_client._frame import Frame, Packet
 from esr_client.files._codecs import Encoding, check_size, encoder_format, encoder_row, is_converted
 from esr_client.files._copies import lasting_metadata
 from esr_client.files._resize import Resizer
 from esr_client.files._shown import output_error, reason
 from esr_client.files._sink import Notice, Sink
 from esr_client.files._source import Source
-from esr_client.files._threads import ordinary_scheduling
+from esr_media.color import ChromaLocation, Color, ColorRange
+from esr_media.scheduling import ordinary_scheduling
 
 _BT709 = 1  # the matrix of ITU-T H.273 that RGB is converted by
 _KEY_FRAME_INTERVAL_S = 2

@@ -6,6 +6,7 @@ import math
 from fractions import Fraction
 
 from esr_api.v1 import upscaler_pb2 as pb
+from esr_media.slots import SlotLayout
 from esr_server.config import Limits
 from esr_server.errors import ConfigError, ProtocolError
 from esr_server.rpc import convert
@@ -119,8 +120,10 @@ def memory_offer(message: pb.SharedMemory) -> Offer:
         pid=message.pid,
         fd=message.fd,
         name=message.name,
-        input_slots=message.input_slots,
-        input_slot_bytes=message.input_slot_bytes,
-        output_slots=message.output_slots,
-        output_slot_bytes=message.output_slot_bytes,
+        layout=SlotLayout(
+            input_slots=message.input_slots,
+            input_slot_bytes=message.input_slot_bytes,
+            output_slots=message.output_slots,
+            output_slot_bytes=message.output_slot_bytes,
+        ),
     )

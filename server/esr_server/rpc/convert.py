@@ -5,22 +5,16 @@ from __future__ import annotations
 from fractions import Fraction
 
 from esr_api.v1 import upscaler_pb2 as pb
+from esr_media.color import ChromaLocation, Color, ColorRange
+from esr_media.formats import PixelFormat
+from esr_media.packet import Packet
 from esr_server.models.served import ModelEntry, ServedModel
 from esr_server.rpc.negotiation import StreamParams, VideoFormat
 from esr_server.streaming.delivery import DeliveryPolicy, Dropped
 from esr_server.streaming.items import Result, StageSeconds, StreamStatistics
 from esr_server.streaming.shared_memory import InlineMemory, plane_bytes
 from esr_upscale.errors import FrameError
-from esr_upscale.frame import (
-    ChromaLocation,
-    Color,
-    ColorRange,
-    Frame,
-    PixelFormat,
-    pixel_format,
-    planes_from_buffers,
-)
-from esr_upscale.packet import Packet
+from esr_upscale.frame import Frame, pixel_format, planes_from_buffers
 
 _H273_UNSPECIFIED = 2
 _RANGES = {int(member): member for member in ColorRange}

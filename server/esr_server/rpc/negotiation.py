@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 
+from esr_media.color import Color
 from esr_server.config import Limits
 from esr_server.errors import ConfigError
 from esr_server.models.served import ServedModel
@@ -12,7 +13,7 @@ from esr_server.scheduling.capacity import Demand
 from esr_server.streaming.delivery import Delivery, DeliveryPolicy, FrameClock
 from esr_server.streaming.shared_memory import Offer
 from esr_server.streaming.stages import StagesConfig
-from esr_upscale.frame import Color, pixel_format
+from esr_upscale.frame import pixel_format
 
 MOST_FRAMES = 8
 """In one message."""

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 
+from esr_media.formats import PIXEL_FORMATS
 from esr_server.config import ServerSettings
 from esr_server.errors import ConfigError, ProtocolError, SharedMemoryError
 from esr_server.models.pool import ModelPool
@@ -27,7 +28,6 @@ from esr_server.streaming.stages import StreamStages
 from esr_server.telemetry.logs import bind
 from esr_server.telemetry.metrics import Metrics
 from esr_server.telemetry.realtime import RateTracker
-from esr_upscale.frame import PIXEL_FORMATS
 
 _log = logging.getLogger(__name__)
 MOST_LOGGED = 100

@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from esr_media.packet import Packet
 from esr_server.streaming.delivery import Dropped, Gate
 from esr_server.streaming.shared_memory import SlotPlanes
 from esr_upscale.frame import Frame
 from esr_upscale.models import Source
-from esr_upscale.packet import Packet
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
+from esr_media.packet import Packet
 from esr_server.config import SchedulerSettings
 from esr_server.errors import LostFrameError, StageDiedError
 from esr_server.scheduling.executor import StreamExecutor
@@ -24,7 +25,6 @@ from esr_server.streaming.delivery import Delivery, DeliveryPolicy, Dropped, Dro
 from esr_server.streaming.items import Arrival, Encoding, Result, Stages, StreamStatistics
 from esr_server.streaming.queue import DroppingQueue
 from esr_upscale.frame import Frame
-from esr_upscale.packet import Packet
 from esr_upscale.plane_kernel import FRAMES_AT_ONCE
 
 _T = TypeVar("_T")

@@ -25,34 +25,25 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from esr_media.slots import PLANE_ALIGNMENT, SLOT_ALIGNMENT, SlotLayout, align_up
 from esr_server.errors import ProtocolError, SharedMemoryError
 from esr_upscale.errors import FrameError
 from esr_upscale.frame import Frame
 
-SLOT_GRAIN = 4096
-"""Slots are multiples of so many bytes."""
 MAX_SLOTS = 1024
 """In each direction."""
 
 _NAME = re.compile(r"edge-sr-[0-9a-f]{32}")
-_PLANE_ALIGNMENT = 64  # a cache line, so that no plane begins within a vector
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Offer:
-    """What a client says of its memory: input slots first, then output slots."""
+    """What a client says of its memory."""
 
     pid: int
     fd: int
     name: str
-    input_slots: int
-    input_slot_bytes: int
-    output_slots: int
-    output_slot_bytes: int
-
-    @property
-    def size(self) -> int:
-        return self.input_slots * self.input_slot_bytes + self.output_slots * self.output_slot_bytes
+    layout: SlotLayout
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +79,7 @@ class SlotBuffer(OutputBuffer):
         self._end = 0
 
     def allocate(self, shape: tuple[int, int], dtype: np.dtype[Any]) -> NDArray[Any] | None:
-        offset = -(-self._end // _PLANE_ALIGNMENT) * _PLANE_ALIGNMENT
+        offset = align_up(self._end, PLANE_ALIGNMENT)
         size = shape[0] * shape[1] * dtype.itemsize
         if offset + size > self._memory.size:
             return None
@@ -169,9 +160,9 @@ class SharedMemory(InlineMemory):
 
     def __init__(self, offer: Offer, mapping: mmap.mmap) -> None:
         super().__init__()
-        self._offer = offer
+        self._layout = offer.layout
         self._mapping: mmap.mmap | None = mapping
-        self._free = list(range(offer.output_slots))  # a heap: low slots are used again before high ones are touched
+        self._free = list(range(offer.layout.output_slots))  # a heap: low slots first, so that few are touched
         self._is_free = set(self._free)
         self._lock = threading.Lock()
 
@@ -181,10 +172,11 @@ class SharedMemory(InlineMemory):
         Raises:
             ProtocolError: the index is not one of the offer's.
         """
-        count, size = self._offer.input_slots, self._offer.input_slot_bytes
+        count, size = self._layout.input_slots, self._layout.input_slot_bytes
         if index >= count:
             raise ProtocolError(f"{_slots('input', count)}; a frame is said to lie in slot {index}")
-        return self._view()[index * size : (index + 1) * size].toreadonly()
+        start = self._layout.input_start(index)
+        return self._view()[start : start + size].toreadonly()
 
     def output(self) -> OutputBuffer:
         with self._lock:
@@ -192,8 +184,8 @@ class SharedMemory(InlineMemory):
                 return OutputBuffer()
             slot = heapq.heappop(self._free)
             self._is_free.remove(slot)
-            size = self._offer.output_slot_bytes
-            start = self._offer.input_slots * self._offer.input_slot_bytes + slot * size
+            size = self._layout.output_slot_bytes
+            start = self._layout.output_start(slot)
             # Under the lock: from here on `close` cannot unmap it.
             return SlotBuffer(slot, self._view()[start : start + size], lambda: self.free([slot]))
 
@@ -202,7 +194,7 @@ class SharedMemory(InlineMemory):
         return memoryview(self._mapping)
 
     def free(self, slots: Iterable[int]) -> None:
-        count = self._offer.output_slots
+        count = self._layout.output_slots
         with self._lock:
             for slot in slots:
                 if slot >= count:
@@ -251,7 +243,7 @@ def map_offer(offer: Offer, max_bytes: int) -> SharedMemory:
         fd = _open(offer)
         try:
             _check_file(fd, offer)
-            return SharedMemory(offer, mmap.mmap(fd, offer.size))
+            return SharedMemory(offer, mmap.mmap(fd, offer.layout.size))
         finally:
             os.close(fd)
     except (OSError, ValueError) as error:
@@ -261,12 +253,12 @@ def map_offer(offer: Offer, max_bytes: int) -> SharedMemory:
 def _check_offer(offer: Offer, max_bytes: int) -> None:
     if not _NAME.fullmatch(offer.name):
         raise SharedMemoryError(f"the name is edge-sr- and 32 hexadecimal digits, not {offer.name[:64]!r}")
-    if max(offer.input_slots, offer.output_slots) > MAX_SLOTS:
+    if max(offer.layout.input_slots, offer.layout.output_slots) > MAX_SLOTS:
         raise SharedMemoryError(f"there are at most {MAX_SLOTS} slots in each direction")
-    if offer.input_slot_bytes % SLOT_GRAIN or offer.output_slot_bytes % SLOT_GRAIN:
-        raise SharedMemoryError(f"slots are multiples of {SLOT_GRAIN} bytes")
-    if not 0 < offer.size <= max_bytes:
-        raise SharedMemoryError(f"this server maps 1 to {max_bytes} bytes for a stream, not {offer.size}")
+    if offer.layout.input_slot_bytes % SLOT_ALIGNMENT or offer.layout.output_slot_bytes % SLOT_ALIGNMENT:
+        raise SharedMemoryError(f"slots are multiples of {SLOT_ALIGNMENT} bytes")
+    if not 0 < offer.layout.size <= max_bytes:
+        raise SharedMemoryError(f"this server maps 1 to {max_bytes} bytes for a stream, not {offer.layout.size}")
 
 
 def _open(offer: Offer) -> int:
@@ -299,8 +291,8 @@ def _check_file(fd: int, offer: Offer) -> None:
     seals = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW
     if not stat.S_ISREG(status.st_mode) or fcntl.fcntl(fd, fcntl.F_GET_SEALS) & seals != seals:
         raise SharedMemoryError("the memory is not sealed with F_SEAL_SHRINK and F_SEAL_GROW")
-    if status.st_size != offer.size:
-        raise SharedMemoryError(f"the memory has {status.st_size} bytes, and the offer says {offer.size}")
+    if status.st_size != offer.layout.size:
+        raise SharedMemoryError(f"the memory has {status.st_size} bytes, and the offer says {offer.layout.size}")
     # Huge pages (hugetlbfs) can run out at the first touch of one.
     if os.fstatvfs(fd).f_bsize != mmap.PAGESIZE:
         raise SharedMemoryError("the memory is not made of ordinary pages")

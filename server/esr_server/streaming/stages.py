@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+from esr_media.packet import Packet
 from esr_server.config import Limits
 from esr_server.errors import ProtocolError
 from esr_server.models.cost import MeasuredCost
@@ -23,7 +24,6 @@ from esr_upscale.media.decode import Decoder, DecoderSettings
 from esr_upscale.media.deinterlace import deinterlacer
 from esr_upscale.media.encode import EncodedFrame, Encoder, EncoderSettings
 from esr_upscale.models import Source
-from esr_upscale.packet import Packet
 from esr_upscale.source import SourceTracker
 from esr_upscale.upscaler import Upscaler
 

@@ -15,11 +15,12 @@ from av.stream import Stream
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 
+from esr_media.color import ChromaLocation, Color
+from esr_media.packet import Packet
 from esr_upscale.errors import CodecOptionError, LimitError, MediaDataError
-from esr_upscale.frame import ChromaLocation, Color, Frame, KeyFrame
+from esr_upscale.frame import Frame, KeyFrame
 from esr_upscale.media.frames import FrameTags, from_av
 from esr_upscale.media.nal import count_nal_units, sei_bytes
-from esr_upscale.packet import Packet
 
 # FFmpeg measures a picture after it rounded its sides up to 64 samples. This is what that adds to sides up to 16384, so
 # that a picture just within the limit is not refused; the exact size is checked on every frame.

@@ -14,8 +14,9 @@ from typing import Protocol
 from av.error import BlockingIOError, EOFError, FFmpegError
 from av.filter.graph import Graph
 
+from esr_media.formats import ColorModel
 from esr_upscale.errors import CodecOptionError, EngineError, InterlacedError, UnsupportedFormatError
-from esr_upscale.frame import ColorModel, Frame, pixel_format
+from esr_upscale.frame import Frame, pixel_format
 from esr_upscale.media.frames import FrameTags, from_av, source_of, to_av
 from esr_upscale.media.layout import relayout
 

@@ -14,14 +14,16 @@ from av.packet import Packet as AvPacket
 from av.stream import Stream
 from av.video.codeccontext import VideoCodecContext
 
+from esr_media.color import ChromaLocation, ColorRange
+from esr_media.formats import PixelFormat
+from esr_media.packet import Packet
+from esr_media.scheduling import ordinary_scheduling
 from esr_upscale.errors import CodecOptionError, EngineError, FormatChangeError
-from esr_upscale.frame import ChromaLocation, ColorRange, Frame, PixelFormat, pixel_format
+from esr_upscale.frame import Frame, pixel_format
 from esr_upscale.media.clock import Clock
 from esr_upscale.media.encoders import EncoderRow, check_options, encoder_row
 from esr_upscale.media.frames import to_av
 from esr_upscale.media.layout import relayout
-from esr_upscale.media.threads import ordinary_scheduling
-from esr_upscale.packet import Packet
 
 # In which formats a frame may be encoded without changing a sample, best first.
 _ENCODED_AS: dict[str, tuple[str, ...]] = {

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import Any
 
-import numpy as np
 from av.video.frame import VideoFrame
-from av.video.plane import VideoPlane
-from numpy.typing import NDArray
 
-from esr_upscale.frame import ChromaLocation, Color, ColorRange, Frame, PixelFormat, pixel_format
+from esr_media.av_planes import owner_of, plane_views
+from esr_media.color import UNSPECIFIED, ChromaLocation, Color, ColorRange
+from esr_upscale.frame import Frame, pixel_format
 
 # Names that say "full range" in the format instead of in the tag; the layout is that of the other name.
 _FULL_RANGE_TWINS = {"yuvj422p": "yuv422p", "yuvj444p": "yuv444p"}
 _FULL_RANGE_FORMATS = frozenset({"yuvj420p", *_FULL_RANGE_TWINS})
-_UNSPECIFIED = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +41,7 @@ def from_av(source: VideoFrame, tags: FrameTags) -> Frame:
     """
     name = source.format.name
     fmt = pixel_format(_FULL_RANGE_TWINS.get(name, name))
-    planes = _views(source, fmt)
+    planes = plane_views(source, fmt)
     for plane in planes:
         plane.flags.writeable = False
     return Frame(
@@ -69,7 +66,7 @@ def to_av(frame: Frame) -> VideoFrame:
     PyAV 18 cannot set a frame's siting, sample aspect ratio or interlaced flag; who needs them must say them elsewhere.
     """
     target = VideoFrame(frame.width, frame.height, frame.format.name)
-    for view, plane in zip(_views(target, frame.format), frame.planes, strict=True):
+    for view, plane in zip(plane_views(target, frame.format), frame.planes, strict=True):
         view[...] = plane
     target.pts = frame.pts
     target.time_base = frame.time_base
@@ -86,11 +83,7 @@ def source_of(frame: Frame) -> VideoFrame | None:
 
     It has flags that `Frame` has no field for, such as which field comes first.
     """
-    owners = [plane.base.frame if isinstance(plane.base, _Memory) else None for plane in frame.planes]
-    first = owners[0]
-    if first is None or any(owner is not first for owner in owners):
-        return None
-    return first if (first.width, first.height) == (frame.width, frame.height) else None
+    return owner_of(frame.planes, frame.width, frame.height)
 
 
 def overlay(under: Color, over: Color) -> Color:
@@ -105,39 +98,15 @@ def overlay(under: Color, over: Color) -> Color:
 
 
 def _first_specified(over: int, under: int) -> int:
-    return under if over == _UNSPECIFIED else over
-
-
-class _Memory:
-    """Memory of an FFmpeg frame as numpy sees it. An array made from it has it as its base and so keeps it alive."""
-
-    __slots__ = ("__array_interface__", "frame")
-
-    def __init__(self, frame: VideoFrame, plane: VideoPlane, shape: tuple[int, int], dtype: np.dtype[Any]) -> None:
-        self.frame = frame
-        self.__array_interface__ = {
-            "version": 3,
-            "shape": shape,
-            "typestr": dtype.str,
-            "data": (plane.buffer_ptr, False),
-            # Negative where the picture is stored bottom-up; the pointer is to its top row all the same.
-            "strides": (plane.line_size, dtype.itemsize),
-        }
-
-
-def _views(frame: VideoFrame, fmt: PixelFormat) -> tuple[NDArray[Any], ...]:
-    shapes = (fmt.plane_shape(index, frame.width, frame.height) for index in range(len(fmt.planes)))
-    return tuple(
-        np.asarray(_Memory(frame, plane, shape, fmt.dtype)) for plane, shape in zip(frame.planes, shapes, strict=True)
-    )
+    return under if over == UNSPECIFIED else over
 
 
 def _color(source: VideoFrame, tags: FrameTags) -> Color:
     own = Color(
         range=ColorRange.FULL if source.format.name in _FULL_RANGE_FORMATS else ColorRange(int(source.color_range)),
         # 0 is reserved for these two, and not for the matrix (where it is RGB).
-        primaries=int(source.color_primaries) or _UNSPECIFIED,
-        transfer=int(source.color_trc) or _UNSPECIFIED,
+        primaries=int(source.color_primaries) or UNSPECIFIED,
+        transfer=int(source.color_trc) or UNSPECIFIED,
         matrix=int(source.colorspace),
         # Only PyAV 19 can read it.
         chroma_location=ChromaLocation(int(getattr(source, "chroma_location", 0))),

@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from esr_media.formats import PixelFormat
 from esr_upscale.components import pack, unpack
-from esr_upscale.frame import Frame, PixelFormat
+from esr_upscale.frame import Frame
 
 
 def relayout(frame: Frame, fmt: PixelFormat) -> Frame:

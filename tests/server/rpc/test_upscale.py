@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from esr_api.v1 import upscaler_pb2 as pb
-from esr_upscale.frame import PIXEL_FORMATS, PixelFormat
+from esr_media.formats import PIXEL_FORMATS, PixelFormat
 from tests.support.calls import plane_values, raw_config, raw_frame, rest, stub_of, upscale
 from tests.support.frames import bicubic_reference, noise_planes
 from tests.support.server import running

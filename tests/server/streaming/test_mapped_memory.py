@@ -9,11 +9,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from esr_media.formats import PIXEL_FORMATS, plane_from_buffer
 from esr_server.config import Limits
 from esr_server.errors import ProtocolError
 from esr_server.rpc.config import memory_offer
 from esr_server.streaming.shared_memory import SharedMemory, SlotBuffer, SlotPlanes, map_offer, plane_bytes
-from esr_upscale.frame import PIXEL_FORMATS, Frame, plane_from_buffer
+from esr_upscale.frame import Frame
 from tests.support.frames import noise_frame
 from tests.support.shared_memory import SLOT, Made, made, traces
 

@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from esr_media.packet import Packet
 from esr_server.config import SchedulerSettings
 from esr_server.errors import DrainingError, LostFrameError, ProtocolError, StageDiedError
 from esr_server.scheduling.scheduler import Scheduler
@@ -19,7 +20,6 @@ from esr_server.streaming.delivery import Delivery, DeliveryPolicy, Dropped, Dro
 from esr_server.streaming.items import Arrival, Encoding, Result, StageSeconds
 from esr_server.streaming.pipeline import StreamPipeline
 from esr_upscale.frame import Frame, pixel_format
-from esr_upscale.packet import Packet
 from tests.support.frames import noise_planes
 
 

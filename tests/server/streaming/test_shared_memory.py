@@ -16,12 +16,12 @@ import typer
 from typer.testing import CliRunner
 
 from esr_api.v1 import upscaler_pb2 as pb
+from esr_media.formats import PIXEL_FORMATS
 from esr_server import __main__ as command
 from esr_server.config import Limits, ServerSettings
 from esr_server.errors import SharedMemoryError
 from esr_server.rpc.config import memory_offer
 from esr_server.streaming.shared_memory import map_offer
-from esr_upscale.frame import PIXEL_FORMATS
 from tests.support.calls import Stub, raw_config, raw_frame, rest, stub_of, upscale
 from tests.support.server import running
 from tests.support.shared_memory import SEALS, SLOT, Made, made, traces

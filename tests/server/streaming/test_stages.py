@@ -10,6 +10,7 @@ from fractions import Fraction
 
 import pytest
 
+from esr_media.packet import Packet
 from esr_server.config import Limits
 from esr_server.errors import ProtocolError
 from esr_server.models.cost import Cost, MeasuredCost
@@ -22,7 +23,6 @@ from esr_upscale.frame import Frame, pixel_format
 from esr_upscale.media.decode import DecoderSettings
 from esr_upscale.media.encode import EncoderSettings
 from esr_upscale.models import load_weights, resolve
-from esr_upscale.packet import Packet
 from esr_upscale.upscaler import Upscaler
 from tests.support.frames import noise_planes
 from tests.support.media import Elementary, encode

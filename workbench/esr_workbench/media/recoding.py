@@ -13,9 +13,9 @@ import numpy as np
 from av.error import FFmpegError
 from numpy.typing import NDArray
 
+from esr_media.scheduling import ordinary_scheduling
 from esr_upscale.errors import InvalidInputError
 from esr_upscale.media.nal import sei_bytes
-from esr_upscale.media.threads import ordinary_scheduling
 
 _NEUTRAL = 128
 

@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from esr_media.color import Color, ColorRange
+from esr_media.formats import PIXEL_FORMATS, ColorModel
 from esr_upscale.errors import CodecOptionError, InterlacedError, UnsupportedFormatError
-from esr_upscale.frame import PIXEL_FORMATS, Color, ColorModel, ColorRange, Frame
+from esr_upscale.frame import Frame
 from esr_upscale.media.decode import Decoder, DecoderSettings
 from esr_upscale.media.deinterlace import DEINTERLACERS, Deinterlacer, FrameStage, RefuseInterlaced, deinterlacer
 

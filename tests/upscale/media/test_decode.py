@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 from av.codec.context import Flags
 
+from esr_media.color import ChromaLocation, Color, ColorRange
+from esr_media.packet import Packet
 from esr_upscale.errors import CodecOptionError, LimitError, MediaDataError, UnsupportedFormatError
-from esr_upscale.frame import ChromaLocation, Color, ColorRange, Frame
+from esr_upscale.frame import Frame
 from esr_upscale.media.decode import DECODERS, Decoder, DecoderSettings
-from esr_upscale.packet import Packet
 
 INTERLACED = Flags.interlaced_dct | Flags.interlaced_me
 STREAMS: dict[str, tuple[str, str, dict[str, Any]]] = {

@@ -12,12 +12,13 @@ import numpy as np
 import pytest
 from av.bitstream import BitStreamFilterContext
 
+from esr_media.color import ChromaLocation, Color, ColorRange
+from esr_media.packet import Packet
 from esr_upscale.errors import CodecOptionError, FormatChangeError, FrameError
-from esr_upscale.frame import ChromaLocation, Color, ColorRange, Frame
+from esr_upscale.frame import Frame
 from esr_upscale.media.decode import Decoder, DecoderSettings
 from esr_upscale.media.encode import EncodedFrame, Encoder, EncoderSettings
 from esr_upscale.media.encoders import ENCODERS
-from esr_upscale.packet import Packet
 from tests.support.threads import policies
 
 TIME_BASE = Fraction(1, 90000)

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from av.video.frame import VideoFrame
 
+from esr_media.color import ChromaLocation, Color, ColorRange
+from esr_media.formats import PIXEL_FORMATS
 from esr_upscale.errors import UnsupportedFormatError
-from esr_upscale.frame import PIXEL_FORMATS, ChromaLocation, Color, ColorRange
 from esr_upscale.media.frames import FrameTags, from_av, overlay, source_of, to_av
 
 TAGS = FrameTags(Fraction(1, 90000))

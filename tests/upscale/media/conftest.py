@@ -16,9 +16,9 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 
+from esr_media.packet import Packet
+from esr_media.scheduling import ordinary_scheduling
 from esr_upscale.frame import Frame, pixel_format
-from esr_upscale.media.threads import ordinary_scheduling
-from esr_upscale.packet import Packet
 
 TIME_BASE = Fraction(1, 90000)
 

@@ -1,0 +1,42 @@
+"""Colour tags, also those of a newer peer, on both sides of the wire."""
+
+from __future__ import annotations
+
+import pytest
+
+from esr_api.v1 import upscaler_pb2 as pb
+from esr_client import _convert
+from esr_media.color import ChromaLocation, Color, ColorRange
+from esr_server.rpc import convert
+
+
+def test_a_number_that_is_not_known_is_unspecified() -> None:
+    assert ColorRange(9) is ColorRange.UNSPECIFIED
+    assert ChromaLocation(9) is ChromaLocation.UNSPECIFIED
+    with pytest.raises(ValueError, match="'full'"):
+        ColorRange("full")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("message", "expected"),
+    [
+        (pb.Color(), Color()),
+        (
+            pb.Color(range=pb.COLOR_RANGE_FULL, primaries=1, transfer=13, matrix=5, chroma_location=3),  # type: ignore[arg-type]
+            Color(ColorRange.FULL, 1, 13, 5, ChromaLocation.TOPLEFT),
+        ),
+        (pb.Color(range=9, chroma_location=9), Color()),  # type: ignore[arg-type]
+    ],
+    ids=["unset", "set", "of a newer peer"],
+)
+def test_both_sides_read_the_same(message: pb.Color, expected: Color) -> None:
+    fmt = pb.VideoFormat(width=4, height=2, pixel_format="gray", color=message)
+    assert convert.format_value(fmt).color == expected
+    assert _convert.format_from(fmt).color == expected
+
+
+@pytest.mark.parametrize(("num", "den"), [(0, 0), (0, 1), (4, 0)])
+def test_an_aspect_ratio_of_zero_is_unknown_on_both_sides(num: int, den: int) -> None:
+    fmt = pb.VideoFormat(sample_aspect_ratio=pb.Rational(num=num, den=den))
+    assert convert.format_value(fmt).sample_aspect_ratio is None
+    assert _convert.format_from(fmt).sample_aspect_ratio is None
