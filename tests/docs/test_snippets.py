@@ -27,7 +27,10 @@ from esr_workbench.training.pool import read_pool
 from tests.support.server import running, running_on_thread, target
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md")),
+    *sorted((ROOT / "docs").glob("*.md")),
+]
 EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
 
 OTHER_PROGRAMS = {
@@ -37,6 +40,7 @@ OTHER_PROGRAMS = {
     "ffmpeg": "not ours",
     "ffplay": "not ours",
     "git": "not ours",
+    "grpcurl": "a request to a running server",
     "mpv": "not ours",
     "pre-commit": "not ours",
     "python3": "makes an environment",
