@@ -2,6 +2,7 @@
 # make test   lint, types and the whole test suite
 # make serve  run the server on loopback
 # make bench  measure this machine
+# make docs   make the documentation site in build/docs
 # make figures  draw the pictures in docs/images on this machine, which should do nothing else
 # All of them make the environment first. VENV, PYTHON and MODEL can be set.
 
@@ -12,9 +13,10 @@ BIN    := $(VENV)/bin
 EXTRAS_demo  := server,demo
 EXTRAS_test  := test
 EXTRAS_bench := bench
+EXTRAS_docs  := docs
 TOOLS  := .cache/proto-tools
 
-.PHONY: demo test serve bench figures check setup proto clean
+.PHONY: demo test serve bench docs figures check setup proto clean
 
 setup: $(VENV)/.test
 
@@ -43,6 +45,9 @@ bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks.kernels --json benchmarks/results/kernels.json
 	$(BIN)/python -m benchmarks.stream --json benchmarks/results/stream.json
 	$(BIN)/python -m benchmarks.realtime --json benchmarks/results/realtime.json
+
+docs: $(VENV)/.docs
+	$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going -c docs . build/docs
 
 figures: $(VENV)/.bench
 	$(BIN)/python -m benchmarks.figures

@@ -154,8 +154,8 @@ class Client(ClientBase):
     def load_model(self, model: str, *, timeout_s: float | None = None) -> ModelInfo:
         """Load a model while streams run. For an administrator: see `connect`.
 
-        `model` is a name, or a weights file (*.safetensors) in the folder that `esr-serve --weights` names; the file is
-        served under its stem from then on.
+        `model` is a name, or a weights file (`*.safetensors`) in the folder that `esr-serve --weights` names; the file
+        is served under its stem from then on.
 
         Raises:
             AccessError: the admin token is missing or wrong.

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
+
+import pytest
 import typer
 from grpc import StatusCode
 
@@ -10,7 +14,7 @@ from esr_server.rpc import errors
 from esr_server.telemetry.metrics import Metrics
 from esr_upscale.media.decode import DECODERS
 from esr_upscale.media.encoders import ENCODERS
-from tests.docs.test_snippets import ROOT
+from tests.docs.test_snippets import PAGES, ROOT
 
 SERVING = (ROOT / "docs/serving.md").read_text()
 REALTIME = (ROOT / "docs/realtime.md").read_text()
@@ -42,6 +46,33 @@ def test_statuses_are_documented() -> None:
 def test_codecs_are_documented() -> None:
     decoders, encoders = ", ".join(DECODERS), ", ".join(ENCODERS)
     assert f"allow-list: {decoders}." in PROTO
-    assert f"\n{decoders}. The contract" in SERVING
+    assert f"\n{decoders}. " in SERVING
     assert f"allow-list: {encoders}." in PROTO
     assert encoders in REALTIME
+
+
+def paths() -> Iterator[tuple[str, str]]:
+    """Yield the files and tests that pages name, other than those with a name to fill in."""
+    folders = "client|server|proto|workbench|tests|docs|deploy|examples"
+    for page in PAGES:
+        for match in re.finditer(rf"`((?:{folders})/[\w./-]+)(?:::(\w+))?`", page.read_text()):
+            if "NAME" not in match[1]:
+                yield match[1], match[2] or ""
+
+
+@pytest.mark.parametrize(("path", "test"), sorted(set(paths())))
+def test_paths_exist(path: str, test: str) -> None:
+    assert (ROOT / path).exists()
+    assert not test or f"def {test}(" in (ROOT / path).read_text()
+
+
+def tables() -> Iterator[tuple[str, str]]:
+    """Yield (name, file) of each sentence of CONTRIBUTING that says in which file a name is."""
+    text = " ".join((ROOT / "CONTRIBUTING.md").read_text().split())
+    for match in re.finditer(r"((?:`\w+`(?:, | and | or )?)+) (?:of|in) `([\w./]+\.py)`", text):
+        yield from ((name, match[2]) for name in re.findall(r"`(\w+)`", match[1]))
+
+
+@pytest.mark.parametrize(("name", "path"), sorted(set(tables())))
+def test_names_are_in_their_files(name: str, path: str) -> None:
+    assert re.search(rf"\b{name}\b", (ROOT / path).read_text())
