@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from sphinx.application import Sphinx
 
 ROOT = Path(__file__).parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "proto"), str(ROOT / "client")]
+sys.path[:0] = [str(ROOT), *(str(ROOT / root) for root in ("proto", "media", "client"))]
 
 import esr_client  # noqa: E402
 from docs import reference  # noqa: E402
@@ -23,7 +23,19 @@ version = release = version_of("edge-sr")
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 root_doc = "README"
 include_patterns = ["*.md", "docs/*.md", "examples/README.md"]
-exclude_patterns = [".*", "benchmarks", "build", "client", "demo", "dist", "proto", "server", "tests", "workbench"]
+exclude_patterns = [
+    ".*",
+    "benchmarks",
+    "build",
+    "client",
+    "demo",
+    "dist",
+    "media",
+    "proto",
+    "server",
+    "tests",
+    "workbench",
+]
 
 html_theme = "furo"
 html_title = "edge-sr"
@@ -95,7 +107,7 @@ def write_index(app: Sphinx, error: Exception | None) -> None:
 
 def restore_modules() -> None:
     """Set `__module__` of the SDK's names to the files where they are: autodoc reads the fields' docstrings there."""
-    files = {name: module for name, module in sys.modules.items() if name.startswith("esr_client._")}
+    files = {name: module for name, module in sys.modules.items() if name.startswith(("esr_client._", "esr_media."))}
     for name in esr_client.__all__:
         value = getattr(esr_client, name)
         value.__module__ = next(

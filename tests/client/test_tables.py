@@ -1,27 +1,12 @@
-"""Tables that client and server have each of their own: they name the same formats and codecs."""
+"""Tables that client and server have each of their own: they name the same codecs."""
 
 from __future__ import annotations
 
 import pytest
 
-from esr_client import _frame
 from esr_client.files._codecs import ENCODERS, SERVER_DECODES
-from esr_upscale import frame
 from esr_upscale.media.decode import DECODERS
 from esr_upscale.media.encoders import ENCODERS as SERVER_ENCODERS
-
-
-def test_pixel_formats_are_the_servers() -> None:
-    assert _frame.PIXEL_FORMATS.keys() == frame.PIXEL_FORMATS.keys()
-
-
-@pytest.mark.parametrize("name", frame.PIXEL_FORMATS)
-def test_planes_are_the_servers(name: str) -> None:
-    ours, theirs = _frame.PIXEL_FORMATS[name], frame.PIXEL_FORMATS[name]
-    assert ours.dtype == theirs.dtype
-    assert len(ours.planes) == len(theirs.planes)
-    for index in range(len(ours.planes)):
-        assert ours.plane_shape(index, 33, 17) == theirs.plane_shape(index, 33, 17)
 
 
 def test_decoders_are_the_servers() -> None:
