@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from fractions import Fraction
 
 import numpy as np
@@ -24,11 +22,3 @@ def frame(value: int, width: int = 8, height: int = 6, name: str = "yuv420p", **
     planes = tuple(np.full(row.plane_shape(i, width, height), value, row.dtype) for i in range(len(row.planes)))
     fields = {"pts": 10 * value, "time_base": Fraction(1, 12800)} | tags
     return esr_client.Frame(planes, width, height, name, **fields)  # type: ignore[arg-type]
-
-
-def eventually(condition: Callable[[], bool], timeout_s: float = 20.0) -> bool:
-    """Whether the condition becomes true in time."""
-    end = time.monotonic() + timeout_s
-    while not condition() and time.monotonic() < end:
-        time.sleep(0.005)
-    return condition()

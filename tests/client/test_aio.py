@@ -14,6 +14,7 @@ import esr_client
 from esr_client import AsyncClient, Options
 from tests.client.pictures import array, frame
 from tests.client.scripted import Script, in_pairs, serving_aio
+from tests.support.waiting import comes_true, keeps_waiting
 
 
 @pytest.fixture
@@ -28,11 +29,7 @@ async def _frames(count: int) -> AsyncIterator[esr_client.Frame]:
 
 
 async def _ended(script: Script) -> bool:
-    for _ in range(500):
-        if script.ended:
-            break
-        await asyncio.sleep(0.005)
-    return script.ended == ["broken"]
+    return await comes_true(lambda: script.ended == ["broken"])
 
 
 async def test_frames_in_order(client: AsyncClient) -> None:
@@ -67,8 +64,8 @@ async def test_no_more_than_the_window_is_under_way(script: Script, socket_dir: 
         client.upscale(_frames(99), model="m") as stream,
     ):
         assert await stream.open() is not None
-        await asyncio.sleep(0.1)
-        assert script.frames == 3
+        assert await comes_true(lambda: script.frames == 3)
+        assert not await comes_true(lambda: script.frames > 3, 0.1)
 
 
 class SourceError(Exception):
@@ -114,7 +111,7 @@ async def test_a_cancelled_task_stays_cancelled(client: AsyncClient, script: Scr
             pass
 
     task = asyncio.create_task(consume())
-    await asyncio.sleep(0.05)
+    assert await keeps_waiting(task)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
@@ -126,7 +123,7 @@ async def test_closing_elsewhere_ends_the_wait(client: AsyncClient, script: Scri
     stream = client.upscale(_frames(9), model="m")
     await stream.open()
     task = asyncio.ensure_future(anext(stream))
-    await asyncio.sleep(0.02)
+    assert await keeps_waiting(task)
     await stream.aclose()
     with pytest.raises(esr_client.CallCancelledError):
         await task

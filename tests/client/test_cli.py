@@ -7,7 +7,6 @@ import signal
 import stat
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,7 +21,7 @@ from esr_client._private_server import DEFAULT_MODEL, PrivateServer
 from esr_server.config import ServerSettings
 from tests.client import clips
 from tests.client.clips import Clip, make
-from tests.client.pictures import eventually
+from tests.support.waiting import eventually
 
 LONG = Clip(pts=range(0, 3000 * 512, 512), size=(96, 64))
 SLOW = ("--model", "bicubic_x4", "--preset", "placebo")
@@ -192,10 +191,7 @@ def test_private_server_ends_with_a_killed_client(long_clip: Path, tmp_path: Pat
         assert eventually(lambda: writes(tmp_path), 60)
         (server,) = psutil.Process(child.pid).children()
         os.kill(child.pid, signal.SIGKILL)
-    end = time.monotonic() + 20
-    while server.is_running() and server.status() != psutil.STATUS_ZOMBIE and time.monotonic() < end:
-        time.sleep(0.05)
-    assert not server.is_running() or server.status() == psutil.STATUS_ZOMBIE
+    assert eventually(lambda: not server.is_running() or server.status() == psutil.STATUS_ZOMBIE)
     assert not (tmp_path / "out.mp4").exists()
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 import math
 from collections.abc import Callable
@@ -16,8 +15,9 @@ import pytest
 import esr_client
 from esr_api.v1 import upscaler_pb2 as pb
 from esr_client import Client, Delivery, DeliveryPolicy, Dropped, DropReason, Options, RawInput, StreamConfig
-from tests.client.pictures import array, eventually, frame
+from tests.client.pictures import array, frame
 from tests.client.scripted import Script, serving_aio
+from tests.support.waiting import comes_true, eventually
 
 FORMAT = esr_client.VideoFormat(width=8, height=6, pixel_format="yuv420p")
 RAW = RawInput(format=FORMAT, time_base=Fraction(1, 12800))
@@ -288,13 +288,7 @@ async def test_asyncio_live_source_never_waits(script: Script, socket_dir: Path)
         client.upscale([frame(i) for i in range(50)], model="m", delivery=Delivery.latest()) as stream,
     ):
         await stream.open()
-        await _until(lambda: script.frames == 50)
-
-
-async def _until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
-        while not condition():
-            await asyncio.sleep(0.005)
+        assert await comes_true(lambda: script.frames == 50)
 
 
 async def test_drops_in_asyncio(script: Script, socket_dir: Path) -> None:

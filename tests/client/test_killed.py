@@ -15,8 +15,9 @@ import pytest
 
 import esr_client
 from esr_client._private_server import PrivateServer
-from tests.client.pictures import array, eventually
+from tests.client.pictures import array
 from tests.support.shared_memory import in_shared_memory, traces
+from tests.support.waiting import eventually
 
 CLIENT = """
 import itertools, sys, numpy, esr_client

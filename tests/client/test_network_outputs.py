@@ -14,7 +14,7 @@ import pytest
 from esr_client.files._shown import has_protocol
 from tests.client import clips
 from tests.client.clips import Clip, make
-from tests.client.pictures import eventually
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="the ffmpeg program is not installed")
 

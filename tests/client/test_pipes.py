@@ -18,7 +18,7 @@ import pyvips
 
 from tests.client import clips
 from tests.client.clips import Clip, make
-from tests.client.pictures import eventually
+from tests.support.waiting import eventually
 
 QUICK = ("--model", "bicubic_x2", "--preset", "ultrafast")
 

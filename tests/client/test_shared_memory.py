@@ -21,12 +21,13 @@ from esr_client._client_base import options_for
 from esr_client._shared_memory import SharedMemory, SlotPlanes
 from esr_media.formats import PIXEL_FORMATS
 from esr_server.app import Server
-from tests.client.pictures import array, eventually, frame
+from tests.client.pictures import array, frame
 from tests.client.scripted import Script
 from tests.support.media import encode
 from tests.support.server import running, running_on_thread, target
 from tests.support.shared_memory import in_shared_memory as _is_shared
 from tests.support.shared_memory import traces
+from tests.support.waiting import eventually
 
 INLINE = Options(shared_memory=False)
 

@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 import esr_client
 from esr_api.v1 import upscaler_pb2 as pb
 from esr_client import Client, Options
-from tests.client.pictures import array, eventually, frame
+from tests.client.pictures import array, frame
 from tests.client.scripted import Script, Tamper, in_pairs
+from tests.support.waiting import eventually
 
 
 def test_arrays_come_back_as_arrays_in_order(client: Client) -> None:
@@ -139,8 +140,7 @@ def test_no_more_than_the_window_is_under_way(target: str, script: Script) -> No
     with esr_client.connect(target, options=Options(window=3)) as client, client.upscale(frames(), model="m") as stream:
         stream.open()
         assert eventually(lambda: script.frames == 3)
-        time.sleep(0.05)
-        assert (script.frames, taken) == (3, 3)
+        assert not eventually(lambda: (script.frames, taken) != (3, 3), 0.05)
     assert eventually(lambda: script.ended == ["broken"])
 
 

@@ -12,8 +12,9 @@ import pytest
 import esr_client
 from esr_api.v1 import upscaler_pb2 as pb
 from esr_client import Client
-from tests.client.pictures import eventually, frame
+from tests.client.pictures import frame
 from tests.client.scripted import Script, serving_aio
+from tests.support.waiting import eventually
 
 
 def _order(script: Script) -> list[str]:

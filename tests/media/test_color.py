@@ -36,7 +36,7 @@ def test_both_sides_read_the_same(message: pb.Color, expected: Color) -> None:
 
 
 @pytest.mark.parametrize(("num", "den"), [(0, 0), (0, 1), (4, 0)])
-def test_an_aspect_ratio_of_zero_is_unknown_on_both_sides(num: int, den: int) -> None:
+def test_an_aspect_ratio_of_zero_is_unknown(num: int, den: int) -> None:
     fmt = pb.VideoFormat(sample_aspect_ratio=pb.Rational(num=num, den=den))
     assert convert.format_value(fmt).sample_aspect_ratio is None
     assert _convert.format_from(fmt).sample_aspect_ratio is None

@@ -15,6 +15,7 @@ from esr_upscale.frame import Frame, pixel_format
 from esr_upscale.upscaler import Upscaled, Upscaler
 from tests.support.frames import noise_planes
 from tests.support.server import QUICK
+from tests.support.waiting import comes_true
 
 
 def test_a_line_through_two_frames() -> None:
@@ -77,8 +78,7 @@ async def test_a_model_is_measured_again_at_rest(monkeypatch: pytest.MonkeyPatch
     del server.scheduler.open
     server.scheduler.open()
     await asyncio.wait_for(measured.wait(), 20)
-    while served.cost.frame_s == 10.0:
-        await asyncio.sleep(0.01)  # until the measurement that has begun is over
+    assert await comes_true(lambda: served.cost.frame_s != 10.0)  # the measurement that has begun is over
     assert served.cost.of(960 * 540) < 1.0
     await server.stop(0)
 

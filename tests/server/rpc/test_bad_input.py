@@ -18,6 +18,7 @@ from esr_upscale.plane_kernel import PlaneAllocator, own_memory
 from esr_upscale.upscaler import Upscaled, Upscaler
 from tests.support.calls import Outcome, raw_config, raw_frame, stub_of, upscale
 from tests.support.server import running
+from tests.support.waiting import comes_true
 
 INVALID = grpc.StatusCode.INVALID_ARGUMENT
 PRECONDITION = grpc.StatusCode.FAILED_PRECONDITION
@@ -176,7 +177,7 @@ async def test_a_client_that_goes_away() -> None:
         await call.read()
         call.cancel()
         _assert_whole(await neighbour)
-        await _until(lambda: server.scheduler.active == 0)
+        assert await comes_true(lambda: server.scheduler.active == 0)
         assert server.metrics.registry.get_sample_value("esr_streams_total", {"outcome": "cancelled"}) == 1
 
 
@@ -190,7 +191,7 @@ async def test_a_deadline_that_passes() -> None:
             await call.read()
         assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
         _assert_whole(await neighbour)
-        await _until(lambda: server.scheduler.active == 0)
+        assert await comes_true(lambda: server.scheduler.active == 0)
 
 
 async def test_more_streams_than_there_are_places() -> None:
@@ -237,11 +238,3 @@ async def test_a_stage_that_dies_leaves_nobody_waiting(error: BaseException) -> 
     assert [frame.pts for frame in bad.frames] == [1, 3, 5]
     assert lost in (1, 2, 3, 4)  # the one that died, and those that were handed out with it
     _assert_whole(neighbour)
-
-
-async def _until(condition: Callable[[], bool]) -> None:
-    for _ in range(200):
-        if condition():
-            return
-        await asyncio.sleep(0.02)
-    pytest.fail("it did not come to pass in 4 s")

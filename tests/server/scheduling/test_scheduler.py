@@ -12,6 +12,7 @@ import pytest
 from esr_server.config import SchedulerSettings
 from esr_server.errors import BusyError, DrainingError
 from esr_server.scheduling.scheduler import Scheduler
+from tests.support.waiting import keeps_waiting
 
 
 @contextmanager
@@ -36,10 +37,9 @@ async def test_rest_is_told_once() -> None:
     scheduler = Scheduler(SchedulerSettings(rest_s=0.1), at_rest=said.release)
     for _ in range(3):
         with scheduler.admit():
-            await asyncio.sleep(0.01)
+            assert not await asyncio.to_thread(said.acquire, timeout=0.01)
     with scheduler.admit():
-        await asyncio.sleep(0.2)
-    assert not said.acquire(blocking=False)
+        assert not await asyncio.to_thread(said.acquire, timeout=0.2)
     assert await asyncio.to_thread(said.acquire, timeout=5)
     assert not await asyncio.to_thread(said.acquire, timeout=0.2)
     scheduler.close()
@@ -49,7 +49,7 @@ async def test_draining_refuses_new_streams_and_waits() -> None:
     with _scheduler() as scheduler:
         with scheduler.admit():
             draining = asyncio.create_task(scheduler.drain(5))
-            await asyncio.sleep(0)
+            assert await keeps_waiting(draining)
             with pytest.raises(DrainingError, match="try again"), scheduler.admit():
                 pytest.fail("admitted")
             assert not draining.done()

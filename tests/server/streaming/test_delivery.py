@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -21,6 +22,7 @@ from esr_upscale.plane_kernel import PlaneAllocator, own_memory
 from esr_upscale.upscaler import Upscaled, Upscaler
 from tests.support.calls import Stub, raw_config, raw_frame, stub_of, upscale
 from tests.support.server import running
+from tests.support.waiting import comes_true
 
 LATEST = pb.Delivery(policy=pb.DELIVERY_POLICY_LATEST)
 
@@ -77,11 +79,8 @@ async def _answers(call: Any) -> list[tuple[str, int, int]]:
 
 async def _settled(server: Server, received: int) -> None:
     """Wait until the server has taken so many frames of 16×12 in."""
-    for _ in range(400):
-        if server.metrics.registry.get_sample_value("esr_received_bytes_total") == received * 288:
-            return
-        await asyncio.sleep(0.01)
-    pytest.fail("the server did not take the frames")
+    value = server.metrics.registry.get_sample_value
+    assert await comes_true(lambda: value("esr_received_bytes_total") == received * 288)
 
 
 async def _burst(
@@ -131,10 +130,10 @@ async def test_a_late_frame_is_dropped_before_any_work() -> None:
         await _begun(upscaler)
         await call.write(raw_frame(1))
         await _settled(server, 2)
-        await asyncio.sleep(0.2)
+        late_s = time.perf_counter() + 0.2
+        assert await comes_true(lambda: time.perf_counter() > late_s)
         upscaler.let_go.release()
-        await asyncio.sleep(0.05)
-        assert not upscaler.begun.acquire(blocking=False)
+        assert not await asyncio.to_thread(upscaler.begun.acquire, timeout=0.05)
         await call.write(raw_frame(2))
         upscaler.let_go.release()
         await call.done_writing()

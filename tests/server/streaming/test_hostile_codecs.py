@@ -6,8 +6,7 @@ import asyncio
 import gc
 import resource
 import threading
-import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from esr_upscale.media.encode import EncodedFrame, Encoder
 from tests.support.calls import Outcome, Stub, raw_config, raw_frame, stub_of, upscale
 from tests.support.media import encode
 from tests.support.server import running
+from tests.support.waiting import comes_true
 
 INVALID = grpc.StatusCode.INVALID_ARGUMENT
 
@@ -168,17 +168,10 @@ async def test_encoders_of_failed_streams_are_released(codec: str) -> None:
                 assert outcome.code is INVALID
                 assert "an encoder needs increasing pts" in outcome.details
             # gRPC, and the executors of this server, may have started a few of their own.
-            await _eventually(lambda: _threads() <= before + 10)
+            assert await comes_true(lambda: _threads() <= before + 10)
         finally:
             gc.enable()
 
 
 def _threads() -> int:
     return len(list(Path("/proc/self/task").iterdir()))
-
-
-async def _eventually(condition: Callable[[], bool]) -> None:
-    end_s = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < end_s, "it did not come to pass in 10 s"
-        await asyncio.sleep(0.02)  # nothing tells of a thread that has ended

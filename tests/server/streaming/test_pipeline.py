@@ -21,6 +21,7 @@ from esr_server.streaming.items import Arrival, Encoding, Result, StageSeconds
 from esr_server.streaming.pipeline import StreamPipeline
 from esr_upscale.frame import Frame, pixel_format
 from tests.support.frames import noise_planes
+from tests.support.waiting import keeps_waiting
 
 
 class Echo:
@@ -262,10 +263,11 @@ async def test_a_ready_frame_that_is_overtaken_is_dropped() -> None:
             for number in range(3):
                 await pipeline.put(_frame(number))
                 assert await asyncio.to_thread(stages.done.acquire, timeout=10)
+            all_made.set()
 
+        all_made = asyncio.Event()
         pipeline.start(read)
-        reading = asyncio.create_task(asyncio.sleep(0.2))
-        await reading
+        await asyncio.wait_for(all_made.wait(), 10)
         got = [result async for results in pipeline.results() for result in results]
         done = pipeline.statistics
     assert [result.sequence for result in got] == [0, 1, 2]
@@ -348,9 +350,9 @@ async def test_streams_share_the_threads_frame_by_frame() -> None:
 
 async def test_a_stream_can_be_made_to_fail_from_outside() -> None:
     async with _running(Echo()) as (pipeline,):
-        pipeline.start(lambda: asyncio.sleep(60))
+        pipeline.start(asyncio.Event().wait)  # type: ignore[arg-type]
         waiting = asyncio.create_task(_collect(pipeline, []))
-        await asyncio.sleep(0)
+        assert await keeps_waiting(waiting)
         pipeline.fail(DrainingError("the server shut down"))
         with pytest.raises(DrainingError):
             await asyncio.wait_for(waiting, 5)

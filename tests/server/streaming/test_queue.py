@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from esr_server.streaming.queue import DroppingQueue
+from tests.support.waiting import keeps_waiting
 
 
 def _even_may_go(item: int) -> int | None:
@@ -18,8 +19,7 @@ async def test_who_puts_one_more_waits() -> None:
     await queue.put(1)
     await queue.put(2)
     third = asyncio.create_task(queue.put(3))
-    await asyncio.sleep(0.01)
-    assert not third.done()
+    assert await keeps_waiting(third)
     assert [await queue.get(), await queue.get(), await queue.get()] == [1, 2, 3]
     assert third.done()
 
@@ -27,8 +27,7 @@ async def test_who_puts_one_more_waits() -> None:
 async def test_who_takes_waits_for_an_item() -> None:
     queue: DroppingQueue[int] = DroppingQueue(1)
     taken = asyncio.create_task(queue.get())
-    await asyncio.sleep(0.01)
-    assert not taken.done()
+    assert await keeps_waiting(taken)
     await queue.put(4)
     assert await asyncio.wait_for(taken, 5) == 4
 
@@ -60,7 +59,7 @@ async def test_clearing_makes_room() -> None:
     queue: DroppingQueue[int] = DroppingQueue(1)
     await queue.put(1)
     second = asyncio.create_task(queue.put(2))
-    await asyncio.sleep(0)
+    assert await keeps_waiting(second)
     queue.clear()
     await asyncio.wait_for(second, 5)
     assert await queue.get() == 2

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import gc
 import os
 import secrets
@@ -25,6 +24,7 @@ from esr_server.streaming.shared_memory import map_offer
 from tests.support.calls import Stub, raw_config, raw_frame, rest, stub_of, upscale
 from tests.support.server import running
 from tests.support.shared_memory import SEALS, SLOT, Made, made, traces
+from tests.support.waiting import comes_true
 
 GRAY = PIXEL_FORMATS["gray"]
 MAX = Limits().max_shared_bytes
@@ -283,7 +283,7 @@ async def test_the_mapping_goes_with_the_stream(stub: Stub, memory: Made, how: s
     await call.read()
     assert traces(os.getpid()) > own
     await ENDS[how](call)
-    assert await _eventually(lambda: traces(os.getpid()) == own)
+    assert await comes_true(lambda: traces(os.getpid()) == own)
 
 
 async def _finish(call: Any) -> None:
@@ -305,14 +305,6 @@ async def _cancel(call: Any) -> None:
 
 
 ENDS = {"finished": _finish, "failed": _fail, "cancelled": _cancel, "broken off": _break_off}
-
-
-async def _eventually(condition: Callable[[], bool]) -> bool:
-    for _ in range(1000):
-        if condition():
-            return True
-        await asyncio.sleep(0.01)
-    return False
 
 
 @pytest.mark.parametrize("flags", [[], ["--no-shared-memory"]])

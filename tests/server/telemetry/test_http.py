@@ -12,6 +12,7 @@ from esr_api.address import Address
 from esr_server.telemetry.http import HttpServer, Page
 from tests.support.calls import raw_config, raw_frame, stub_of, upscale
 from tests.support.server import running
+from tests.support.waiting import keeps_waiting
 
 
 def _get(port: int, path: str, method: str = "GET", **headers: str) -> tuple[int, str, str]:
@@ -110,7 +111,7 @@ async def test_a_draining_server_is_not_ready_but_alive() -> None:
         await call.write(raw_config())
         await call.read()
         stopping = asyncio.create_task(server.grpc.stop(5))
-        await asyncio.sleep(0.05)
+        assert await keeps_waiting(stopping)
         ready = await asyncio.to_thread(_get, server.http.port, "/readyz")
         alive = await asyncio.to_thread(_get, server.http.port, "/healthz")
         await call.done_writing()

@@ -93,7 +93,7 @@ def test_progressive_frames_pass_untouched_and_at_once(samples: SimpleNamespace)
     assert list(stage.flush()) == []
 
 
-def test_progressive_frames_pass_between_interlaced_ones(samples: SimpleNamespace) -> None:
+def test_progressive_frames_pass_in_their_place(samples: SimpleNamespace) -> None:
     frames = [replace(f, interlaced=n in (1, 2, 5)) for n, f in enumerate(woven(samples, 7))]
     made = run(Deinterlacer(), frames)
     assert [frame.pts for frame in made] == list(range(7))
