@@ -19,6 +19,7 @@ from typing import Any
 import grpc
 import grpc.aio
 import pytest
+import torch
 from grpc_health.v1 import health_pb2
 from grpc_health.v1.health_pb2_grpc import HealthStub
 
@@ -157,6 +158,7 @@ def _refused(*flags: str) -> subprocess.CompletedProcess[str]:
     return done
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_cuda_where_there_is_none() -> None:
     command = (*COMMAND, "--device", "cuda")
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 from pathlib import Path
 
@@ -11,10 +10,11 @@ from typer.testing import CliRunner
 
 from esr_upscale.models import load_card, resolve
 from esr_workbench.cli import app
-from esr_workbench.training import loop
-from esr_workbench.training.checkpoint import Checkpoint, Journal
+from esr_workbench.training.checkpoint import Checkpoint
+from esr_workbench.training.one_layer import PatchTrainer
 from tests.support.files import write_video
 from tests.support.pictures import synthetic_luma, write_tiles
+from tests.support.training import stopped_in_step
 
 RUNNER = CliRunner()
 MODEL = "esr_max_x2_k3_c1"
@@ -96,22 +96,14 @@ def test_json_to_a_device(tiles: Path) -> None:
     assert not Path("/dev/null").is_file()
 
 
-def test_a_stopped_run_goes_on_without_overwrite(tiles: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stopped_run_goes_on_without_overwrite(tiles: Path, tmp_path: Path) -> None:
     """The weights of an earlier run are there, a run with --overwrite is stopped, and the next one finishes it."""
     spec = resolve(MODEL)
     command = ["train", MODEL, "--tiles", str(tiles), "--steps", "6", "--restarts", "1", "--out", str(tmp_path)]
     assert RUNNER.invoke(app, command).exit_code == 0
     assert f"{spec.canonical_id}.safetensors exists" in RUNNER.invoke(app, command).stderr
     before = (tmp_path / f"{MODEL}.safetensors").read_bytes()
-    take_figures = loop._take_figures
-
-    def interrupt(trainer: loop.Trainer, journal: Journal, loss: float) -> None:
-        take_figures(trainer, journal, loss)
-        if journal.step == 3:
-            os.kill(os.getpid(), signal.SIGTERM)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(loop, "_take_figures", interrupt)
+    with stopped_in_step(PatchTrainer, 3):
         stopped = RUNNER.invoke(app, [*command, "--overwrite", "--seed", "2"])
     assert stopped.exit_code == 128 + signal.SIGTERM, stopped.output
     assert (tmp_path / f"{MODEL}.safetensors").read_bytes() == before

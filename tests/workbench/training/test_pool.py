@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import signal
 from pathlib import Path
 from typing import Any
@@ -16,12 +15,13 @@ import esr_workbench
 from esr_upscale.errors import InvalidInputError
 from esr_upscale.models import ModelSpec, load_card, load_weights, resolve, save_weights
 from esr_workbench.cli import app
-from esr_workbench.training import loop
 from esr_workbench.training.cards import NODES
-from esr_workbench.training.checkpoint import Checkpoint, Journal
+from esr_workbench.training.checkpoint import Checkpoint
+from esr_workbench.training.one_layer import PatchTrainer
 from esr_workbench.training.pool import read_pool
 from esr_workbench.training.run import TrainingSettings
 from tests.support.pictures import write_tiles
+from tests.support.training import stopped_in_step
 
 RUNNER = CliRunner()
 POOL = """
@@ -69,21 +69,13 @@ def test_failures_cost_themselves(tiles: Path, tmp_path: Path, monkeypatch: pyte
     assert again.stdout.splitlines()[2].split("|")[3].strip() == "3"
 
 
-def test_an_interrupted_model_goes_on(tiles: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_model_goes_on(tiles: Path, tmp_path: Path) -> None:
     spec = resolve("esr_tm_x2_k3_c2")
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     file = _pool(tmp_path, f'model = "{spec.paper_id}"\nsteps = 12\nrestarts = 2\n')
     command = ["train", str(file), "--tiles", str(tiles), "--out"]
     assert RUNNER.invoke(app, [*command, str(whole)]).exit_code == 0
-    take_figures = loop._take_figures
-
-    def interrupt(trainer: loop.Trainer, journal: Journal, loss: float) -> None:
-        take_figures(trainer, journal, loss)
-        if journal.step == 5:
-            os.kill(os.getpid(), signal.SIGTERM)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(loop, "_take_figures", interrupt)
+    with stopped_in_step(PatchTrainer, 5):
         stopped = RUNNER.invoke(app, [*command, str(parts)])
     assert stopped.exit_code == 128 + signal.SIGTERM
     assert "stopped before step 6 of 12" in stopped.stderr

@@ -104,17 +104,12 @@ def run(
         if not math.isfinite(loss):
             raise DivergedError(f"the loss is {loss} at step {step}; a lower rate may help")
         journal.step, journal.seconds = step, earlier_s + time.perf_counter() - start
-        _take_figures(trainer, journal, loss)
+        if _due(step, journal.steps, FIGURES):
+            journal.curve.append((step, round(journal.seconds, 2), loss, trainer.judge()))
         if _due(step, journal.steps, REPORTS):
             report(Progress(step, journal.steps, loss, journal.psnr))
         if keep.due():
             keep()
-
-
-def _take_figures(trainer: Trainer, journal: Journal, loss: float) -> None:
-    if not _due(journal.step, journal.steps, FIGURES):
-        return
-    journal.curve.append((journal.step, round(journal.seconds, 2), loss, trainer.judge()))
 
 
 def _due(step: int, steps: int, times: int) -> bool:
