@@ -13,6 +13,8 @@ import numpy as np
 from av.error import FFmpegError
 from numpy.typing import NDArray
 
+from esr_media.av_planes import plane_views
+from esr_media.formats import pixel_format
 from esr_media.scheduling import ordinary_scheduling
 from esr_upscale.errors import InvalidInputError
 from esr_upscale.media.nal import sei_bytes
@@ -100,7 +102,8 @@ def recode_measured(
             context.thread_count = 1
             extradata = context.extradata or b""
             packets = list(source.demux(video=0))
-            frames = [_plane(frame) for packet in packets for frame in packet.decode()]
+            decoded = [frame for packet in packets for frame in packet.decode()]
+            frames = [plane_views(frame, pixel_format(frame.format.name))[0] for frame in decoded]
     except FFmpegError as error:
         raise InvalidInputError(
             f"{recoder.encoder} cannot encode {width}x{height} with {recoder.quality} {quality}: {error.strerror}"
@@ -131,9 +134,3 @@ def _encode(
             frame.pts = index
             output.mux(stream.encode(frame))
         output.mux(stream.encode(None))
-
-
-def _plane(frame: av.VideoFrame) -> NDArray[np.uint8]:
-    plane = frame.planes[0]
-    rows = np.frombuffer(bytes(plane), np.uint8).reshape(-1, plane.line_size)
-    return rows[: frame.height, : frame.width].copy()

@@ -91,7 +91,13 @@ def find_pictures(sources: Sequence[Path], out: Path) -> list[Picture]:
         for path in paths:
             parts = path.relative_to(resolved.parent).parts if source.is_dir() else (path.name,)
             pictures_by_path.setdefault(path, Picture(path, resolved.name if source.is_dir() else "", "__".join(parts)))
-    pictures = _without_suffixes(list(pictures_by_path.values()))
+    # `a.png` and `a.jpg` are two pictures: there the suffix stays.
+    stems = {path: picture.name.removesuffix(path.suffix) for path, picture in pictures_by_path.items()}
+    stem_counts = Counter(stems.values())
+    pictures = [
+        Picture(path, picture.folder, stems[path] if stem_counts[stems[path]] == 1 else picture.name)
+        for path, picture in pictures_by_path.items()
+    ]
     counts = Counter(picture.name for picture in pictures)
     for name, count in counts.items():
         if count > 1:
@@ -105,16 +111,6 @@ def _pictures_below(folder: Path, out: Path) -> Iterator[Path]:
         hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
         if path.suffix.lower() in SUFFIXES and path.is_file() and not hidden and not path.is_relative_to(out):
             yield path
-
-
-def _without_suffixes(pictures: list[Picture]) -> list[Picture]:
-    # `a.png` and `a.jpg` are two pictures: there the suffix stays.
-    stems = [picture.name.removesuffix(picture.path.suffix) for picture in pictures]
-    counts = Counter(stems)
-    return [
-        Picture(picture.path, picture.folder, stem if counts[stem] == 1 else picture.name)
-        for picture, stem in zip(pictures, stems, strict=True)
-    ]
 
 
 def check_folder(out: Path, *, overwrite: bool) -> None:
