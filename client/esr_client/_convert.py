@@ -16,7 +16,7 @@ from esr_client._errors import ContractError, FrameError
 from esr_client._frame import Frame, Packet, StageSeconds, pixel_format
 from esr_client._results import ModelCard, ModelInfo, Negotiated, StreamStatistics, WeightsNode
 from esr_client._shared_memory import Offer, SlotPlanes
-from esr_media.color import ChromaLocation, Color, ColorRange
+from esr_media.color import UNSPECIFIED, ChromaLocation, Color, ColorRange
 from esr_media.formats import plane_from_buffer
 
 _INT32_MAX = 2**31 - 1
@@ -39,8 +39,8 @@ def rational(value: Fraction | None) -> pb.Rational | None:
 
 
 def fraction(message: pb.Rational) -> Fraction | None:
-    """Return a ratio from the wire; None is unknown: a numerator or denominator of 0."""
-    return Fraction(message.num, message.den) if message.num and message.den else None
+    """Return a ratio from the wire; None is unknown: one that is not positive."""
+    return Fraction(message.num, message.den) if message.num > 0 and message.den > 0 else None
 
 
 def _color_to(color: Color) -> pb.Color:
@@ -56,9 +56,9 @@ def _color_to(color: Color) -> pb.Color:
 def _color_from(message: pb.Color) -> Color:
     return Color(
         range=ColorRange(message.range),
-        primaries=message.primaries or 2,
-        transfer=message.transfer or 2,
-        matrix=message.matrix or 2,
+        primaries=message.primaries or UNSPECIFIED,
+        transfer=message.transfer or UNSPECIFIED,
+        matrix=message.matrix or UNSPECIFIED,
         chroma_location=ChromaLocation(message.chroma_location),
     )
 

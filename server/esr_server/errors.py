@@ -19,6 +19,8 @@ ServiceError
 
 from __future__ import annotations
 
+import traceback
+
 
 class ServiceError(Exception):
     """Base of everything the service raises on purpose."""
@@ -78,3 +80,13 @@ class StageDiedError(ServiceError):
     def __init__(self, cause: BaseException) -> None:
         super().__init__(f"a stage died of {cause!r}")
         self.__cause__ = cause
+
+
+def clear_frames(error: BaseException | None) -> None:
+    """Drop what the tracebacks of an error hold, and of those that it came from.
+
+    Frames are large, and such garbage could wait long for the collector.
+    """
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__cause__ or error.__context__

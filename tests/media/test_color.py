@@ -35,7 +35,7 @@ def test_both_sides_read_the_same(message: pb.Color, expected: Color) -> None:
     assert _convert.format_from(fmt).color == expected
 
 
-@pytest.mark.parametrize(("num", "den"), [(0, 0), (0, 1), (4, 0)])
+@pytest.mark.parametrize(("num", "den"), [(0, 0), (0, 1), (4, 0), (-(2**31), -1), (-4, 3)])
 def test_an_aspect_ratio_of_zero_is_unknown(num: int, den: int) -> None:
     fmt = pb.VideoFormat(sample_aspect_ratio=pb.Rational(num=num, den=den))
     assert convert.format_value(fmt).sample_aspect_ratio is None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 
 from esr_api.v1 import upscaler_pb2 as pb
-from esr_media.color import ChromaLocation, Color, ColorRange
+from esr_media.color import UNSPECIFIED, ChromaLocation, Color, ColorRange
 from esr_media.formats import PixelFormat
 from esr_media.packet import Packet
 from esr_server.models.served import ModelEntry, ServedModel
@@ -16,14 +16,10 @@ from esr_server.streaming.shared_memory import InlineMemory, plane_bytes
 from esr_upscale.errors import FrameError
 from esr_upscale.frame import Frame, pixel_format, planes_from_buffers
 
-_H273_UNSPECIFIED = 2
-_RANGES = {int(member): member for member in ColorRange}
-_LOCATIONS = {int(member): member for member in ChromaLocation}
-
 
 def ratio_or_none(ratio: pb.Rational) -> Fraction | None:
-    """A ratio, or None for "unknown"."""
-    return Fraction(ratio.num, ratio.den) if ratio.den and ratio.num else None
+    """Return a ratio; None for "unknown": one that is not positive."""
+    return Fraction(ratio.num, ratio.den) if ratio.num > 0 and ratio.den > 0 else None
 
 
 def ratio_message(ratio: Fraction | None) -> pb.Rational:
@@ -34,11 +30,11 @@ def ratio_message(ratio: Fraction | None) -> pb.Rational:
 def color_info(color: pb.Color) -> Color:
     """Colour tags; what is not set is unspecified, and so is a value that this version does not know."""
     return Color(
-        _RANGES.get(color.range, ColorRange.UNSPECIFIED),
-        color.primaries or _H273_UNSPECIFIED,
-        color.transfer or _H273_UNSPECIFIED,
-        color.matrix or _H273_UNSPECIFIED,
-        _LOCATIONS.get(color.chroma_location, ChromaLocation.UNSPECIFIED),
+        ColorRange(color.range),
+        color.primaries or UNSPECIFIED,
+        color.transfer or UNSPECIFIED,
+        color.matrix or UNSPECIFIED,
+        ChromaLocation(color.chroma_location),
     )
 
 

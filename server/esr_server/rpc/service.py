@@ -6,7 +6,6 @@ import asyncio
 import logging
 import re
 import time
-import traceback
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -18,7 +17,7 @@ import grpc.aio
 
 from esr_api.v1 import upscaler_pb2 as pb
 from esr_api.v1.upscaler_pb2_grpc import UpscalerServiceServicer
-from esr_server.errors import RefusedError
+from esr_server.errors import RefusedError, clear_frames
 from esr_server.models.served import ServedModel
 from esr_server.rpc import convert
 from esr_server.rpc.admin import check_administrator
@@ -147,5 +146,5 @@ async def _status(context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[
     except Exception as error:
         code, message = status_of(error)
         # What the stream had in hand goes now, not when the collector comes by.
-        traceback.clear_frames(error.__traceback__)
+        clear_frames(error)
     await context.abort(code, message, details_of(code, message))

@@ -95,7 +95,7 @@ class UpscaleHandler:
                 await _Exchange(services, params, reservation, memory, pipeline, rate_tracker, writer).run(
                     self._requests, self._admission
                 )
-            await writer.statistics(pipeline.statistics, time.perf_counter() - self._started_s)
+        await writer.statistics(pipeline.statistics, time.perf_counter() - self._started_s)
 
     async def _config(self) -> StreamConfig:
         settings = self._services.settings

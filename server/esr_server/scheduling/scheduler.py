@@ -114,7 +114,8 @@ class Scheduler:
 
     async def run(self, work: Callable[[], _T], due_s: float = math.inf) -> _T:
         """Run `work` on a worker thread, in its turn; it is due at `due_s` (`time.perf_counter` seconds)."""
-        return await asyncio.wrap_future(self._executor.submit(work, due_s))
+        context = contextvars.copy_context()
+        return await asyncio.wrap_future(self._executor.submit(lambda: context.run(work), due_s))
 
     async def load(self, work: Callable[[], _T]) -> _T:
         """Run long work that no frame waits for, such as loading a model, on a thread of its own in this context."""
@@ -151,7 +152,8 @@ class Scheduler:
 
     def _begin_resting(self) -> None:
         self._stop_resting()
-        self._resting = asyncio.get_running_loop().create_task(self._rest())
+        # In a context of its own: a line in the log is not of the stream that ended last.
+        self._resting = asyncio.get_running_loop().create_task(self._rest(), context=contextvars.Context())
 
     async def _rest(self) -> None:
         await asyncio.sleep(self._settings.rest_s)

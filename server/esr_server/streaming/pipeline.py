@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-import traceback
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
 from concurrent.futures import Executor, Future
@@ -19,7 +18,7 @@ from typing import Any, TypeVar
 
 from esr_media.packet import Packet
 from esr_server.config import SchedulerSettings
-from esr_server.errors import LostFrameError, StageDiedError
+from esr_server.errors import LostFrameError, StageDiedError, clear_frames
 from esr_server.scheduling.executor import StreamExecutor
 from esr_server.streaming.delivery import Delivery, DeliveryPolicy, Dropped, DropReason, gate
 from esr_server.streaming.items import Arrival, Encoding, Result, Stages, StreamStatistics
@@ -29,7 +28,7 @@ from esr_upscale.plane_kernel import FRAMES_AT_ONCE
 
 _T = TypeVar("_T")
 _END = None  # what a queue gives after its last item
-_AHEAD = FRAMES_AT_ONCE + 1
+_AHEAD = FRAMES_AT_ONCE + 2
 """Frames of a lossless stream that are being upscaled, wait for that, or wait to be sent."""
 
 
@@ -141,7 +140,7 @@ class StreamPipeline:
             item = await self._outbox.get()
             if isinstance(item, Result):
                 batch.append(item)
-                more = self._in_flight or not self._outbox.is_empty
+                more = self._stages.is_frame_to_frame and (self._in_flight or not self._outbox.is_empty)
                 if more and item.placement and len(batch) < max_batch():
                     continue
             if batch:
@@ -187,9 +186,10 @@ class StreamPipeline:
             # comes by.
             left = [*self._inbox.clear(), *self._outbox.clear()]
             for error in [*errors, *(item.error for item in left if isinstance(item, _Failure))]:
-                _clear(error)
+                clear_frames(error)
             for future in self._in_flight:
-                future.add_done_callback(lambda done: None if done.cancelled() else _clear(done.exception()))
+                future.cancel()
+                future.add_done_callback(lambda done: None if done.cancelled() else clear_frames(done.exception()))
             self._tasks, self._in_flight = [], deque()
 
     # ---- the tasks
@@ -205,7 +205,7 @@ class StreamPipeline:
     async def _work(self) -> None:
         with self._failures_sent():
             try:
-                while (item := await self._inbox.get()) is not _END:
+                while (item := await self._next()) is not _END:
                     await self._take(item)
             except Exception:  # it has its place behind the results of what came before
                 await self._all_collected()
@@ -213,6 +213,13 @@ class StreamPipeline:
             await self._all_collected()
             await self._drive(self._stages.flush(self._gate), math.inf)
             self._outbox.append(_END, counts=False)
+
+    async def _next(self) -> Arrival | _Control | _Failure | None:
+        if self._stages.is_frame_to_frame:  # a frame is taken when its work can begin: until then it can be dropped
+            await self._outbox.wait_until(
+                lambda: len(self._in_flight) < self._ahead and self._outbox.has_space(len(self._in_flight))
+            )
+        return await self._inbox.get()
 
     async def _take(self, item: Arrival | _Control | _Failure) -> None:
         if not isinstance(item, Arrival) or isinstance(item.item, Dropped):
@@ -226,7 +233,6 @@ class StreamPipeline:
         elif not self._stages.is_frame_to_frame:
             await self._drive(self._stages.push(item, self._gate), item.due_s)
         else:
-            await self._outbox.wait_until(self._may_begin)
             steps = (
                 await self._finished(self._executor.submit(lambda: self._stages.push(item, self._gate), item.due_s))
                 if self._stages.is_slow_to_take(item)
@@ -238,9 +244,6 @@ class StreamPipeline:
 
     async def _all_collected(self) -> None:
         await self._outbox.wait_until(lambda: not self._in_flight)
-
-    def _may_begin(self) -> bool:
-        return len(self._in_flight) < self._ahead and self._outbox.has_space(len(self._in_flight))
 
     def _ended(self, _future: Future[Any]) -> None:
         if not self._is_closed:  # on a worker's thread
@@ -297,10 +300,3 @@ class StreamPipeline:
             sent.model_switches += self._model not in ("", result.model)
             self._model = result.model
             sent.stages += result.stages
-
-
-def _clear(error: BaseException | None) -> None:
-    """Drop what the tracebacks of an error, and of those that it came from, hold."""
-    while error is not None:
-        traceback.clear_frames(error.__traceback__)
-        error = error.__context__

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import re
 import time
 from collections.abc import Mapping
 from contextvars import ContextVar
 from enum import StrEnum
-from types import MappingProxyType
+from types import MappingProxyType, TracebackType
+from typing import TypeAlias
 
 from pythonjsonlogger.json import JsonFormatter
 
+_ExceptionInfo: TypeAlias = tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
+_PLAIN = re.compile(r"[\w.:/@+%\[\]-]+")
 _fields: ContextVar[Mapping[str, str]] = ContextVar("log_fields", default=MappingProxyType({}))
 
 
@@ -22,7 +27,10 @@ class LogFormat(StrEnum):
 
 
 def bind(**fields: str) -> None:
-    """Add fields to every later line of this task, and of the tasks and threads that it starts with its context."""
+    """Add fields to every later line of this task, of tasks that it starts, and of what `Scheduler` runs for it.
+
+    The work of a frame on a worker or an encoder's thread has no fields: what it raises is logged by its task.
+    """
     _fields.set({**_fields.get(), **fields})
 
 
@@ -33,7 +41,8 @@ class ContextFilter(logging.Filter):
         """Add the fields; let every record pass."""
         fields = _fields.get()
         vars(record).update(fields)
-        record.context = f" [{' '.join(f'{name}={value}' for name, value in fields.items())}]" if fields else ""
+        words = (f"{name}={value if _PLAIN.fullmatch(value) else json.dumps(value)}" for name, value in fields.items())
+        record.context = f" [{' '.join(words)}]" if fields else ""
         return True
 
 
@@ -41,11 +50,16 @@ class TextFormatter(logging.Formatter):
     """Writes a record as a line of text. What a client has sent cannot end the line and forge another one."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  # the name is logging's
-        """Escape what is not printable; a traceback comes behind the line and is not of the message."""
-        return "".join(
-            letter if letter.isprintable() else letter.encode("unicode_escape").decode()
-            for letter in super().formatMessage(record)
-        )
+        """Escape what is not printable."""
+        return _printable(super().formatMessage(record))
+
+    def formatException(self, ei: _ExceptionInfo) -> str:  # noqa: N802
+        """Indent a traceback: what its error says may have lines of its own."""
+        return "\n".join(f"    {_printable(line)}" for line in super().formatException(ei).splitlines())
+
+
+def _printable(text: str) -> str:
+    return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)
 
 
 def configure(level: str, log_format: LogFormat) -> None:
@@ -57,7 +71,6 @@ def configure(level: str, log_format: LogFormat) -> None:
         formatter: logging.Formatter = JsonFormatter(
             ["asctime", "levelname", "name", "message"],
             rename_fields=names,
-            json_ensure_ascii=False,
             reserved_attrs=[*vars(logging.makeLogRecord({})), "taskName", "context"],
             datefmt="%Y-%m-%dT%H:%M:%SZ",
         )

@@ -9,6 +9,7 @@ import threading
 import weakref
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import pytest
 
@@ -21,7 +22,7 @@ from esr_server.streaming.items import Arrival, Encoding, Result, StageSeconds
 from esr_server.streaming.pipeline import StreamPipeline
 from esr_upscale.frame import Frame, pixel_format
 from tests.support.frames import noise_planes
-from tests.support.waiting import keeps_waiting
+from tests.support.waiting import comes_true, keeps_waiting
 
 
 class Echo:
@@ -273,6 +274,43 @@ async def test_a_ready_frame_that_is_overtaken_is_dropped() -> None:
     assert [result.sequence for result in got] == [0, 1, 2]
     assert [result.item for result in got[:2]] == [Dropped(i, DropReason.SUPERSEDED) for i in range(2)]
     assert (done.frames_in, done.frames_out, done.frames_dropped, done.stages.luma) == (3, 1, 2, 1.0)
+
+
+async def test_a_frame_that_waits_for_a_thread_is_overtaken() -> None:
+    """The gate, which is asked on the thread, has to know of the frame that came meanwhile."""
+
+    class Gated(FrameEcho):
+        def push(self, arrival: Arrival, gate: Gate) -> Iterator[Result | Encoding]:
+            self.frames_in += 1
+            return self.gated(arrival, gate)
+
+        def gated(self, arrival: Arrival, gate: Gate) -> Iterator[Result | Encoding]:
+            reason = gate(0.0, 0.0)
+            assert isinstance(arrival.item, Frame)
+            yield replace(_result(arrival), item=Dropped(arrival.item.pts, reason) if reason else arrival.item)
+
+    class Holding(Echo):
+        def push(self, arrival: Arrival, gate: Gate) -> Iterator[Result | Encoding]:
+            begun.set()
+            assert held.wait(10)
+            yield from super().push(arrival, gate)
+
+    begun, held, both_put = threading.Event(), threading.Event(), asyncio.Event()
+    async with _running(Gated(), Holding(), policy=DeliveryPolicy.LATEST, workers=1) as (pipeline, busy):
+
+        async def read() -> None:
+            await pipeline.put(_frame(0))
+            assert await comes_true(lambda: pipeline.statistics.frames_in == 1)
+            await pipeline.put(_frame(1))
+            both_put.set()
+
+        busy.start(lambda: _feed(busy, 1))
+        assert await asyncio.to_thread(begun.wait, 10)
+        pipeline.start(read)
+        await asyncio.wait_for(both_put.wait(), 10)
+        held.set()
+        got = [result async for results in pipeline.results() for result in results]
+    assert [type(result.item) for result in got] == [Dropped, Frame]
 
 
 async def test_a_reader_that_fails_ends_the_stream_in_order() -> None:

@@ -128,8 +128,10 @@ async def test_a_client_cannot_forge_a_line(capsys: pytest.CaptureFixture[str]) 
         logs.configure("INFO", LogFormat.TEXT)
         logs.bind(model="x\n2026-01-01 INFO esr_server: all is well")
         logging.getLogger("esr_server.test").info("no model is named %s", "y\r\x1b[2K")
-    (line,) = capsys.readouterr().err.splitlines()
-    assert line.endswith("no model is named y\\r\\x1b[2K [model=x\\n2026-01-01 INFO esr_server: all is well]")
+        logging.getLogger("esr_server.test").error("failed", exc_info=ValueError("z\n2026-01-01 INFO all is well"))
+    line, _, *traceback = capsys.readouterr().err.splitlines()
+    assert line.endswith('no model is named y\\r\\x1b[2K [model="x\\n2026-01-01 INFO esr_server: all is well"]')
+    assert traceback == ["    ValueError: z", "    2026-01-01 INFO all is well"]
 
 
 async def test_a_line_of_json(capsys: pytest.CaptureFixture[str]) -> None:
