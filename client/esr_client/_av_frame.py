@@ -3,16 +3,30 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import Any
+from typing import Any, Protocol
 
 import av
 from numpy.typing import NDArray
 
 from esr_client._frame import Frame, pixel_format
 from esr_media.av_planes import plane_views
-from esr_media.color import Color, ColorRange
+from esr_media.color import ChromaLocation, Color, ColorRange
 
 _DEFAULT_TIME_BASE = Fraction(1, 90000)
+
+
+class _Ratio(Protocol):
+    """A ratio as PyAV gives it: a Fraction, or from version 19 on an AVRational."""
+
+    @property
+    def numerator(self) -> int: ...
+    @property
+    def denominator(self) -> int: ...
+
+
+def to_fraction(ratio: _Ratio | None) -> Fraction | None:
+    """Return a ratio of PyAV's; None if it is not set, for which PyAV 18 has None and 19 a ratio that is false."""
+    return Fraction(ratio.numerator, ratio.denominator) if ratio else None
 
 
 def is_frame(item: object) -> bool:
@@ -32,12 +46,13 @@ def planes_of(frame: av.VideoFrame, name: str | None = None) -> tuple[NDArray[An
 
 
 def color_of(tagged: av.VideoFrame | av.VideoCodecContext) -> Color:
-    """Return the colour tags of an av frame or codec context. PyAV 18 cannot say the chroma location."""
+    """Return the colour tags of an av frame or codec context. PyAV 18 and codec contexts do not say the siting."""
     return Color(
         range=ColorRange(tagged.color_range),
         primaries=int(tagged.color_primaries),
         transfer=int(tagged.color_trc),
         matrix=int(tagged.colorspace),
+        chroma_location=ChromaLocation(getattr(tagged, "chroma_location", 0)),
     )
 
 
@@ -54,7 +69,7 @@ def to_frame(frame: av.VideoFrame, *, name: str | None = None, time_base: Fracti
         pixel_format=name or frame.format.name,
         pts=frame.pts,
         duration=frame.duration or None,
-        time_base=frame.time_base or time_base or _DEFAULT_TIME_BASE,
+        time_base=to_fraction(frame.time_base) or time_base or _DEFAULT_TIME_BASE,
         color=color_of(frame),
         rotation=frame.rotation,
         interlaced=frame.interlaced_frame,
@@ -63,7 +78,7 @@ def to_frame(frame: av.VideoFrame, *, name: str | None = None, time_base: Fracti
 
 
 def from_frame(frame: Frame) -> av.VideoFrame:
-    """Copy the planes into a new av frame. PyAV 18 cannot set a frame's aspect ratio or rotation."""
+    """Copy the planes into a new av frame. PyAV cannot set a frame's aspect ratio or rotation."""
     av_frame = av.VideoFrame(frame.width, frame.height, frame.pixel_format)
     for view, plane in zip(planes_of(av_frame), frame.planes, strict=True):
         view[:] = plane
@@ -75,4 +90,7 @@ def from_frame(frame: Frame) -> av.VideoFrame:
     av_frame.color_primaries = frame.color.primaries
     av_frame.color_trc = frame.color.transfer
     av_frame.colorspace = frame.color.matrix
+    # PyAV 18 cannot set it.
+    if hasattr(av_frame, "chroma_location"):
+        av_frame.chroma_location = frame.color.chroma_location
     return av_frame

@@ -14,6 +14,7 @@ import numpy as np
 from av.packet import Packet
 from av.stream import Disposition
 
+from esr_client._av_frame import to_fraction
 from esr_media.scheduling import ordinary_scheduling
 
 AUDIO_RATE = 48000
@@ -179,7 +180,7 @@ def video(path: Path) -> Video:
         color = (context.color_range, context.color_primaries, context.color_trc, context.colorspace)
         times = tuple(None if f.pts is None else f.pts * (f.time_base or Fraction(1)) for f in frames)
         size = stream.width, stream.height
-        return Video(times, size, stream.pix_fmt, stream.sample_aspect_ratio, frames[0].rotation, color)
+        return Video(times, size, stream.pix_fmt, to_fraction(stream.sample_aspect_ratio), frames[0].rotation, color)
 
 
 def others(path: Path) -> list[tuple[str, str | None, int, str, list[Fraction | None]]]:

@@ -12,7 +12,7 @@ import pytest
 import esr_client
 from esr_client import ChromaLocation
 from esr_client.files import Encode, FileSettings, upscale_file
-from esr_client.files._siting import chroma_location
+from esr_client.files._siting import location_in_headers
 from tests.client.clips import Clip, make
 from tests.support.server import running_on_thread
 
@@ -35,7 +35,7 @@ def _made(folder: Path, codec: str, location: ChromaLocation) -> Path:
 def _said(path: Path) -> ChromaLocation:
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
-        return chroma_location(stream, next(container.demux(stream)))
+        return location_in_headers(stream, next(container.demux(stream)))
 
 
 @pytest.mark.parametrize("location", SAID, ids=lambda location: location.name)
@@ -57,7 +57,7 @@ def test_log_level_and_packet_are_left_as_they_were(tmp_path: Path) -> None:
         stream = container.streams.video[0]
         packet = next(container.demux(stream))
         data = bytes(packet)
-        chroma_location(stream, packet)
+        location_in_headers(stream, packet)
         assert bytes(packet) == data
     assert av.logging.get_level() == before
 

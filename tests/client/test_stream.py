@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 import esr_client
 from esr_api.v1 import upscaler_pb2 as pb
 from esr_client import Client, Options
+from esr_client._av_frame import to_fraction
 from tests.client.pictures import array, frame
 from tests.client.scripted import Script, Tamper, in_pairs
 from tests.support.waiting import eventually
@@ -86,7 +87,7 @@ def test_av_frames_keep_time_and_tags(client: Client, name: str) -> None:
     (out,) = client.upscale([picture], model="m")
     assert isinstance(out, av.VideoFrame)
     assert (out.width, out.height, out.format.name) == (98, 62, name)
-    assert (out.pts, out.time_base, out.duration) == (77, Fraction(1, 600), 20)
+    assert (out.pts, to_fraction(out.time_base), out.duration) == (77, Fraction(1, 600), 20)
     assert (out.color_range, out.colorspace, out.color_primaries, out.color_trc) == (2, 9, 9, 16)
     assert set(bytes(out.planes[0])[: 49 * 2]) == {1}
 

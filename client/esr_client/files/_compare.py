@@ -17,6 +17,7 @@ import av
 from av.container import OutputContainer
 from av.video.stream import VideoStream
 
+from esr_client import _av_frame
 from esr_client._errors import InputError, OutputError
 from esr_client.files._codecs import encoding
 from esr_client.files._destination import STANDARD_STREAM, check_file, parse_destination
@@ -25,6 +26,7 @@ from esr_client.files._part import PartFile
 from esr_client.files._shown import display_name, open_error, output_error, reason
 
 _PICTURE_SUFFIX = ".png"
+_DEFAULT_TIME_BASE = Fraction(1, 25)
 _MOST_APART_S = 0.02  # of frames that belong together: containers round times
 
 
@@ -207,7 +209,7 @@ class _Screen:
         self._part = PartFile(out)
         self._container: OutputContainer | None = None
         self._stream: VideoStream | None = None
-        self._times: deque[tuple[int | None, Fraction | None]] = deque()
+        self._times: deque[tuple[int | None, Fraction]] = deque()
         self.is_done = False
         """Whether no more frames are needed."""
 
@@ -216,7 +218,7 @@ class _Screen:
         if self.is_done or (self._is_picture and self._at_s is not None and (a.time or 0.0) < self._at_s):
             return
         self.is_done = self._is_picture
-        self._times.append((a.pts, a.time_base))
+        self._times.append((a.pts, _av_frame.to_fraction(a.time_base) or _DEFAULT_TIME_BASE))
         self._write(self._pair.push(a, b))
 
     def _write(self, frames: list[av.VideoFrame]) -> None:
@@ -224,7 +226,7 @@ class _Screen:
             for frame in frames:
                 pts, time_base = self._times.popleft()
                 if self._container is None or self._stream is None:
-                    self._container, self._stream = self._open(frame, time_base or Fraction(1, 25))
+                    self._container, self._stream = self._open(frame, time_base)
                 frame.pts, frame.time_base = pts, time_base
                 self._container.mux(self._stream.encode(frame.reformat(format=self._stream.pix_fmt)))
         except (av.FFmpegError, OSError, ValueError) as error:

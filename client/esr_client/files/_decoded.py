@@ -30,16 +30,16 @@ def known_name(name: str) -> str:
 def display_matrix(frame: av.VideoFrame) -> tuple[int, ...] | None:
     """Return how a picture is to be turned: nine integers as FFmpeg has them, or None."""
     try:
-        # PyAV's types call it a dict of motion vectors. It holds every kind, and iterating gives the values.
+        # PyAV 18's types call it a dict of motion vectors. It holds every kind, by its type.
         side_data: Any = frame.side_data
     except ValueError:
-        # PyAV has no name for some kinds, such as EXIF, and then lists none. A mirror in them is not known here.
+        # PyAV 18 has no name for some kinds, such as EXIF, and then lists none. A mirror in them is not known here.
         if not frame.rotation:
             return None
         # The matrix of a rotation by PyAV's degrees, with 16 bits after the point, in the last column 30.
         cosine, sine = (round(f(radians(-frame.rotation)) * (1 << 16)) for f in (cos, sin))
         return cosine, sine, 0, -sine, cosine, 0, 0, 0, 1 << 30
-    matrix = next((data for data in side_data if data.type is SideData.DISPLAYMATRIX), None)
+    matrix = side_data.get(SideData.DISPLAYMATRIX)
     return None if matrix is None else tuple(int(value) for value in np.frombuffer(bytes(matrix), np.int32))
 
 

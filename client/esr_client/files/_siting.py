@@ -1,7 +1,7 @@
-"""Where a stream's chroma lies, as its codec headers say.
+"""Where a stream's chroma lies.
 
-PyAV shows it from version 19 on. Until then FFmpeg's `trace_headers` bitstream filter prints the headers of a packet to
-FFmpeg's log, and there it is read. The log's level is the process's, so it is raised for one packet and put back.
+PyAV 19 has it as an attribute of a frame. For PyAV 18, FFmpeg's `trace_headers` bitstream filter prints the headers of
+a packet to FFmpeg's log, and there it is read. The log's level is the process's; it is raised for one packet.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import av
 import av.logging
 from av.bitstream import BitStreamFilterContext, bitstream_filters_available
 from av.packet import Packet
+from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from esr_media.color import ChromaLocation
@@ -38,7 +39,14 @@ _HEADERS: Mapping[str, tuple[re.Pattern[str], Mapping[int, ChromaLocation]]] = {
 _log_level = threading.Lock()
 
 
-def chroma_location(stream: VideoStream, packet: Packet[Any]) -> ChromaLocation:
+def chroma_location(frame: VideoFrame, stream: VideoStream, packet: Packet[Any]) -> ChromaLocation:
+    """Return the siting of a frame that was decoded from `packet`; unspecified if it is not known."""
+    location = getattr(frame, "chroma_location", None)
+    # PyAV 18 cannot read it.
+    return location_in_headers(stream, packet) if location is None else ChromaLocation(location)
+
+
+def location_in_headers(stream: VideoStream, packet: Packet[Any]) -> ChromaLocation:
     """Return the siting that the headers before or in `packet` say; unspecified if they do not, or cannot be read."""
     known = _HEADERS.get(stream.codec_context.codec.canonical_name)
     if known is None or _FILTER not in bitstream_filters_available:

@@ -35,6 +35,8 @@ _LONGEST_INTERLEAVING_S = 1  # as far as sound may come after the pictures that 
 _HEAD_PACKETS = 256  # as far as the first decodable picture is looked for
 _DEFAULT_RATE = Fraction(25)
 _FASTEST_RATE = 1000
+# PyAV 18 refuses a file with a tag that is not UTF-8, unless this is set. PyAV 19 keeps the bytes of such tags.
+_TAG_DECODING: dict[str, Any] = {"metadata_errors": "replace"} if av.__version__.startswith("18.") else {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,9 +129,11 @@ class Source:
         options = settings.options()
         if is_pipe(self.url):
             self._pipe = PipeReader(self.url, interrupt)
-            return av.open(self._pipe, "r", format=name, options=options, metadata_errors="replace")
+            container: InputContainer = av.open(self._pipe, "r", format=name, options=options, **_TAG_DECODING)
+            return container
         timeouts = settings.open_timeout_s, settings.read_timeout_s
-        return av.open(self.url, "r", format=name, options=options, timeout=timeouts, metadata_errors="replace")
+        container = av.open(self.url, "r", format=name, options=options, timeout=timeouts, **_TAG_DECODING)
+        return container
 
     def holds(self, pts: int | None) -> bool:
         """Return whether a picture of this time, in the video's time base, is in the part to take."""
@@ -153,12 +157,12 @@ class Source:
 
     @property
     def time_base(self) -> Fraction:
-        return self.video.time_base or Fraction(1, 90000)
+        return _av_frame.to_fraction(self.video.time_base) or Fraction(1, 90000)
 
     @property
     def frame_rate(self) -> Fraction:
         """Return a guess, for rate control and for pictures without a time."""
-        rate = self.video.guessed_rate or self.video.average_rate
+        rate = _av_frame.to_fraction(self.video.guessed_rate or self.video.average_rate)
         return rate if rate and 0 < rate <= _FASTEST_RATE else _DEFAULT_RATE
 
     @property
@@ -183,13 +187,12 @@ class Source:
     def format(self) -> VideoFormat:
         """Return the video's format from the container and the first picture."""
         context = self.video.codec_context
-        ratio = self.video.sample_aspect_ratio
         return VideoFormat(
             width=context.width,
             height=context.height,
             pixel_format=self.picture.pixel_format,
             color=replace(_av_frame.color_of(context), chroma_location=self.picture.chroma_location),
-            sample_aspect_ratio=Fraction(ratio) if ratio else None,
+            sample_aspect_ratio=_av_frame.to_fraction(self.video.sample_aspect_ratio),
             rotation=self.picture.rotation,
         )
 
@@ -235,8 +238,8 @@ class Source:
         context.flush_buffers()
         if frames:
             known = known_name(frames[0].format.name)
-            location = chroma_location(self.video, packet)
             first = frames[0]
+            location = chroma_location(first, self.video, packet)
             self.picture = Picture(
                 known, first.rotation, display_matrix(first), location, is_interlaced=first.interlaced_frame
             )
@@ -288,7 +291,7 @@ class Source:
             if (self.shift_s and time < self.shift_s) or (self._end_s is not None and time >= self._end_s):
                 return
         if self.shift_s:
-            ticks = self.shift(packet.time_base)
+            ticks = round(self.shift_s / packet.time_base)
             packet.pts = None if packet.pts is None else packet.pts - ticks
             packet.dts = None if packet.dts is None else packet.dts - ticks
         self._copied.append(packet)

@@ -19,7 +19,7 @@ from esr_media.color import ChromaLocation, Color
 from esr_media.packet import Packet
 from esr_upscale.errors import CodecOptionError, LimitError, MediaDataError
 from esr_upscale.frame import Frame, KeyFrame
-from esr_upscale.media.frames import FrameTags, from_av
+from esr_upscale.media.frames import FrameTags, from_av, to_fraction
 from esr_upscale.media.nal import count_nal_units, sei_bytes
 
 # FFmpeg measures a picture after it rounded its sides up to 64 samples. This is what that adds to sides up to 16384, so
@@ -249,8 +249,7 @@ class Decoder:
             time_base=settings.time_base,
             color=settings.color,
             default_chroma_location=self._codec.chroma_location,
-            # PyAV 18 says "unknown" with None, 19 with a ratio that is false.
-            sample_aspect_ratio=settings.sample_aspect_ratio or context.sample_aspect_ratio or None,
+            sample_aspect_ratio=settings.sample_aspect_ratio or to_fraction(context.sample_aspect_ratio),
             rotation=settings.rotation,
         )
         bits = self._bits.pop(source.pts, 0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from typing import Any, Protocol
 
 from av.video.frame import VideoFrame
 
@@ -60,10 +61,25 @@ def from_av(source: VideoFrame, tags: FrameTags) -> Frame:
     )
 
 
+class _Ratio(Protocol):
+    """A ratio as PyAV gives it: a Fraction, or from version 19 on an AVRational."""
+
+    @property
+    def numerator(self) -> int: ...
+    @property
+    def denominator(self) -> int: ...
+
+
+def to_fraction(ratio: _Ratio | None) -> Fraction | None:
+    """Return a ratio of PyAV's; None if it is not set, for which PyAV 18 has None and 19 a ratio that is false."""
+    return Fraction(ratio.numerator, ratio.denominator) if ratio else None
+
+
 def to_av(frame: Frame) -> VideoFrame:
     """Copy `frame` into FFmpeg's memory, with its time and colour tags.
 
-    PyAV 18 cannot set a frame's siting, sample aspect ratio or interlaced flag; who needs them must say them elsewhere.
+    The siting, sample aspect ratio and interlaced flag are not set: PyAV 18 can set none of them, 19 only the siting.
+    Who needs them must say them elsewhere.
     """
     target = VideoFrame(frame.width, frame.height, frame.format.name)
     for view, plane in zip(plane_views(target, frame.format), frame.planes, strict=True):
@@ -108,7 +124,7 @@ def _color(source: VideoFrame, tags: FrameTags) -> Color:
         primaries=int(source.color_primaries) or UNSPECIFIED,
         transfer=int(source.color_trc) or UNSPECIFIED,
         matrix=int(source.colorspace),
-        # Only PyAV 19 can read it.
+        # PyAV 18 cannot read it.
         chroma_location=ChromaLocation(int(getattr(source, "chroma_location", 0))),
     )
     color = overlay(own, tags.color) if tags.color else own

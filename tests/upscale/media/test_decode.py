@@ -119,7 +119,9 @@ def test_colour_aspect_and_rotation(samples: SimpleNamespace) -> None:
         attributes={**tagged, "sample_aspect_ratio": Fraction(4, 3)},
     )
     (frame, *_) = run(Decoder(settings_for(clip)), clip.packets)
-    assert frame.color == Color(ColorRange.LIMITED, 9, 16, 9)
+    # PyAV 18 cannot read the siting; 19 says what H.264 means without a word.
+    assert frame.color.chroma_location in (ChromaLocation.UNSPECIFIED, ChromaLocation.LEFT)
+    assert replace(frame.color, chroma_location=ChromaLocation.UNSPECIFIED) == Color(ColorRange.LIMITED, 9, 16, 9)
     assert frame.sample_aspect_ratio == Fraction(4, 3)
     outside = Color(ColorRange.UNSPECIFIED, 1, 2, 1, ChromaLocation.TOPLEFT)
     settings = settings_for(clip, color=outside, sample_aspect_ratio=Fraction(2), rotation=-90)

@@ -207,7 +207,8 @@ def test_colour_tags_are_in_the_stream(samples: SimpleNamespace, codec: str) -> 
     color = Color(ColorRange.LIMITED, 9, 16, 9)
     frames = [replace(frame, color=color, sample_aspect_ratio=Fraction(4, 3)) for frame in pictures(samples, [0, 1])]
     (back, _) = decoded(codec, [item.packet for item in run(Encoder(settings_for(codec)), frames)])
-    assert back.color == color
+    # PyAV 18 cannot read the siting, and 19 can.
+    assert replace(back.color, chroma_location=ChromaLocation.UNSPECIFIED) == color
     if codec != "libsvtav1":  # AV1 leaves it to the container
         assert back.sample_aspect_ratio == Fraction(4, 3)
 

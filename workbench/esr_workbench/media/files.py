@@ -12,7 +12,7 @@ from av.error import FFmpegError
 
 from esr_upscale.errors import InvalidInputError, MediaDataError, UpscaleError
 from esr_upscale.frame import Frame
-from esr_upscale.media.frames import FrameTags, from_av
+from esr_upscale.media.frames import FrameTags, from_av, to_fraction
 
 
 def read_frames(path: Path) -> Iterator[Frame]:
@@ -29,7 +29,7 @@ def read_frames(path: Path) -> Iterator[Frame]:
         if not container.streams.video:
             raise InvalidInputError(f"{path} has no video stream")
         stream = container.streams.video[0]
-        tags = FrameTags(stream.time_base or Fraction(1, 90000))
+        tags = FrameTags(to_fraction(stream.time_base) or Fraction(1, 90000))
         for frame in container.decode(stream):
             yield from_av(frame, tags)
 
