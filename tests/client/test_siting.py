@@ -11,6 +11,7 @@ import pytest
 
 import esr_client
 from esr_client import ChromaLocation
+from esr_client._av_frame import from_frame, to_frame
 from esr_client.files import Encode, FileSettings, upscale_file
 from esr_client.files._siting import location_in_headers
 from tests.client.clips import Clip, make
@@ -49,6 +50,15 @@ def test_the_headers_are_read(tmp_path: Path, codec: str, location: ChromaLocati
 def test_headers_and_codecs_without_siting(tmp_path: Path) -> None:
     assert _said(make(tmp_path / "a.mp4", Clip())) is ChromaLocation.UNSPECIFIED
     assert _said(make(tmp_path / "b.mp4", Clip(codec="mpeg4"))) is ChromaLocation.UNSPECIFIED
+
+
+@pytest.mark.skipif(not hasattr(av.VideoFrame, "chroma_location"), reason="PyAV 18 has no siting of a frame")
+def test_frames_have_a_siting(tmp_path: Path) -> None:
+    with av.open(str(_made(tmp_path, "libx265", ChromaLocation.TOP))) as container:
+        decoded = next(container.decode(video=0))
+    frame = to_frame(decoded)
+    assert frame.color.chroma_location is ChromaLocation.TOP
+    assert to_frame(from_frame(frame)).color == frame.color
 
 
 def test_log_level_and_packet_are_left_as_they_were(tmp_path: Path) -> None:

@@ -131,6 +131,9 @@ class Source:
             self._pipe = PipeReader(self.url, interrupt)
             container: InputContainer = av.open(self._pipe, "r", format=name, options=options, **_TAG_DECODING)
             return container
+        if self.url.startswith(("http:", "https:")):
+            # Without it FFmpeg 9, which PyAV 19 has, takes the end of a chunked response for an I/O error.
+            options["multiple_requests"] = "1"
         timeouts = settings.open_timeout_s, settings.read_timeout_s
         container = av.open(self.url, "r", format=name, options=options, timeout=timeouts, **_TAG_DECODING)
         return container
