@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import Any, Protocol
+from typing import Any
 
 import av
 from numpy.typing import NDArray
@@ -11,22 +11,9 @@ from numpy.typing import NDArray
 from esr_client._frame import Frame, pixel_format
 from esr_media.av_planes import plane_views
 from esr_media.color import ChromaLocation, Color, ColorRange
+from esr_media.ratio import to_fraction
 
 _DEFAULT_TIME_BASE = Fraction(1, 90000)
-
-
-class _Ratio(Protocol):
-    """A ratio as PyAV gives it: a Fraction, or from version 19 on an AVRational."""
-
-    @property
-    def numerator(self) -> int: ...
-    @property
-    def denominator(self) -> int: ...
-
-
-def to_fraction(ratio: _Ratio | None) -> Fraction | None:
-    """Return a ratio of PyAV's; None if it is not set, for which PyAV 18 has None and 19 a ratio that is false."""
-    return Fraction(ratio.numerator, ratio.denominator) if ratio else None
 
 
 def is_frame(item: object) -> bool:

@@ -14,7 +14,7 @@ import numpy as np
 from av.packet import Packet
 from av.stream import Disposition
 
-from esr_client._av_frame import to_fraction
+from esr_media.ratio import to_fraction
 from esr_media.scheduling import ordinary_scheduling
 
 AUDIO_RATE = 48000

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 import esr_client
 from esr_api.v1 import upscaler_pb2 as pb
 from esr_client import Client, Options
-from esr_client._av_frame import to_fraction
+from esr_media.ratio import to_fraction
 from tests.client.pictures import array, frame
 from tests.client.scripted import Script, Tamper, in_pairs
 from tests.support.waiting import eventually

@@ -17,13 +17,13 @@ import av
 from av.container import OutputContainer
 from av.video.stream import VideoStream
 
-from esr_client import _av_frame
 from esr_client._errors import InputError, OutputError
 from esr_client.files._codecs import encoding
 from esr_client.files._destination import STANDARD_STREAM, check_file, parse_destination
 from esr_client.files._pairing import Filters, Meter, Pair, Score
 from esr_client.files._part import PartFile
 from esr_client.files._shown import display_name, open_error, output_error, reason
+from esr_media.ratio import to_fraction
 
 _PICTURE_SUFFIX = ".png"
 _DEFAULT_TIME_BASE = Fraction(1, 25)
@@ -218,7 +218,7 @@ class _Screen:
         if self.is_done or (self._is_picture and self._at_s is not None and (a.time or 0.0) < self._at_s):
             return
         self.is_done = self._is_picture
-        self._times.append((a.pts, _av_frame.to_fraction(a.time_base) or _DEFAULT_TIME_BASE))
+        self._times.append((a.pts, to_fraction(a.time_base) or _DEFAULT_TIME_BASE))
         self._write(self._pair.push(a, b))
 
     def _write(self, frames: list[av.VideoFrame]) -> None:

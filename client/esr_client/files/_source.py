@@ -30,6 +30,7 @@ from esr_client.files._pipes import Interrupt, PipeReader
 from esr_client.files._shown import display_name, open_error, reason
 from esr_client.files._siting import chroma_location
 from esr_media.color import ChromaLocation
+from esr_media.ratio import to_fraction
 
 _LONGEST_INTERLEAVING_S = 1  # as far as sound may come after the pictures that it belongs to
 _HEAD_PACKETS = 256  # as far as the first decodable picture is looked for
@@ -160,12 +161,12 @@ class Source:
 
     @property
     def time_base(self) -> Fraction:
-        return _av_frame.to_fraction(self.video.time_base) or Fraction(1, 90000)
+        return to_fraction(self.video.time_base) or Fraction(1, 90000)
 
     @property
     def frame_rate(self) -> Fraction:
         """Return a guess, for rate control and for pictures without a time."""
-        rate = _av_frame.to_fraction(self.video.guessed_rate or self.video.average_rate)
+        rate = to_fraction(self.video.guessed_rate or self.video.average_rate)
         return rate if rate and 0 < rate <= _FASTEST_RATE else _DEFAULT_RATE
 
     @property
@@ -195,7 +196,7 @@ class Source:
             height=context.height,
             pixel_format=self.picture.pixel_format,
             color=replace(_av_frame.color_of(context), chroma_location=self.picture.chroma_location),
-            sample_aspect_ratio=_av_frame.to_fraction(self.video.sample_aspect_ratio),
+            sample_aspect_ratio=to_fraction(self.video.sample_aspect_ratio),
             rotation=self.picture.rotation,
         )
 

@@ -17,9 +17,10 @@ from av.video.frame import VideoFrame
 
 from esr_media.color import ChromaLocation, Color
 from esr_media.packet import Packet
+from esr_media.ratio import to_fraction
 from esr_upscale.errors import CodecOptionError, LimitError, MediaDataError
 from esr_upscale.frame import Frame, KeyFrame
-from esr_upscale.media.frames import FrameTags, from_av, to_fraction
+from esr_upscale.media.frames import FrameTags, from_av
 from esr_upscale.media.nal import count_nal_units, sei_bytes
 
 # FFmpeg measures a picture after it rounded its sides up to 64 samples. This is what that adds to sides up to 16384, so

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import Any, Protocol
 
 from av.video.frame import VideoFrame
 
@@ -59,20 +58,6 @@ def from_av(source: VideoFrame, tags: FrameTags) -> Frame:
         interlaced=source.interlaced_frame,
         corrupt=source.is_corrupt,
     )
-
-
-class _Ratio(Protocol):
-    """A ratio as PyAV gives it: a Fraction, or from version 19 on an AVRational."""
-
-    @property
-    def numerator(self) -> int: ...
-    @property
-    def denominator(self) -> int: ...
-
-
-def to_fraction(ratio: _Ratio | None) -> Fraction | None:
-    """Return a ratio of PyAV's; None if it is not set, for which PyAV 18 has None and 19 a ratio that is false."""
-    return Fraction(ratio.numerator, ratio.denominator) if ratio else None
 
 
 def to_av(frame: Frame) -> VideoFrame:

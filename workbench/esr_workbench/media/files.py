@@ -10,9 +10,10 @@ from pathlib import Path
 import av
 from av.error import FFmpegError
 
+from esr_media.ratio import to_fraction
 from esr_upscale.errors import InvalidInputError, MediaDataError, UpscaleError
 from esr_upscale.frame import Frame
-from esr_upscale.media.frames import FrameTags, from_av, to_fraction
+from esr_upscale.media.frames import FrameTags, from_av
 
 
 def read_frames(path: Path) -> Iterator[Frame]:
