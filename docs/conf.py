@@ -121,7 +121,7 @@ def defines(file: str | None, name: str) -> bool:
 
 
 def setup(app: Sphinx) -> None:
-    """Connect the site's additions."""
+    """Connect what the site adds to the pages to the events of Sphinx."""
     restore_modules()
     app.connect("source-read", append)
     app.connect("build-finished", write_index)

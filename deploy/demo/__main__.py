@@ -111,7 +111,7 @@ def run(model_option: str, shots: Sequence[Shot], output: Path, console: Console
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run from the command line."""
+    """Read the arguments, make the demonstration, and return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m deploy.demo", description=__doc__)
     parser.add_argument(
         "--model", default="esr_stack_x2", help="NAME or NAME=FILE as of esr-serve; default esr_stack_x2"

@@ -78,7 +78,7 @@ def test_strips_have_no_seams(
     pixels = np.random.default_rng(1).integers(0, most, (67, 40, bands), endpoint=True).astype(dtype)
     pyvips.Image.new_from_array(pixels).copy(interpretation=kind).write_to_file(str(source))
     upscale_picture(client, source, tmp_path / "whole.tif", PictureSettings(model=model))
-    monkeypatch.setattr(pictures, "_STRIP_PIXELS", 40 * 9)
+    monkeypatch.setattr(pictures, "STRIP_PIXELS", 40 * 9)
     upscale_picture(client, source, tmp_path / "strips.tif", PictureSettings(model=model))
     whole, strips = (pyvips.Image.new_from_file(str(tmp_path / name)).numpy() for name in ("whole.tif", "strips.tif"))
     assert np.abs(whole.astype(int) - strips).max() <= 1

@@ -166,7 +166,7 @@ class PictureJob:
             part.close()
 
 
-_STRIP_PIXELS = 4_000_000
+STRIP_PIXELS = 4_000_000
 """Of one request: half of the largest picture that a server takes by default. Photographs are larger."""
 _STRIP_MARGIN = 16
 """Rows above and below a strip; the filters of no network reach further, so no seam can be seen."""
@@ -183,7 +183,7 @@ def _upscale(client: Client, pixels: NDArray[Any], model: str) -> NDArray[Any]:
     height, width, bands = pixels.shape
     deep = pixels.dtype == np.uint16
     name = {(1, False): "gray", (1, True): "gray16le", (3, False): "rgb24", (3, True): "rgb48le"}[bands, deep]
-    rows = max(1, _STRIP_PIXELS // width)
+    rows = max(1, STRIP_PIXELS // width)
     strips: list[NDArray[Any]] = []
     for top in range(0, height, rows):
         bottom = min(top + rows, height)

@@ -31,8 +31,9 @@ from esr_server.telemetry.realtime import RateTracker
 
 _log = logging.getLogger(__name__)
 MOST_LOGGED = 100
-"""Letters of a name that no model may have."""
-_MAX_BATCH_DELAY_S = 0.005  # that a result may wait for those behind it, to share a message with them
+"""Letters of a name, of which it is not known yet whether a model has it."""
+MAX_BATCH_DELAY_S = 0.005
+"""That a result may wait for those behind it, to share a message with them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,11 +215,11 @@ class _Exchange:
         )
 
     def _max_batch(self) -> int:
-        """Return how many results may go in one response now: as many as are made in _MAX_BATCH_DELAY_S."""
+        """Return how many results may go in one response now: as many as are made in MAX_BATCH_DELAY_S."""
         reservation = self.reservation
         return min(
             self.params.frames_per_response,
-            int(_MAX_BATCH_DELAY_S / reservation.rung.cost.of(reservation.demand.pixels)),
+            int(MAX_BATCH_DELAY_S / reservation.rung.cost.of(reservation.demand.pixels)),
         )
 
     def _record(self, result: Result, send_s: float, sent_s: float, clock: FrameClock) -> None:

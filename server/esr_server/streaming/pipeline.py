@@ -287,6 +287,9 @@ class StreamPipeline:
 
     def _fail_in_place(self, error: Exception) -> None:
         self._executor.close()
+        for task in self._tasks:  # nothing more is taken in
+            if task is not asyncio.current_task():
+                task.cancel()
         self._outbox.append(_Failure(error), counts=False)
 
     def _count(self, results: list[Result]) -> None:

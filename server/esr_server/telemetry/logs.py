@@ -50,7 +50,7 @@ class TextFormatter(logging.Formatter):
     """Writes a record as a line of text. What a client has sent cannot end the line and forge another one."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  # the name is logging's
-        """Escape what is not printable."""
+        """Write the line, with an escape for each character that is not printable."""
         return _printable(super().formatMessage(record))
 
     def formatException(self, ei: _ExceptionInfo) -> str:  # noqa: N802

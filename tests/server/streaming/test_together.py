@@ -20,6 +20,7 @@ from esr_upscale.upscaler import Upscaled, Upscaler
 from tests.support.calls import raw_config, raw_frame, rest, stub_of
 from tests.support.server import running
 from tests.support.shared_memory import Made, made
+from tests.support.waiting import comes_true
 
 
 class TurnedUpscaler:
@@ -29,11 +30,13 @@ class TurnedUpscaler:
         self.scale = real.scale
         self._real = real
         self.turns = [threading.Event() for _ in range(8)]
+        self.begun = threading.Semaphore(0)
 
     def __call__(
         self, frame: Frame, memory: PlaneAllocator = own_memory, concurrency: int = 1, source: Source | None = None
     ) -> Upscaled:
         assert frame.pts is not None
+        self.begun.release()
         assert self.turns[frame.pts].wait(20)
         return self._real(frame, memory, concurrency, source)
 
@@ -50,6 +53,9 @@ async def _turned(memory: Made, **config: Any) -> AsyncIterator[tuple[list[threa
         assert (await call.read()).negotiated.shared_memory
         for i in range(4):
             await call.write(raw_frame(i, name="gray", pts=i))
+        value = server.metrics.registry.get_sample_value
+        assert await comes_true(lambda: value("esr_received_bytes_total") == 4 * 16 * 12)
+        assert await asyncio.to_thread(upscaler.begun.acquire, timeout=20)
 
         async def numbers() -> list[int]:
             response = await call.read()
@@ -88,7 +94,7 @@ async def test_frames_share_a_response_while_others_are_made() -> None:
 async def test_a_frame_goes_alone_where_it_must_not_wait(
     config: dict[str, Any], held_s: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rpc_upscale, "_MAX_BATCH_DELAY_S", held_s)
+    monkeypatch.setattr(rpc_upscale, "MAX_BATCH_DELAY_S", held_s)
     with made((4, 4)) as memory:
         async with _turned(memory, **config) as (turns, numbers):
             turns[0].set()
