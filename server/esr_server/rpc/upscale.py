@@ -7,7 +7,7 @@ import logging
 import secrets
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -69,34 +69,34 @@ class UpscaleHandler:
         models = await services.scheduler.load(lambda: services.models.choose(config.model, config.ladder))
         params = negotiate(config, models, limits)
         await self._warm_up(params)
-        with services.capacity.reserve(params.demand) as reservation, await self._memory(config) as memory:
-            stages = await services.scheduler.run(
-                lambda: StreamStages(
-                    config.stages,
-                    lambda: reservation.rung,
-                    limits,
-                    memory.output,
-                    lambda: services.scheduler.concurrency,
+        writer = ResponseWriter(self._context)
+        with ExitStack() as to_the_end:
+            with services.capacity.reserve(params.demand) as reservation, await self._memory(config) as memory:
+                stages = await services.scheduler.run(
+                    lambda: StreamStages(
+                        config.stages,
+                        lambda: reservation.rung,
+                        limits,
+                        memory.output,
+                        lambda: services.scheduler.concurrency,
+                    )
                 )
-            )
-            pipeline = StreamPipeline(
-                stages,
-                services.scheduler.stream_executor(),
-                services.scheduler.encoders,
-                services.settings.scheduler,
-                config.delivery,
-                evicts=params.evicts,
-            )
-            writer = ResponseWriter(self._context)
-            with (
-                self._logged(params, reservation.rung.name, pipeline),
-                services.metrics.track_rate(config.fps) as rate_tracker,
-            ):
-                await writer.negotiated(self._stream_id, params, reservation.rung, memory)
-                await _Exchange(services, params, reservation, memory, pipeline, rate_tracker, writer).run(
-                    self._requests, self._admission
+                pipeline = StreamPipeline(
+                    stages,
+                    services.scheduler.stream_executor(),
+                    services.scheduler.encoders,
+                    services.settings.scheduler,
+                    config.delivery,
+                    evicts=params.evicts,
                 )
-        await writer.statistics(pipeline.statistics, time.perf_counter() - self._started_s)
+                to_the_end.enter_context(self._logged(params, reservation.rung.name, pipeline))
+                with services.metrics.track_rate(config.fps) as rate_tracker:
+                    await writer.negotiated(self._stream_id, params, reservation.rung, memory)
+                    await _Exchange(services, params, reservation, memory, pipeline, rate_tracker, writer).run(
+                        self._requests, self._admission
+                    )
+            # gRPC ends the requests of a call that is cancelled: it has finished only if this can be written.
+            await writer.statistics(pipeline.statistics, time.perf_counter() - self._started_s)
 
     async def _config(self) -> StreamConfig:
         settings = self._services.settings
