@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import sys
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
@@ -17,6 +18,8 @@ IMPORTERS = {
     "grpc_reflection": ("esr_server.rpc",),
     "google": ("esr_api", "esr_server.rpc", "esr_client"),
     "av": ("esr_media.av_planes", "esr_upscale.media", "esr_workbench.media", "esr_client"),
+    "typer": ("esr_client.cli", "esr_server.__main__", "esr_workbench.cli", "esr_workbench.commands"),
+    "rich": ("esr_client.cli", "esr_workbench.commands"),
     "pythonjsonlogger": ("esr_server.telemetry.logs",),
     "prometheus_client": ("esr_server.telemetry.metrics",),
     "halide": ("esr_upscale.backends.halide", "esr_upscale.backends.aot.compile"),
@@ -61,6 +64,7 @@ FORBIDDEN: dict[str, Collection[str]] = {
     "esr_upscale.backends.aot": ("esr_upscale.backends.torch", "esr_upscale.nets"),
     "esr_upscale.backends.torch": ("esr_upscale.backends.aot", "esr_upscale.backends.halide"),
     "esr_upscale.backends.packed": ("esr_upscale.backends.aot", "esr_upscale.backends.halide"),
+    "esr_upscale.backends.fused": ("esr_upscale.backends.aot", "esr_upscale.backends.halide"),
     "esr_workbench.media": ("esr_workbench.explain", "esr_workbench.pareto", "esr_workbench.shaders"),
     "esr_workbench.shaders": ("esr_upscale.nets", "esr_upscale.media", "esr_workbench.training"),
     "esr_workbench.pareto": ("esr_upscale.nets", "esr_upscale.media", "esr_workbench.training"),
@@ -141,6 +145,17 @@ def test_one_importer_for_each_library(name: str) -> None:
         for library, packages in IMPORTERS.items():
             if _within(imported, library):
                 assert any(_within(name, package) for package in packages), f"{name} imports {imported}"
+
+
+EVERYWHERE = {"numpy", "esr_api", "esr_media", "esr_upscale", "esr_server", "esr_client", "esr_workbench"}
+"""What is no foreign library: this project's packages, and numpy, whose arrays are every layer's pictures."""
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_every_library_has_a_row(name: str) -> None:
+    names = {imported.partition(".")[0] for imported in _imports(MODULES[name])}
+    libraries = names - set(sys.stdlib_module_names) - EVERYWHERE
+    assert libraries <= set(IMPORTERS), f"{name} imports {sorted(libraries - set(IMPORTERS))}: IMPORTERS lacks a row"
 
 
 @pytest.mark.parametrize("name", MODULES)

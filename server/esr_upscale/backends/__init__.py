@@ -51,10 +51,6 @@ class Choice:
     fallback: str | None
     """Why no fused kernel runs it where one is allowed; None otherwise."""
 
-    @property
-    def is_fused(self) -> bool:
-        return self.backends == FUSED
-
 
 def choose_backends(spec: ModelSpec, weights: Weights, settings: EngineSettings) -> Choice:
     """Return what can run a model under these settings; nothing is compiled to find out.
@@ -104,7 +100,7 @@ def check_installed(settings: EngineSettings) -> None:
 
 def backend_name(spec: ModelSpec, weights: Weights, settings: EngineSettings) -> str:
     """Return what `LoadedModel.backend` would be, without loading the model; nothing is compiled to find out."""
-    return "fused" if choose_backends(spec, weights, settings).is_fused else f"torch-{settings.device}"
+    return choose_backends(spec, weights, settings).backends[0].name(settings)
 
 
 def serves_nodes(settings: EngineSettings) -> bool:

@@ -60,7 +60,11 @@ class Backend(Protocol):
     """One way to run models. It imports its library when it is first needed, and never when it is only listed."""
 
     is_fused: bool
-    """Whether its kernels are named `fused`, and not after the device."""
+    """Whether its kernels are fused kernels for the CPU."""
+
+    def name(self, settings: EngineSettings) -> str:
+        """Return what `PlaneKernel.backend` of its kernels is."""
+        ...
 
     def obstacle(self, spec: ModelSpec, weights: Weights, settings: EngineSettings) -> Unsupported | None:
         """Return why it cannot run a model; None if it can. Nothing is compiled to find out."""

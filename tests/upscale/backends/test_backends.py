@@ -7,7 +7,16 @@ import sys
 
 import pytest
 
-from esr_upscale.backends import BACKENDS, EngineSettings, Unsupported, choose_backends, first_kernel, halide
+from esr_upscale.backends import (
+    BACKENDS,
+    FUSED,
+    UNFUSED,
+    EngineSettings,
+    Unsupported,
+    choose_backends,
+    first_kernel,
+    halide,
+)
 from esr_upscale.errors import EngineError
 from esr_upscale.models import load_weights, resolve
 
@@ -22,12 +31,12 @@ def test_backends_import_neither_library() -> None:
 def test_choice_prefers_fused_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
     weights = load_weights(SPEC)
     choice = choose_backends(SPEC, weights, EngineSettings())
-    assert choice.is_fused
+    assert choice.backends == FUSED
     assert choice.fallback is None
-    assert not choose_backends(SPEC, weights, EngineSettings(backend="torch")).is_fused
+    assert choose_backends(SPEC, weights, EngineSettings(backend="torch")).backends == UNFUSED
     monkeypatch.setattr(halide, "is_halide_installed", lambda: False)
     choice = choose_backends(SPEC, weights, EngineSettings())
-    assert not choice.is_fused
+    assert choice.backends == UNFUSED
     # The message of earlier versions.
     reasons = 'Halide is not installed (pip install "edge-sr[server]") and --kernels names no compiled ones'
     assert choice.fallback == reasons

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from esr_upscale.backends.aot.library import CompiledKernels
 from esr_upscale.backends.backend import EngineSettings, Unsupported
+from esr_upscale.backends.fused import FUSED_NAME
 from esr_upscale.backends.packed import PackedRgb
 from esr_upscale.filters import Siting
 from esr_upscale.models import ModelSpec
@@ -26,6 +27,9 @@ class Aot:
     """Kernels compiled ahead of time."""
 
     is_fused = True
+
+    def name(self, _settings: EngineSettings) -> str:
+        return FUSED_NAME
 
     def obstacle(self, spec: ModelSpec, weights: Weights, settings: EngineSettings) -> Unsupported | None:
         library = _library(settings)

@@ -10,11 +10,11 @@ from __future__ import annotations
 import ctypes
 import threading
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from esr_upscale.backends.aot.manifest import (
@@ -26,13 +26,14 @@ from esr_upscale.backends.aot.manifest import (
     rgb_luma_name,
     rgb_name,
 )
-from esr_upscale.backends.layout import UNBOUNDED_TASKS, sample_type
+from esr_upscale.backends.fused import FusedKernel
+from esr_upscale.backends.layout import UNBOUNDED_TASKS, Layout
 from esr_upscale.backends.packed import PackedRgb
 from esr_upscale.bt601 import LUMA_DEPTH
 from esr_upscale.errors import EngineError
 from esr_upscale.filters import Siting
 from esr_upscale.models import ModelSpec
-from esr_upscale.plane_kernel import PlaneAllocator, Weights, digest, own_memory, threads_per_frame
+from esr_upscale.plane_kernel import Weights, digest, threads_per_frame
 
 UNSIGNED = 1
 """halide_type_uint."""
@@ -88,38 +89,21 @@ def _errors() -> HalideErrors:
     return HalideErrors()
 
 
-class CompiledKernel:
-    """One function of a library. A PlaneKernel, if it reads one plane; a PlaneFunction."""
+@dataclass(frozen=True, slots=True)
+class LibraryFunction:
+    """One function of a library. A NativeCode."""
 
-    backend = "fused"
+    library: CompiledKernels
+    entry: CompiledFunction
 
-    def __init__(self, library: CompiledKernels, entry: CompiledFunction) -> None:
-        self._library, self._entry = library, entry
-        self._dtype = np.dtype(sample_type(entry.layout.depth))
+    @property
+    def layout(self) -> Layout:
+        return self.entry.layout
 
-    def __call__(self, plane: NDArray[Any], memory: PlaneAllocator = own_memory, concurrency: int = 1) -> NDArray[Any]:
-        """Upscale a plane; rows of the result are padded.
-
-        Raises:
-            EngineError: the plane is not of the kernel's type, or the library gives up, e.g. for want of memory.
-        """
-        if plane.dtype != self._dtype or plane.strides[1] != plane.itemsize:
-            raise EngineError(f"{self._entry.function} takes rows of {self._dtype}, not {plane.dtype} {plane.strides}")
-        height, width = plane.shape
-        return self.run((plane,), (), (height, width), memory, concurrency)
-
-    def run(
-        self,
-        planes: Sequence[NDArray[Any]],
-        scalars: Sequence[float],
-        size: tuple[int, int],
-        memory: PlaneAllocator = own_memory,
-        concurrency: int = 1,
-    ) -> NDArray[Any]:
-        height, width = size
-        result = self._entry.layout.allocate(height, width, memory)
-        self._library.call(self._entry.function, planes, scalars, concurrency, self._entry.layout.rows(result))
-        return self._entry.layout.crop(result, width)
+    def fill(
+        self, rows: NDArray[Any], planes: Sequence[NDArray[Any]], scalars: Sequence[float], concurrency: int
+    ) -> None:
+        self.library.call(self.entry.function, planes, scalars, concurrency, rows)
 
 
 class CompiledKernels:
@@ -142,26 +126,28 @@ class CompiledKernels:
         self._library.halide_set_num_threads(threads)
         self._threads = threads
 
-    def plan(self, spec: ModelSpec, weights: Weights, depth: int) -> CompiledKernel | None:
+    def plan(self, spec: ModelSpec, weights: Weights, depth: int) -> FusedKernel | None:
         """Return the kernel of a model, if it was compiled at this depth with these weights."""
         functions = (f for f in self._manifest.functions if f.weights == digest(weights))
         entry = find(functions, spec.canonical_id, depth)
-        return CompiledKernel(self, entry) if entry else None
+        return FusedKernel(LibraryFunction(self, entry)) if entry else None
 
     def has_model(self, spec: ModelSpec) -> bool:
         """Return whether a network is in the library, with any weights."""
         return any(f.model == spec.canonical_id for f in self._manifest.functions)
 
-    def plan_chroma(self, scale: int, siting_x: Siting, siting_y: Siting, depth: int) -> CompiledKernel | None:
+    def plan_chroma(self, scale: int, siting_x: Siting, siting_y: Siting, depth: int) -> FusedKernel | None:
         """Return the kernel of chroma planes, if it was compiled at this depth and siting."""
         entry = find(self._manifest.functions, chroma_name(scale, siting_x, siting_y), depth)
-        return CompiledKernel(self, entry) if entry else None
+        return FusedKernel(LibraryFunction(self, entry)) if entry else None
 
     def plan_rgb(self, scale: int, depth: int) -> PackedRgb | None:
         """Return the functions of packed RGB, if they were compiled for this scale and depth."""
         luma = find(self._manifest.functions, rgb_luma_name(depth), LUMA_DEPTH)
         color = find(self._manifest.functions, rgb_name(scale), depth)
-        return PackedRgb(CompiledKernel(self, luma), CompiledKernel(self, color)) if luma and color else None
+        if luma is None or color is None:
+            return None
+        return PackedRgb(FusedKernel(LibraryFunction(self, luma)), FusedKernel(LibraryFunction(self, color)))
 
     def call(
         self,

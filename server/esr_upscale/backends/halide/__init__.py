@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib.util
 
 from esr_upscale.backends.backend import EngineSettings, Unsupported
+from esr_upscale.backends.fused import FUSED_NAME
 from esr_upscale.backends.packed import PackedRgb
 from esr_upscale.filters import Siting
 from esr_upscale.models import ModelSpec
@@ -25,6 +26,9 @@ class Halide:
     """Kernels compiled here for this processor, in about a second, when they are first asked for."""
 
     is_fused = True
+
+    def name(self, _settings: EngineSettings) -> str:
+        return FUSED_NAME
 
     def obstacle(self, spec: ModelSpec, _weights: Weights, _settings: EngineSettings) -> Unsupported | None:
         if not is_halide_installed():

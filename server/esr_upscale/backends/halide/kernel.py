@@ -20,15 +20,16 @@ import halide as hl
 import numpy as np
 from numpy.typing import NDArray
 
+from esr_upscale.backends.fused import FusedKernel
 from esr_upscale.backends.halide import bicubic, rgb
 from esr_upscale.backends.halide.pipeline import Job, Pipeline, SampleFormat, Vectors
 from esr_upscale.backends.halide.registry import halide_families
-from esr_upscale.backends.layout import RGB_COMPONENTS, UNBOUNDED_TASKS, sample_type
+from esr_upscale.backends.layout import RGB_COMPONENTS, UNBOUNDED_TASKS, Layout, sample_type
 from esr_upscale.backends.packed import PackedRgb
 from esr_upscale.errors import EngineError
 from esr_upscale.filters import Siting
 from esr_upscale.models import ModelSpec, check_weights
-from esr_upscale.plane_kernel import FRAMES_AT_ONCE, PlaneAllocator, Weights, digest, own_memory, threads_per_frame
+from esr_upscale.plane_kernel import FRAMES_AT_ONCE, Weights, digest, threads_per_frame
 
 Numbers: TypeAlias = tuple[NDArray[np.float32], ...]
 """What the constants of a pipeline are set to."""
@@ -57,45 +58,29 @@ class Pool:
             self._idle.put((pipeline, numbers))
 
 
-class FusedKernel:
-    """Pipelines, and the numbers that they are set to. A PlaneKernel if they read one plane; a PlaneFunction."""
-
-    backend = "fused"
+class PooledCode:
+    """Pipelines, and the numbers that they are set to. A NativeCode."""
 
     def __init__(self, pool: Pool, numbers: Numbers) -> None:
         self.pool, self._numbers = pool, numbers
 
-    def __call__(self, plane: NDArray[Any], memory: PlaneAllocator = own_memory, concurrency: int = 1) -> NDArray[Any]:
-        """Upscale a plane; rows of the result are padded.
+    @property
+    def layout(self) -> Layout:
+        return self.pool.layout
 
-        Raises:
-            EngineError: Halide gives up, e.g. for want of memory.
-        """
-        height, width = plane.shape
-        return self.run((plane,), (), (height, width), memory, concurrency)
-
-    def run(
-        self,
-        planes: Sequence[NDArray[Any]],
-        scalars: Sequence[float],
-        size: tuple[int, int],
-        memory: PlaneAllocator = own_memory,
-        concurrency: int = 1,
-    ) -> NDArray[Any]:
-        height, width = size
-        layout = self.pool.layout
+    def fill(
+        self, rows: NDArray[Any], planes: Sequence[NDArray[Any]], scalars: Sequence[float], concurrency: int
+    ) -> None:
         threads = threads_per_frame(self.pool.threads, concurrency)
         # Halide's threads are as many as there are processors. Fewer of them work on a plane of fewer tasks.
         tasks = threads if threads < _processors() else UNBOUNDED_TASKS
-        result = layout.allocate(height, width, memory)
         with self.pool.pipeline(self._numbers) as pipeline:
             try:
                 _set_inputs(pipeline, planes, scalars)
                 pipeline.tasks.set(tasks)
-                pipeline.out.realize(hl.Buffer(layout.rows(result)))
+                pipeline.out.realize(hl.Buffer(rows))
             except hl.HalideError as error:
-                raise EngineError(f"the fused kernel could not upscale a plane of {width}×{height}: {error}") from error
-        return layout.crop(result, width)
+                raise EngineError(f"the fused kernel failed on a plane of {planes[0].shape}: {error}") from error
 
 
 def plan(spec: ModelSpec, weights: Weights, pixel_depth: int, threads: int) -> FusedKernel:
@@ -143,7 +128,7 @@ def _model_kernel(model: _Model, depth: int, threads: int) -> FusedKernel:
     numbers = _numbers(build(_job(depth)))
     shapes = tuple(values.shape for values in numbers)
     code = _Code(model.spec, shapes, model.digest if family.in_code else "", build)
-    return FusedKernel(_model_pool(code, depth, threads), numbers)
+    return FusedKernel(PooledCode(_model_pool(code, depth, threads), numbers))
 
 
 @cache
@@ -152,7 +137,7 @@ def _model_pool(code: _Code, depth: int, threads: int) -> Pool:
 
 
 def _kernel(build: Callable[[Job], Pipeline], depth: int, threads: int) -> FusedKernel:
-    return FusedKernel(_compile_pool(build, depth, threads), ())
+    return FusedKernel(PooledCode(_compile_pool(build, depth, threads), ()))
 
 
 def _job(depth: int) -> Job:

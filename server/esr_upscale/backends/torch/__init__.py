@@ -30,6 +30,9 @@ class Torch:
 
     is_fused = False
 
+    def name(self, settings: EngineSettings) -> str:
+        return f"torch-{settings.device}"
+
     def obstacle(self, _spec: ModelSpec, _weights: Weights, _settings: EngineSettings) -> Unsupported | None:
         return None if is_torch_installed() else Unsupported(NO_TORCH)
 
@@ -47,7 +50,9 @@ class Torch:
         check_torch()
         from esr_upscale.backends.torch import kernel as torch_kernel
 
-        return torch_kernel.plan_chroma(scale, siting_x, siting_y, depth, device=settings.device)
+        return torch_kernel.plan_chroma(
+            scale, siting_x, siting_y, depth, device=settings.device, threads=settings.threads_of_frame
+        )
 
     def rgb_kernels(self, _scale: int, _depth: int, _settings: EngineSettings) -> PackedRgb | Unsupported:
         return Unsupported("torch has no kernels of packed RGB")

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from esr_upscale.backends import halide
 from esr_upscale.backends.aot.compile import compile_library
-from esr_upscale.backends.aot.library import CompiledKernel, CompiledKernels
+from esr_upscale.backends.aot.library import CompiledKernels, LibraryFunction
 from esr_upscale.backends.aot.manifest import LIBRARY, MANIFEST, CompiledFunction, read_manifest
+from esr_upscale.backends.fused import FusedKernel
 from esr_upscale.backends.halide import kernel as fused
 from esr_upscale.engine import EngineSettings, LoadedModel, backend_name
 from esr_upscale.errors import EngineError
@@ -122,7 +123,9 @@ def test_a_model_runs_without_halide(native: Path, monkeypatch: pytest.MonkeyPat
     model = LoadedModel(SPEC, load_weights(SPEC), settings)
     model.warm_up()
     assert model.backend == backend_name(SPEC, load_weights(SPEC), settings) == "fused"
-    assert isinstance(model.luma(8), CompiledKernel)
+    kernel = model.luma(8)
+    assert isinstance(kernel, FusedKernel)
+    assert isinstance(kernel.code, LibraryFunction)
     assert np.array_equal(model.luma(8)(synthetic_luma(20, 30)), expected)
 
 

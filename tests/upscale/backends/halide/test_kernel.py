@@ -14,9 +14,10 @@ import pytest
 from numpy.typing import NDArray
 
 from benchmarks.clip import read_frames
+from esr_upscale.backends.fused import FusedKernel
 from esr_upscale.backends.halide import bicubic
 from esr_upscale.backends.halide import kernel as fused
-from esr_upscale.backends.halide.kernel import FusedKernel, Pool
+from esr_upscale.backends.halide.kernel import Pool, PooledCode
 from esr_upscale.backends.halide.pipeline import Job, Pipeline, SampleFormat, Vectors
 from esr_upscale.backends.layout import UNBOUNDED_TASKS
 from esr_upscale.backends.torch import kernel as torch_kernel
@@ -188,7 +189,7 @@ def test_frames_at_the_same_time_share_the_threads() -> None:
     processors = os.cpu_count() or 1
     pipeline = bicubic.build(2, Siting.CENTRED, Siting.CENTRED, Job(SampleFormat(8), Vectors(8, 16)))
     tasks = Tasks(pipeline.tasks)
-    kernel = FusedKernel(Pool([replace(pipeline, tasks=tasks)], (), processors), ())
+    kernel = FusedKernel(PooledCode(Pool([replace(pipeline, tasks=tasks)], (), processors), ()))
     for concurrency in (1, 2, 99):
         kernel(synthetic_luma(90, 160), concurrency=concurrency)
     half = -(-processors // 2)
@@ -210,7 +211,9 @@ def test_weights_of_one_network_share_its_code(name: str) -> None:
     one, other = ({k: v * np.float32(gain) for k, v in _weights(spec).items()} for gain in (1.0, 0.8))
     first = _fused(spec, one, 8)
     second = _fused(spec, other, 8)
-    assert first.pool is second.pool
+    assert isinstance(first.code, PooledCode)
+    assert isinstance(second.code, PooledCode)
+    assert first.code.pool is second.code.pool
     expected = [torch_kernel.reference(spec, weights, 8)(plane) for weights in (one, other)]
     assert not np.array_equal(expected[0], expected[1])
     with ThreadPoolExecutor(4) as pool:
