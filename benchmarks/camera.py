@@ -28,7 +28,7 @@ class Take:
     """When a frame came back, and which model had made it."""
     dropped_s: list[float] = field(default_factory=list)
     """When the answer came that a frame had been dropped."""
-    refused: str = ""
+    refusal: str = ""
     """Why the server did not take the stream in, or ended it; empty if it did neither."""
 
     @property
@@ -82,11 +82,11 @@ class Camera:
         self._thread.join()
         if self._failure:
             raise self._failure
-        if not self.take.refused:
+        if not self.take.refusal:
             self.take.check(len(self.take.shot_s))
         elif not may_be_refused:
             size = f"{self._frames[0].width}×{self._frames[0].height}"
-            raise StreamRefusedError(f"a stream of {size} at {self.take.fps:g} fps was refused: {self.take.refused}")
+            raise StreamRefusedError(f"a stream of {size} at {self.take.fps:g} fps was refused: {self.take.refusal}")
         return self.take
 
     def _shots(self) -> Iterator[esr_client.Frame]:
@@ -102,7 +102,7 @@ class Camera:
         try:
             self._stream()
         except esr_client.ResourceExhaustedError as error:
-            self.take.refused = str(error)
+            self.take.refusal = str(error)
         except BaseException as error:  # `join` raises it
             self._failure = error
 

@@ -74,11 +74,11 @@ SUBJECTS = (
 
 def upscalers() -> dict[str, Upscale]:
     """Return what is compared; models with their weights for any source."""
-    found: dict[str, Upscale] = {"Lanczos": lambda small: np.rint(enlarge(small, 2).clip(0, 255)).astype(np.uint8)}
+    by_name: dict[str, Upscale] = {"Lanczos": lambda small: np.rint(enlarge(small, 2).clip(0, 255)).astype(np.uint8)}
     for name in MODELS:
         spec = resolve(name)
-        found[name] = LoadedModel(spec, load_weights(spec), EngineSettings()).luma(8)
-    return found
+        by_name[name] = LoadedModel(spec, load_weights(spec), EngineSettings()).luma(8)
+    return by_name
 
 
 def _tile(luma: NDArray[np.uint8], subject: Subject, label: str) -> Image.Image:
@@ -101,8 +101,8 @@ def draw(out: Path) -> None:
             way = Degradation(kernel="area", coding=Coding("x264", crf))
             small = way.apply(clip, 2, np.random.default_rng(1))[SHOWN]
             for name, upscale in compared.items():
-                made = upscale(small)
-                tiles.append(_tile(made, subject, f"{name} {psnr(made, truth, 2):.2f} dB"))
+                picture = upscale(small)
+                tiles.append(_tile(picture, subject, f"{name} {psnr(picture, truth, 2):.2f} dB"))
         rows.append([*tiles, _tile(truth, subject, f"{subject.name}: original")])
     width, height = rows[0][0].size
     sheet = Image.new("L", (len(rows[0]) * (width + GAP_PX), LABEL_PX + len(rows) * (height + GAP_PX)), 255)

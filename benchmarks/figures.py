@@ -73,10 +73,10 @@ def stamp(picture: Path, text: str, out: Path) -> None:
     """Copy a PNG to `out` with `text` below it, and in the file."""
     font = ImageFont.load_default(FONT_PX)
     with Image.open(picture) as image:
-        drawn = image.convert("RGB")
-    stamped = Image.new("RGB", (drawn.width, drawn.height + FONT_PX + 2 * MARGIN_PX), "white")
-    stamped.paste(drawn)
-    ImageDraw.Draw(stamped).text((MARGIN_PX, drawn.height + MARGIN_PX // 2), text, fill="#555555", font=font)
+        rgb = image.convert("RGB")
+    stamped = Image.new("RGB", (rgb.width, rgb.height + FONT_PX + 2 * MARGIN_PX), "white")
+    stamped.paste(rgb)
+    ImageDraw.Draw(stamped).text((MARGIN_PX, rgb.height + MARGIN_PX // 2), text, fill="#555555", font=font)
     info = PngInfo()
     info.add_text(COMMENT, text)
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -92,15 +92,15 @@ def draw(figures: dict[str, Figure], out: Path, *, quick: bool = False) -> list[
     text = describe_run() + (", quick: not a measurement" if quick else "")
     paths = []
     with tempfile.TemporaryDirectory() as folder:
-        done: dict[tuple[str, ...], Path] = {}
+        folders: dict[tuple[str, ...], Path] = {}
         for name, figure in figures.items():
-            if figure.command not in done:
-                done[figure.command] = Path(folder) / str(len(done))
-                arguments = [argument.format(folder=done[figure.command]) for argument in figure.command]
+            if figure.command not in folders:
+                folders[figure.command] = Path(folder) / str(len(folders))
+                arguments = [argument.format(folder=folders[figure.command]) for argument in figure.command]
                 command = [sys.executable, "-m", *arguments, *(figure.quick if quick else ())]
                 subprocess.run(command, check=True, cwd=IMAGES.parent.parent, stdout=sys.stderr)
             paths.append(out / name)
-            stamp(done[figure.command] / figure.file, text, paths[-1])
+            stamp(folders[figure.command] / figure.file, text, paths[-1])
     return paths
 
 
@@ -117,10 +117,10 @@ def main() -> int:
         parser.error(f"there is no {unknown[0]}; there are {', '.join(FIGURES)}")
     if arguments.quick and arguments.out.resolve() == IMAGES.resolve():
         parser.error("--quick measures nothing, so it does not write to docs/images: give --out DIR")
-    chosen = {name: FIGURES[name] for name in arguments.names or FIGURES}
+    figures = {name: FIGURES[name] for name in arguments.names or FIGURES}
     if arguments.untimed:
-        chosen = {name: figure for name, figure in chosen.items() if not figure.is_timed}
-    for path in draw(chosen, arguments.out, quick=arguments.quick):
+        figures = {name: figure for name, figure in figures.items() if not figure.is_timed}
+    for path in draw(figures, arguments.out, quick=arguments.quick):
         sys.stdout.write(f"{path}\n")
     return 0
 

@@ -39,11 +39,11 @@ def memory_per_stream(served: Serving, frames: Sequence[esr_client.Frame], secon
     before = server.memory_info().rss
     others = [Camera(served.target, frames, 5, seconds=seconds, **config).start() for _ in range(_STREAMS)]
     time.sleep(seconds / 2)
-    taken = server.memory_info().rss - before
+    growth_bytes = server.memory_info().rss - before
     for camera in (*others, first):
         camera.stop()
     join_all([*others, first])
-    return {"memory.per_stream.mb": taken / _STREAMS / 1e6}
+    return {"memory.per_stream.mb": growth_bytes / _STREAMS / 1e6}
 
 
 def start_to_ready(rounds: int) -> dict[str, float]:

@@ -80,7 +80,7 @@ def series_of(spec: ModelSpec, plane: NDArray[np.uint8], threads: int, others: b
     """All that is timed of a model: its kernel on one thread, on all, and on a plane four times as large; its peers."""
     name = spec.alias or spec.canonical_id
     large = np.tile(plane, (2, 2))
-    found = [
+    series = [
         *_series(f"{name}.fused.ms", FUSED, spec, plane, threads),
         *_series(f"{name}.fused.one_thread.ms", FUSED, spec, plane, 1),
         *_series(f"{name}.fused.large.ms", FUSED, spec, large, threads),
@@ -88,8 +88,8 @@ def series_of(spec: ModelSpec, plane: NDArray[np.uint8], threads: int, others: b
     if others:
         known = NETWORKS if spec.tensor_shapes else ()
         for peer in (*known, *(FILTERS if name in (SMALL, "bicubic_x2", "bicubic_x3", "bicubic_x4") else ())):
-            found += _series(f"{name}.{peer.name}.ms", peer, spec, plane, threads)
-    return found
+            series += _series(f"{name}.{peer.name}.ms", peer, spec, plane, threads)
+    return series
 
 
 def measure(
@@ -151,22 +151,22 @@ def load_seconds(names: Iterable[str], threads: int) -> dict[str, float]:
         "plan(spec, weights, 8, int(sys.argv[2]))\n"
         "print(time.perf_counter() - started)\n"
     )
-    found = {}
+    seconds = {}
     for name in names:
         command = [sys.executable, "-c", code, name, str(threads)]
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
-        found[f"{name}.load.s"] = round(float(done.stdout), 2)
-    return found
+        result = subprocess.run(command, capture_output=True, text=True, check=True)
+        seconds[f"{name}.load.s"] = round(float(result.stdout), 2)
+    return seconds
 
 
 def _table(flat: dict[str, float], names: list[str], title: str) -> Table:
     columns = ["fused", *(peer.name for peer in (*NETWORKS, *FILTERS))]
     table = Table("model", *(f"{column} ms" for column in columns), "share", "best ÷ fused", title=title)
     for name in names:
-        found = {column: flat[f"{name}.{column}.ms"] for column in columns if f"{name}.{column}.ms" in flat}
-        networks = [found[peer.name] for peer in NETWORKS if peer.name in found]
-        faster = f"{min(networks) / found['fused']:.1f} ×" if networks else ""
-        cells = [f"{found[column]:.2f}" if column in found else "" for column in columns]
+        times_ms = {column: flat[f"{name}.{column}.ms"] for column in columns if f"{name}.{column}.ms" in flat}
+        networks = [times_ms[peer.name] for peer in NETWORKS if peer.name in times_ms]
+        faster = f"{min(networks) / times_ms['fused']:.1f} ×" if networks else ""
+        cells = [f"{times_ms[column]:.2f}" if column in times_ms else "" for column in columns]
         table.add_row(name, *cells, f"{flat[f'{name}.fused.share']:.2f}", faster)
     return table
 

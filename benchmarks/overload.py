@@ -47,7 +47,7 @@ class Overload:
         """What the table of real time has of it."""
         return {
             "overload.streams": len(self.takes),
-            "overload.refused": sum(bool(take.refused) for take in self.takes),
+            "overload.refused": sum(bool(take.refusal) for take in self.takes),
             "overload.on_time": share_on_time(self.takes, self.full_s + _SETTLING_S, self.ending_s - 0.1),
             "overload.best_again.s": best_again_s(self.takes[0], self.gone_s),
         }
@@ -79,7 +79,7 @@ def overload(served: Serving, frames: Sequence[esr_client.Frame], seconds: float
         camera.stop()
     takes = [camera.join(may_be_refused=True) for camera in others]
     if place is None:
-        refused = sum(bool(take.refused) for take in takes)
+        refused = sum(bool(take.refusal) for take in takes)
         raise NoOverloadError(f"none of {len(takes)} streams, {refused} of them refused, left {LADDER[0]}")
     gone_s = time.perf_counter()
     time.sleep(5)
@@ -93,7 +93,7 @@ def _camera(served: Serving, frames: Sequence[esr_client.Frame], seconds: float)
 
 def most_run_best(takes: Sequence[Take]) -> bool:
     """Return whether over half of the admitted streams have the best model, or no answer yet."""
-    admitted = [take for take in takes if not take.refused]
+    admitted = [take for take in takes if not take.refusal]
     best = [take for take in admitted if not take.models or take.models[-1][1].startswith(LADDER[0])]
     return len(best) > len(admitted) / 2
 
@@ -103,9 +103,9 @@ def place_that_stays(takes: Sequence[Take]) -> int | None:
 
     One that is off it now comes before one that was.
     """
-    left = [place for place, take in enumerate(takes) if not take.refused and _left_best_s(take)]
-    now = [place for place in left if not takes[place].models[-1][1].startswith(LADDER[0])]
-    return next(iter(now or left), None)
+    places = [place for place, take in enumerate(takes) if not take.refusal and _left_best_s(take)]
+    now = [place for place in places if not takes[place].models[-1][1].startswith(LADDER[0])]
+    return next(iter(now or places), None)
 
 
 def _left_best_s(take: Take) -> list[float]:
@@ -160,11 +160,11 @@ def _plot_load(
 
 
 def _plot_models(axes: Axes, seconds: NDArray[np.float64], run: Overload, edges: NDArray[np.float64]) -> None:
-    made = {
+    counts = {
         rung: _counts([at_s for take in run.takes for at_s, model in take.models if model.startswith(rung)], edges)
         for rung in LADDER
     }
-    axes.stackplot(seconds, *(count / _BIN_S for count in made.values()), labels=list(made), step="post")
+    axes.stackplot(seconds, *(count / _BIN_S for count in counts.values()), labels=list(counts), step="post")
     axes.set_ylabel("frames per second\nby model")
     axes.legend(loc="upper left", fontsize="small")
 
@@ -174,8 +174,8 @@ def _plot_latency(axes: Axes, seconds: NDArray[np.float64], run: Overload, edges
     shot_s, took_s = np.array(pairs).T
     places = np.digitize(shot_s, edges) - 1
     for percent, style in ((50, "-"), (99, ":")):
-        found = [took_s[places == i] for i in range(len(seconds))]
-        values = [np.percentile(part, percent) * 1e3 if len(part) else np.nan for part in found]
+        latencies = [took_s[places == i] for i in range(len(seconds))]
+        values = [np.percentile(part, percent) * 1e3 if len(part) else np.nan for part in latencies]
         axes.plot(seconds, values, style, color="black", label=f"p{percent}")
     axes.axhline(1e3 / FPS, color="grey", linewidth=0.8)
     axes.set_ylabel("latency, ms\n(grey: a frame time)")

@@ -30,5 +30,5 @@ def eight_streams(served: Serving, frames: Sequence[esr_client.Frame], seconds: 
 
 def share_on_time(takes: Sequence[Take], since_s: float, until_s: float = float("inf")) -> float:
     """The share of frames shot in a span that came back within one frame time; a refused camera has none."""
-    counts = [take.on_time(since_s, until_s) for take in takes if not take.refused]
+    counts = [take.on_time(since_s, until_s) for take in takes if not take.refusal]
     return sum(there for there, _ in counts) / max(1, sum(shot for _, shot in counts))

@@ -91,8 +91,8 @@ def _onnxruntime(spec: ModelSpec, plane: Plane, threads: int) -> Run:
 
     def make(path: Path) -> Run:
         session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        given = {"luma": _unit(plane)}
-        return lambda: session.run(None, given)
+        inputs = {"luma": _unit(plane)}
+        return lambda: session.run(None, inputs)
 
     return _onnx(spec, make)
 
@@ -109,8 +109,8 @@ def _openvino(spec: ModelSpec, plane: Plane, threads: int) -> Run:
             "PERFORMANCE_HINT": "LATENCY",
         }
         request = core.compile_model(model, "CPU", config).create_infer_request()
-        given = _unit(plane)
-        return lambda: request.infer([given], share_inputs=True, share_outputs=True)
+        luma = _unit(plane)
+        return lambda: request.infer([luma], share_inputs=True, share_outputs=True)
 
     return _onnx(spec, make)
 

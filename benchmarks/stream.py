@@ -58,23 +58,23 @@ class Run:
 def cases(count: int) -> list[Case]:
     """Return everything that is measured, `count` frames each."""
     usual = read_frames(WIDTH, HEIGHT, count)
-    found = [Case(model, model, usual) for model in MODELS]
+    all_cases = [Case(model, model, usual) for model in MODELS]
     of = {name: read_frames(WIDTH, HEIGHT, count, name) for name in FORMATS}
-    found += [Case(f"{MODEL_OF_KINDS} {name}", MODEL_OF_KINDS, frames) for name, frames in of.items()]
+    all_cases += [Case(f"{MODEL_OF_KINDS} {name}", MODEL_OF_KINDS, frames) for name, frames in of.items()]
     for name, fmt in ARRAYS.items():
         pixels = [frame.planes[0].reshape(HEIGHT, WIDTH, 3) for frame in of[fmt]]
-        found.append(Case(f"{MODEL_OF_KINDS} {name}", MODEL_OF_KINDS, pixels))
-    return found
+        all_cases.append(Case(f"{MODEL_OF_KINDS} {name}", MODEL_OF_KINDS, pixels))
+    return all_cases
 
 
 def run(client: esr_client.Client, server: psutil.Process, case: Case, items: Items) -> Run:
     """Stream items once and account for each: same pts, twice the size."""
     server_before, client_before, started = _cpu_s(server), time.process_time(), time.perf_counter()
     stream: esr_client.UpscaleStream[Any] = client.upscale(items, model=case.model)
-    answered = [_seen(item) for item in stream]
+    answered = [_pts_and_size(item) for item in stream]
     elapsed_s = time.perf_counter() - started
     client_s, server_s = time.process_time() - client_before, _cpu_s(server) - server_before
-    assert answered == [(pts, 2 * width, 2 * height) for pts, width, height in map(_seen, items)]
+    assert answered == [(pts, 2 * width, 2 * height) for pts, width, height in map(_pts_and_size, items)]
     assert stream.statistics is not None
     stages = stream.statistics.stages
     count = len(items)
@@ -82,7 +82,7 @@ def run(client: esr_client.Client, server: psutil.Process, case: Case, items: It
     return Run(count / elapsed_s, client_s / count * 1e3, server_s / count * 1e3, per_stage)
 
 
-def _seen(item: esr_client.Frame | NDArray[Any]) -> tuple[int | None, int, int]:
+def _pts_and_size(item: esr_client.Frame | NDArray[Any]) -> tuple[int | None, int, int]:
     """Return the pts, width and height; arrays have no pts."""
     if isinstance(item, esr_client.Frame):
         return item.pts, item.width, item.height
@@ -94,27 +94,27 @@ def _cpu_s(process: psutil.Process) -> float:
     return float(times.user + times.system)
 
 
-def measure(served: Serving, found: list[Case], repeats: int) -> dict[str, list[Run]]:
+def measure(served: Serving, all_cases: list[Case], repeats: int) -> dict[str, list[Run]]:
     """Interleave the cases, so that a slow minute of the machine falls on all of them."""
     server = psutil.Process(served.pid)
-    runs: dict[str, list[Run]] = {case.name: [] for case in found}
+    runs: dict[str, list[Run]] = {case.name: [] for case in all_cases}
     with esr_client.connect(served.target) as client:
-        for case in found:
+        for case in all_cases:
             run(client, server, case, case.items[:10])
         for _ in range(repeats):
-            for case in found:
+            for case in all_cases:
                 runs[case.name].append(run(client, server, case, case.items))
     return runs
 
 
 def summary(runs: dict[str, list[Run]]) -> dict[str, float]:
     flat: dict[str, float] = {}
-    for name, done in runs.items():
-        flat[f"{name}.fps"] = _median(r.fps for r in done)
-        flat[f"{name}.client.cpu_ms"] = _median(r.client_cpu_ms for r in done)
-        flat[f"{name}.server.cpu_ms"] = _median(r.server_cpu_ms for r in done)
-        for stage in done[0].stage_ms:
-            flat[f"{name}.{stage}.ms"] = _median(r.stage_ms[stage] for r in done)
+    for name, case_runs in runs.items():
+        flat[f"{name}.fps"] = _median(r.fps for r in case_runs)
+        flat[f"{name}.client.cpu_ms"] = _median(r.client_cpu_ms for r in case_runs)
+        flat[f"{name}.server.cpu_ms"] = _median(r.server_cpu_ms for r in case_runs)
+        for stage in case_runs[0].stage_ms:
+            flat[f"{name}.{stage}.ms"] = _median(r.stage_ms[stage] for r in case_runs)
     return flat
 
 
@@ -138,11 +138,11 @@ def main() -> int:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--json", type=Path, help="write one flat object of all figures")
     arguments = parser.parse_args()
-    found = cases(arguments.frames)
+    all_cases = cases(arguments.frames)
     with serving(*MODELS) as served:
-        flat = summary(measure(served, found, arguments.repeats))
-    names = [case.name for case in found]
-    Console().print(_table(flat, names, len(found[0].items), arguments.repeats))
+        flat = summary(measure(served, all_cases, arguments.repeats))
+    names = [case.name for case in all_cases]
+    Console().print(_table(flat, names, len(all_cases[0].items), arguments.repeats))
     write_flat(flat, arguments.json)
     return 0
 

@@ -124,7 +124,7 @@ def measure(served: Serving, frames: Sequence[esr_client.Frame], rounds: int) ->
 
 
 def _summary(passes: dict[str, list[Pass]]) -> dict[str, float]:
-    flat = {f"{name}.fps": _median(p.fps for p in done) for name, done in passes.items()}
+    flat = {f"{name}.fps": _median(p.fps for p in group) for name, group in passes.items()}
     best = [max(ways, key=lambda p: p.fps) for ways in zip(passes["kernels"], passes["kernels.two"], strict=True)]
     for name in ("shared", "inline"):
         pairs = list(zip(passes[name], best, strict=True))

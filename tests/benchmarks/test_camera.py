@@ -22,12 +22,12 @@ def test_a_refused_stream_is_told_from_an_admitted_one() -> None:
             next(stream)
             camera = Camera(target(server), frames, 25, seconds=60).start()
             take = camera.join(may_be_refused=True)
-            assert "1 stream" in take.refused
+            assert "1 stream" in take.refusal
             with pytest.raises(StreamRefusedError, match=r"a stream of 64×36 at 25 fps was refused: .*1 stream"):
                 join_all([camera])
         admitted = Camera(target(server), frames, 25, seconds=0.2).start()
         (take,) = join_all([admitted])
-    assert (take.refused, len(take.received_s)) == ("", 5)
+    assert (take.refusal, len(take.received_s)) == ("", 5)
 
 
 def test_a_failure_of_the_thread_is_raised() -> None:

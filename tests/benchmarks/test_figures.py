@@ -17,8 +17,8 @@ DOCS = IMAGES.parent
 
 def test_every_picture_of_the_docs_has_a_command() -> None:
     pages = [*DOCS.glob("*.md"), DOCS.parent / "README.md"]
-    shown = {name for page in pages for name in re.findall(r"\]\([\w/.-]*images/([\w.-]+)\)", page.read_text())}
-    assert shown == {path.name for path in IMAGES.iterdir()} == FIGURES.keys()
+    pictures = {name for page in pages for name in re.findall(r"\]\([\w/.-]*images/([\w.-]+)\)", page.read_text())}
+    assert pictures == {path.name for path in IMAGES.iterdir()} == FIGURES.keys()
 
 
 def test_a_stamp_is_below_the_picture_and_in_the_file(tmp_path: Path) -> None:
@@ -36,9 +36,9 @@ def test_the_command(tmp_path: Path) -> None:
     """Draw what takes no timing, and a chart of two models on small frames."""
     names = [name for name in FIGURES if name != "overload.png"]
     command = [sys.executable, "-m", "benchmarks.figures", *names, "--quick", "--out", str(tmp_path)]
-    done = subprocess.run(command, cwd=DOCS.parent, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines() == [str(tmp_path / name) for name in names]
+    result = subprocess.run(command, cwd=DOCS.parent, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.splitlines() == [str(tmp_path / name) for name in names]
     for name in names:
         with Image.open(tmp_path / name) as image:
             assert image.info[COMMENT] == describe_run() + ", quick: not a measurement"
@@ -46,6 +46,6 @@ def test_the_command(tmp_path: Path) -> None:
 
 def test_quick_does_not_touch_the_docs() -> None:
     command = [sys.executable, "-m", "benchmarks.figures", "--quick"]
-    done = subprocess.run(command, cwd=DOCS.parent, capture_output=True, text=True, check=False)
-    assert done.returncode == 2
-    assert "--quick measures nothing" in done.stderr
+    result = subprocess.run(command, cwd=DOCS.parent, capture_output=True, text=True, check=False)
+    assert result.returncode == 2
+    assert "--quick measures nothing" in result.stderr
