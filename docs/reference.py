@@ -86,8 +86,8 @@ def entries(proto: str) -> Iterator[Entry]:
 
 def contract(proto: str) -> str:
     """Return the reference of the contract as Markdown: a section for each call, message and enum."""
-    found = list(entries(proto))
-    names = "|".join(entry.name for entry in found if entry.kind != "service")
+    all_entries = list(entries(proto))
+    names = "|".join(entry.name for entry in all_entries if entry.kind != "service")
 
     def linked(text: str) -> str:
         return re.sub(rf"\b({names})\b", lambda match: f"[{match[1]}](#{match[1].lower()})", text)
@@ -95,7 +95,7 @@ def contract(proto: str) -> str:
     parts: list[str] = []
     for title, kind in (("Calls", "service"), ("Messages", "message"), ("Enums", "enum")):
         parts.append(f"\n## {title}\n")
-        for entry in (each for each in found if each.kind == kind):
+        for entry in (each for each in all_entries if each.kind == kind):
             if kind == "service":
                 parts += [f"### {name}\n\n{linked(types)}\n\n{text}\n" for _, types, name, text in entry.rows]
                 continue

@@ -32,7 +32,7 @@ camera = cv2.VideoCapture(int(arguments.source) if arguments.source.isdecimal() 
 if not camera.isOpened():
     sys.exit(f"no camera or video {arguments.source!r}; name a file instead: python examples/webcam.py in.mp4")
 
-shown = 0
+frame_count = 0
 with (
     esr_client.connect() as client,
     client.upscale(
@@ -40,9 +40,9 @@ with (
     ) as stream,
 ):
     for frame in stream:
-        shown += 1
+        frame_count += 1
         if not arguments.no_window:
             cv2.imshow("upscaled (q quits)", frame)
             if cv2.waitKey(1) == ord("q"):
                 break
-    print(f"{shown} frames shown, {sum(stream.dropped.values())} dropped")
+    print(f"{frame_count} frames shown, {sum(stream.dropped.values())} dropped")

@@ -25,11 +25,11 @@ def ensure_tools(directory: Path) -> Path:
     """Return the Python of the generator's environment, which is made at the first call."""
     python = directory / "bin" / "python"
     marker = directory / "requirements.txt"
-    wanted = "\n".join(REQUIREMENTS)
-    if not (marker.exists() and marker.read_text() == wanted):
+    requirements = "\n".join(REQUIREMENTS)
+    if not (marker.exists() and marker.read_text() == requirements):
         venv.create(directory, with_pip=True, clear=True)
         subprocess.run([python, "-m", "pip", "install", "--quiet", *REQUIREMENTS], check=True)
-        marker.write_text(wanted)
+        marker.write_text(requirements)
     return python
 
 

@@ -26,8 +26,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("site")
     options = ("--quiet", "--fail-on-warning", "--keep-going", "-c", str(ROOT / "docs"), "-d", str(folder / "trees"))
     command = [sys.executable, "-m", "sphinx", *options, str(ROOT), str(folder / "html")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=110, check=False)
-    assert done.returncode == 0, done.stderr
+    result = subprocess.run(command, capture_output=True, text=True, timeout=110, check=False)
+    assert result.returncode == 0, result.stderr
     return folder / "html"
 
 

@@ -82,8 +82,8 @@ BLOCKS = [block for path in PAGES for block in blocks(path)]
 
 def of_language(language: str) -> pytest.MarkDecorator:
     """Parametrize by the blocks of a language."""
-    found = [block for block in BLOCKS if block.language == language]
-    return pytest.mark.parametrize("block", found, ids=map(str, found))
+    blocks = [block for block in BLOCKS if block.language == language]
+    return pytest.mark.parametrize("block", blocks, ids=map(str, blocks))
 
 
 @pytest.mark.parametrize("block", BLOCKS, ids=map(str, BLOCKS))
@@ -208,8 +208,8 @@ def run(block: Block, address: str, client: object) -> Coroutine[Any, Any, None]
     text = text.replace("127.0.0.1:50051", address).replace("unix:/run/esr/s", address)
     code = compile(text, str(block), "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
     names = {"esr_client": esr_client, "Delivery": esr_client.Delivery, "client": client}
-    shown = {"frames": pictures(), "camera": pictures(), "show": lambda frame: None}
-    result: Coroutine[Any, Any, None] | None = eval(code, {**names, **shown})
+    page_names = {"frames": pictures(), "camera": pictures(), "show": lambda frame: None}
+    result: Coroutine[Any, Any, None] | None = eval(code, {**names, **page_names})
     return result
 
 
@@ -230,9 +230,9 @@ class Consumer:
 async def test_python_runs(block: Block) -> None:
     if "async " in block.text:
         async with running() as server:
-            left = run(block, target(server), None)
-            assert left is not None
-            await left
+            coroutine = run(block, target(server), None)
+            assert coroutine is not None
+            await coroutine
         return
     with running_on_thread() as server, esr_client.connect(target(server)) as client:
         consumer = Consumer(client)

@@ -26,9 +26,9 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(name: str, *arguments: object) -> str:
     """Run an example and give what it prints."""
     command = [sys.executable, str(EXAMPLES / name), *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    result = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
+    assert result.returncode == 0, result.stderr
+    return result.stdout
 
 
 def test_files(source: Path, tmp_path: Path) -> None:
@@ -54,20 +54,20 @@ def test_webcam_with_a_file_in_its_place(source: Path) -> None:
 
 def test_webcam_says_that_there_is_no_camera(tmp_path: Path) -> None:
     command = [sys.executable, str(EXAMPLES / "webcam.py"), str(tmp_path / "none.mp4"), "--no-window"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
-    assert done.returncode == 1
-    assert "no camera or video" in done.stderr
-    assert "Traceback" not in done.stderr
+    result = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
+    assert result.returncode == 1
+    assert "no camera or video" in result.stderr
+    assert "Traceback" not in result.stderr
 
 
 @pytest.mark.parametrize("name", ["files.py", "pyav_loop.py", "opencv.py", "fan_out.py"])
 def test_without_arguments_they_say_what_they_take(name: str) -> None:
-    done = subprocess.run(
+    result = subprocess.run(
         [sys.executable, str(EXAMPLES / name)], capture_output=True, text=True, timeout=60, check=False
     )
-    assert done.returncode == 1
-    assert f"`python examples/{name}" in done.stderr
-    assert "Traceback" not in done.stderr
+    assert result.returncode == 1
+    assert f"`python examples/{name}" in result.stderr
+    assert "Traceback" not in result.stderr
 
 
 def test_fan_out(source: Path) -> None:
