@@ -152,23 +152,23 @@ class StreamProtocol(Generic[ItemT]):
         self._memory = memory_for(config, options, self._window)
         self._input_format = config.input.format
         self._output_format = config.input.format
-        self._sent = self._received = self._delivered = 0
+        self._sent_count = self._received_count = self._delivered_count = 0
 
     # -- towards the server
 
     @property
     def can_send(self) -> bool:
         """Return whether one more item may be sent before an answer has been taken."""
-        in_flight = self._sent - self._delivered - self._dropped.total
+        in_flight = self._sent_count - self._delivered_count - self._dropped.total
         return self._memory.open_to_frames and not (self._has_window and in_flight >= self._window)
 
     def mark_delivered(self) -> None:
         """Count one item of `receive` as delivered to the caller."""
-        self._delivered += 1
+        self._delivered_count += 1
 
     @property
     def _answer_count(self) -> int:
-        return self._received + self._dropped.total
+        return self._received_count + self._dropped.total
 
     def grow_window(self) -> None:
         """Let one more item be sent ahead of the answers."""
@@ -193,11 +193,11 @@ class StreamProtocol(Generic[ItemT]):
         elif isinstance(self._config.input, RawInput):
             raise FrameError("a packet on a stream of raw frames")
         else:
-            request = pb.UpscaleRequest(packet=_convert.packet_to(value, self._sent))
+            request = pb.UpscaleRequest(packet=_convert.packet_to(value, self._sent_count))
         request.freed_output_slots.extend(self._memory.pop_freed_slots())
         if self._is_frame_to_frame:
             self._adapters.append(adapter)
-        self._sent += 1
+        self._sent_count += 1
         yield request
 
     def end_input(self) -> None:
@@ -216,8 +216,8 @@ class StreamProtocol(Generic[ItemT]):
             )
         frame = _in_time_base(frame, self._config.input.time_base)
         request = pb.UpscaleRequest()
-        slot = self._memory.put(self._sent, frame.planes)
-        _convert.fill_frame(request.frame, frame, self._sent, self._input_format, slot)
+        slot = self._memory.put(self._sent_count, frame.planes)
+        _convert.fill_frame(request.frame, frame, self._sent_count, self._input_format, slot)
         if request.frame.HasField("format"):
             self._input_format = _convert.format_of(frame)
         return request
@@ -247,7 +247,7 @@ class StreamProtocol(Generic[ItemT]):
             case "frame":
                 return [self._frame_from(message) for message in (response.frame, *response.more_frames)]
             case "packet":
-                self._received += 1
+                self._received_count += 1
                 self._memory.release_input(response.packet.sequence)
                 return [_convert.packet_from(response.packet)]  # type: ignore[list-item]
             case "dropped":
@@ -266,7 +266,7 @@ class StreamProtocol(Generic[ItemT]):
         time_base = self.negotiated.time_base if self.negotiated else self._config.input.time_base
         frame = _convert.frame_from(message, self._output_format, time_base, slot)
         self._memory.release_input(message.sequence)
-        self._received += 1
+        self._received_count += 1
         item: ItemT = adapter.from_frame(frame)
         return item
 
@@ -308,14 +308,18 @@ class StreamProtocol(Generic[ItemT]):
         statistics = self.statistics
         answered = statistics.frames_out + statistics.frames_dropped + statistics.frames_failed
         counts = [
-            ("frames sent", self._sent, statistics.frames_in)
+            ("frames sent", self._sent_count, statistics.frames_in)
             if isinstance(self._config.input, RawInput)
-            else ("packets sent", self._sent, statistics.packets_in),
-            ("frames received", self._received, statistics.frames_out)
+            else ("packets sent", self._sent_count, statistics.packets_in),
+            ("frames received", self._received_count, statistics.frames_out)
             if isinstance(self._config.output, RawOutput)
-            else ("packets received", self._received, statistics.packets_out),
+            else ("packets received", self._received_count, statistics.packets_out),
             ("frames dropped", self._dropped.total, statistics.frames_dropped),
-            ("frames answered", self._answer_count, self._sent if self._is_frame_to_frame else self._answer_count),
+            (
+                "frames answered",
+                self._answer_count,
+                self._sent_count if self._is_frame_to_frame else self._answer_count,
+            ),
             ("frames accounted for", answered, statistics.frames_in),
         ]
         for what, here, there in counts:

@@ -146,8 +146,8 @@ def _write_text(output: Any, text: Any, codec: str) -> None:
 def join(path: Path, first: Path, second: Path) -> Path:
     """Write a file with the video streams of two others."""
     with av.open(str(first)) as a, av.open(str(second)) as b, av.open(str(path), "w") as output:
-        made = [(f, output.add_stream_from_template(f.streams.video[0], opaque=True)) for f in (a, b)]
-        for opened, stream in made:
+        pairs = [(f, output.add_stream_from_template(f.streams.video[0], opaque=True)) for f in (a, b)]
+        for opened, stream in pairs:
             for packet in opened.demux(opened.streams.video[0]):
                 if packet.size:
                     packet.stream = stream
@@ -188,12 +188,12 @@ def others(path: Path) -> list[tuple[str, str | None, int, str, list[Fraction | 
     with av.open(str(path)) as opened:
         first = opened.streams.video[0].index
         streams = [s for s in opened.streams if s.index != first and s.type != "attachment"]
-        found = {s.index: (s.type, s.language, int(s.disposition), hashlib.sha256(), list[Any]()) for s in streams}
+        rows = {s.index: (s.type, s.language, int(s.disposition), hashlib.sha256(), list[Any]()) for s in streams}
         for packet in opened.demux(*streams) if streams else ():
             if packet.size > _EMPTY_TEXT_BYTES:
-                found[packet.stream_index][3].update(bytes(packet))
-                found[packet.stream_index][4].append(None if packet.pts is None else packet.pts * packet.time_base)
-        return [(*row[:3], row[3].hexdigest(), row[4]) for row in found.values()]
+                rows[packet.stream_index][3].update(bytes(packet))
+                rows[packet.stream_index][4].append(None if packet.pts is None else packet.pts * packet.time_base)
+        return [(*row[:3], row[3].hexdigest(), row[4]) for row in rows.values()]
 
 
 def attachments(path: Path) -> list[tuple[str | None, str | None, bytes]]:
@@ -212,10 +212,10 @@ def chapters(path: Path) -> list[tuple[Fraction, Fraction, str]]:
 def wipe(path: Path, number: int) -> None:
     """Overwrite packet `number` of the video with zeros, in place."""
     with av.open(str(path)) as opened:
-        wanted = next(bytes(p) for i, p in enumerate(opened.demux(opened.streams.video[0])) if i == number)
+        data = next(bytes(p) for i, p in enumerate(opened.demux(opened.streams.video[0])) if i == number)
     whole = path.read_bytes()
-    assert whole.count(wanted) == 1
-    path.write_bytes(whole.replace(wanted, bytes(len(wanted))))
+    assert whole.count(data) == 1
+    path.write_bytes(whole.replace(data, bytes(len(data))))
 
 
 def is_length_prefixed(path: Path) -> bool:

@@ -80,15 +80,15 @@ class Script:
 
     def admit(self, method: str, context: Any) -> None:
         """Note what a call says of its caller."""
-        said = dict(context.invocation_metadata() or ()).get("authorization", "")
-        self.authorizations.setdefault(method, []).append(said)
+        authorization = dict(context.invocation_metadata() or ()).get("authorization", "")
+        self.authorizations.setdefault(method, []).append(authorization)
 
     def administer(self, method: str, context: Any, name: str) -> pb.ModelInfo:
         """What LoadModel and UnloadModel have in common: the model that they name."""
         self.admit(method, context)
-        said = self.authorizations[method][-1]
-        if said != f"Bearer {TOKEN}":
-            wrong = grpc.StatusCode.PERMISSION_DENIED if said else grpc.StatusCode.UNAUTHENTICATED
+        authorization = self.authorizations[method][-1]
+        if authorization != f"Bearer {TOKEN}":
+            wrong = grpc.StatusCode.PERMISSION_DENIED if authorization else grpc.StatusCode.UNAUTHENTICATED
             raise EndedError(wrong, "this is for an administrator")
         if name == "nonesuch":
             raise EndedError(grpc.StatusCode.NOT_FOUND, "no model is named 'nonesuch'")
@@ -125,7 +125,7 @@ class Call:
         """The responses to one request."""
         self._script.requests.append(request)
         answer = getattr(self, "_" + (request.WhichOneof("payload") or "nothing"))
-        return [sent for response in answer(request) for sent in self._script.tamper(response)]
+        return [reply for response in answer(request) for reply in self._script.tamper(response)]
 
     def end(self) -> list[pb.UpscaleResponse]:
         """The responses after the last request."""
@@ -146,18 +146,18 @@ class Call:
         if self._script.retry_after_s is not None:
             raise EndedError(grpc.StatusCode.RESOURCE_EXHAUSTED, "full", self._script.retry_after_s)
         self._model = config.model or config.ladder[0]
-        given = config.raw_input if config.HasField("raw_input") else config.encoded_input
-        self._format.CopyFrom(given.format)
+        input_config = config.raw_input if config.HasField("raw_input") else config.encoded_input
+        self._format.CopyFrom(input_config.format)
         negotiated = pb.Negotiated(
             stream_id="s1",
             model=self._model,
             backend="scripted",
             scale=2,
-            output_format=doubled(given.format),
+            output_format=doubled(input_config.format),
             delivery=config.delivery,
             ladder=config.ladder,
         )
-        negotiated.time_base.CopyFrom(given.time_base)
+        negotiated.time_base.CopyFrom(input_config.time_base)
         return [pb.UpscaleResponse(negotiated=negotiated)]
 
     def _frame(self, request: pb.UpscaleRequest) -> list[pb.UpscaleResponse]:

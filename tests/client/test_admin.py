@@ -57,35 +57,35 @@ async def test_asyncio_token_goes_with_admin_calls_only(script: Script, socket_d
 @pytest.mark.parametrize(("token", "code"), [(None, "UNAUTHENTICATED"), ("a guess", "PERMISSION_DENIED")])
 async def test_others_are_not_let_in(script: Script, socket_dir: Path, token: str | None, code: str) -> None:
     async with serving_aio(script, socket_dir) as target, esr_client.connect_async(target, admin_token=token) as client:
-        with pytest.raises(esr_client.AccessError, match="administrator") as caught:
+        with pytest.raises(esr_client.AccessError, match="administrator") as error_info:
             await client.load_model("m")
-        assert (caught.value.code, caught.value.retryable) == (code, False)
+        assert (error_info.value.code, error_info.value.retryable) == (code, False)
 
 
 @pytest.mark.parametrize(("token", "code"), [(None, "UNAUTHENTICATED"), ("a guess", "PERMISSION_DENIED")])
 def test_others_are_not_let_in_by_the_sync_client(target: str, token: str | None, code: str) -> None:
     with (
         esr_client.connect(target, admin_token=token) as client,
-        pytest.raises(esr_client.AccessError, match="administrator") as caught,
+        pytest.raises(esr_client.AccessError, match="administrator") as error_info,
     ):
         client.unload_model("m")
-    assert caught.value.code == code
+    assert error_info.value.code == code
 
 
 @pytest.mark.parametrize("token", ["", "two\nlines", "t\N{LATIN SMALL LETTER O WITH DIAERESIS}ken", "null\0"])
 def test_a_token_that_cannot_be_sent_is_not_repeated(token: str) -> None:
     for connect in (esr_client.connect, esr_client.connect_async):
-        with pytest.raises(ValueError, match="printable ASCII") as caught:
+        with pytest.raises(ValueError, match="printable ASCII") as error_info:
             connect("127.0.0.1:1", admin_token=token)
-        assert not token or token not in str(caught.value)
+        assert not token or token not in str(error_info.value)
 
 
 def test_a_client_does_not_show_its_token() -> None:
     with esr_client.connect("127.0.0.1:1", admin_token=TOKEN) as client:
         assert TOKEN not in repr(client)
-        with pytest.raises(esr_client.UnavailableError) as caught:
+        with pytest.raises(esr_client.UnavailableError) as error_info:
             client.load_model("m")
-        assert TOKEN not in f"{caught.value!r} {caught.value.__cause__!r}"
+        assert TOKEN not in f"{error_info.value!r} {error_info.value.__cause__!r}"
 
 
 # ---- from the command line ------------------------------------------------------------------------------------------
@@ -94,8 +94,8 @@ def test_a_client_does_not_show_its_token() -> None:
 @pytest.mark.parametrize(("command", "outcome"), [("load", "m: loaded on scripted"), ("unload", "m: not loaded")])
 def test_load_and_unload(target: str, monkeypatch: pytest.MonkeyPatch, command: str, outcome: str) -> None:
     monkeypatch.setenv("ESR_ADMIN_TOKEN", f"{TOKEN}\n")
-    done = CliRunner().invoke(cli.app, [command, "m", "--server", target])
-    assert (done.exit_code, done.output.strip()) == (0, outcome)
+    result = CliRunner().invoke(cli.app, [command, "m", "--server", target])
+    assert (result.exit_code, result.output.strip()) == (0, outcome)
 
 
 @pytest.mark.parametrize(
@@ -111,16 +111,16 @@ def test_refusals_are_one_line(
     target: str, script: Script, monkeypatch: pytest.MonkeyPatch, token: str, model: str, message: str
 ) -> None:
     monkeypatch.setenv("ESR_ADMIN_TOKEN", token)
-    done = CliRunner().invoke(cli.app, ["load", model, "--server", target])
-    said = " ".join(done.output.split())
-    assert (done.exit_code, said.startswith("esr-client: "), message in said) == (1, True, True), said
-    assert not token or token not in said
+    result = CliRunner().invoke(cli.app, ["load", model, "--server", target])
+    output = " ".join(result.output.split())
+    assert (result.exit_code, output.startswith("esr-client: "), message in output) == (1, True, True), output
+    assert not token or token not in output
 
 
 def test_the_token_is_no_option() -> None:
     for command in ("load", "unload"):
-        done = CliRunner().invoke(cli.app, [command, "m", "--admin-token", TOKEN])
-        assert done.exit_code == 2
+        result = CliRunner().invoke(cli.app, [command, "m", "--admin-token", TOKEN])
+        assert result.exit_code == 2
 
 
 # ---- what a model costs ---------------------------------------------------------------------------------------------

@@ -79,21 +79,21 @@ async def test_source_error_is_raised_and_cancels_the_call(client: AsyncClient, 
             yield frame(i)
         raise SourceError("the camera is gone") from OSError("unplugged")
 
-    with pytest.raises(SourceError, match="camera") as caught:
+    with pytest.raises(SourceError, match="camera") as error_info:
         [f async for f in client.upscale(frames(), model="m")]
-    assert isinstance(caught.value.__cause__, OSError)
+    assert isinstance(error_info.value.__cause__, OSError)
     assert not good or await _ended(script)
 
 
 @pytest.mark.parametrize("status", [status for status in grpc.StatusCode if status is not grpc.StatusCode.OK])
 async def test_a_server_error_in_mid_stream(client: AsyncClient, script: Script, status: grpc.StatusCode) -> None:
     script.end_after, script.status = 3, status
-    got = 0
-    with pytest.raises(esr_client.ServerError, match="frame 3 failed on purpose") as caught:  # noqa: PT012
+    frame_count = 0
+    with pytest.raises(esr_client.ServerError, match="frame 3 failed on purpose") as error_info:  # noqa: PT012
         async for _ in client.upscale(_frames(9), model="m"):
-            got += 1
-    assert (caught.value.code, got) == (status.name, 3)
-    assert isinstance(caught.value.__cause__, grpc.RpcError)
+            frame_count += 1
+    assert (error_info.value.code, frame_count) == (status.name, 3)
+    assert isinstance(error_info.value.__cause__, grpc.RpcError)
 
 
 async def test_abandoning_the_iterator_cancels_the_call(client: AsyncClient, script: Script) -> None:

@@ -35,8 +35,8 @@ def long_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def run(*arguments: object) -> tuple[int, str]:
     """Exit code and output."""
-    done = CliRunner().invoke(cli.app, [str(argument) for argument in arguments])
-    return done.exit_code, " ".join(done.output.split())
+    result = CliRunner().invoke(cli.app, [str(argument) for argument in arguments])
+    return result.exit_code, " ".join(result.output.split())
 
 
 @contextmanager
@@ -57,17 +57,17 @@ def writes(folder: Path) -> bool:
 
 def test_upscale(server: str, tmp_path: Path) -> None:
     source, out = make(tmp_path / "in.mp4", Clip(languages=("eng",))), tmp_path / "out.mp4"
-    code, said = run("upscale", source, out, "--server", server, "--model", "bicubic_x2", "--preset", "ultrafast")
-    assert code == 0, said
-    assert "12 frames" in said
-    assert "1 other stream copied" in said
+    code, output = run("upscale", source, out, "--server", server, "--model", "bicubic_x2", "--preset", "ultrafast")
+    assert code == 0, output
+    assert "12 frames" in output
+    assert "1 other stream copied" in output
     assert clips.video(out).times == clips.video(source).times
 
 
 def test_remarks_are_shown(server: str, tmp_path: Path) -> None:
     source = make(tmp_path / "in.mp4", Clip(pts=(0, 1, 2)))
-    code, said = run("upscale", source, tmp_path / "out.mkv", "--server", server, "--model", "bicubic_x2")
-    assert (code, "note: matroska counts in 1/1000 s" in said) == (0, True)
+    code, output = run("upscale", source, tmp_path / "out.mkv", "--server", server, "--model", "bicubic_x2")
+    assert (code, "note: matroska counts in 1/1000 s" in output) == (0, True)
 
 
 @pytest.mark.parametrize(
@@ -100,20 +100,20 @@ def test_errors_are_one_line(
     (tmp_path / "old.mp4").write_text("old")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("ESR_SERVER", server)
-    got, said = run("upscale", *arguments)
-    assert got == code, said
-    assert message in said
-    assert "Traceback" not in said
+    exit_code, output = run("upscale", *arguments)
+    assert exit_code == code, output
+    assert message in output
+    assert "Traceback" not in output
     assert {path.name for path in tmp_path.iterdir()} == {"in.mp4", "old.mp4"}
 
 
 def test_models_and_status(server: str) -> None:
-    code, said = run("models", "--server", server)
+    code, output = run("models", "--server", server)
     assert code == 0
-    assert "bicubic_x2" in said
+    assert "bicubic_x2" in output
     assert run("status", "--server", server) == (0, "server: SERVING esr_api.v1.UpscalerService: SERVING")
-    code, said = run("status", "--server", "127.0.0.1:1")
-    assert (code, "no server answers" in said) == (1, True)
+    code, output = run("status", "--server", "127.0.0.1:1")
+    assert (code, "no server answers" in output) == (1, True)
 
 
 # ---- the private server --------------------------------------------------------------------------------------------
@@ -157,19 +157,19 @@ def test_the_server_extra_is_named_when_it_is_missing() -> None:
 
 def test_private_server_that_cannot_start_is_quiet() -> None:
     """Its thread that waits for the end of standard input must not turn the refusal into a fatal error."""
-    with PrivateServer("nonesuch") as private, pytest.raises(esr_client.PrivateServerError) as caught:
+    with PrivateServer("nonesuch") as private, pytest.raises(esr_client.PrivateServerError) as error_info:
         private.wait()
-    assert str(caught.value).startswith("no model is named 'nonesuch'; there are bicubic_x2, ")
-    assert "Fatal" not in str(caught.value)
+    assert str(error_info.value).startswith("no model is named 'nonesuch'; there are bicubic_x2, ")
+    assert "Fatal" not in str(error_info.value)
 
 
 def test_all_that_a_newcomer_types(tmp_path: Path) -> None:
     source, out = make(tmp_path / "in.mp4", Clip()), tmp_path / "out.mp4"
     with started("upscale", source, out) as child:
-        _, said = child.communicate(timeout=60)
-    assert child.returncode == 0, said
-    assert "12 frames" in said
-    assert "esr_stack_x2_c8_l5" in said
+        _, output = child.communicate(timeout=60)
+    assert child.returncode == 0, output
+    assert "12 frames" in output
+    assert "esr_stack_x2_c8_l5" in output
     assert clips.video(out).size == (96, 64)
 
 
@@ -179,9 +179,9 @@ def test_an_interruption_leaves_nothing(long_clip: Path, tmp_path: Path, number:
         assert eventually(lambda: writes(tmp_path), 60)
         (server,) = psutil.Process(child.pid).children()
         child.send_signal(number)
-        _, said = child.communicate(timeout=30)
+        _, output = child.communicate(timeout=30)
     assert child.returncode == code
-    assert "Traceback" not in said
+    assert "Traceback" not in output
     assert list(tmp_path.iterdir()) == []
     assert not server.is_running()
 

@@ -111,9 +111,9 @@ def test_pictures_are_upright(tmp_path: Path, orientation: int) -> None:
     picture.write_to_file(str(tmp_path / "a.jpg"), Q=95)
     compare(tmp_path / "a.jpg", tmp_path / "a.jpg", tmp_path / "out.png")
     upright = pyvips.Image.new_from_file(str(tmp_path / "a.jpg")).autorot().numpy().astype(int)
-    shown = pyvips.Image.new_from_file(str(tmp_path / "out.png")).numpy().astype(int)
-    assert shown.shape == (upright.shape[0], 2 * upright.shape[1], 3)
-    assert np.abs(shown[:, : upright.shape[1]] - upright).mean() < 2
+    sheet = pyvips.Image.new_from_file(str(tmp_path / "out.png")).numpy().astype(int)
+    assert sheet.shape == (upright.shape[0], 2 * upright.shape[1], 3)
+    assert np.abs(sheet[:, : upright.shape[1]] - upright).mean() < 2
 
 
 def test_a_stop_leaves_nothing(tmp_path: Path, scene: list[np.ndarray]) -> None:

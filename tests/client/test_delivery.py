@@ -104,9 +104,9 @@ def test_what_is_asked_for_reaches_the_server(
 def test_the_policy_reaches_the_server(client: Client, script: Script, delivery: Delivery | None, policy: str) -> None:
     config = StreamConfig(model="auto", target_fps=Fraction(30), input=RAW)
     list(client.stream([frame(0)], config if delivery is None else replace(config, delivery=delivery)))
-    said = script.requests[0].config
-    assert pb.DeliveryPolicy.Name(said.delivery.policy) == f"DELIVERY_POLICY_{policy}"
-    assert (said.model, said.target_fps.num) == ("auto", 30)
+    sent_config = script.requests[0].config
+    assert pb.DeliveryPolicy.Name(sent_config.delivery.policy) == f"DELIVERY_POLICY_{policy}"
+    assert (sent_config.model, sent_config.target_fps.num) == ("auto", 30)
 
 
 # ---- drops ----------------------------------------------------------------------------------------------------------
@@ -114,14 +114,14 @@ def test_the_policy_reaches_the_server(client: Client, script: Script, delivery:
 
 def test_drops_are_told_in_their_place(client: Client, script: Script) -> None:
     script.drops = {0: LATE, 2: SUPERSEDED, 3: SUPERSEDED, 6: LATE}
-    seen: list[object] = []
+    events: list[object] = []
     pts = [7, None, 2**40 + 1, None, 9, 10, -5]
-    sent = [frame(i, pts=pts[i]) for i in range(7)]
-    stream = client.upscale(sent, model="m", delivery=Delivery.latest(), on_drop=seen.append)
+    frames = [frame(i, pts=pts[i]) for i in range(7)]
+    stream = client.upscale(frames, model="m", delivery=Delivery.latest(), on_drop=events.append)
     assert dict(stream.dropped) == {DropReason.SUPERSEDED: 0, DropReason.LATE: 0}
     for out in stream:
-        seen.append((out.sequence, out.pts))
-    assert seen == [
+        events.append((out.sequence, out.pts))
+    assert events == [
         Dropped(0, 7, DropReason.LATE),
         (1, None),
         Dropped(2, 2**40 + 1, DropReason.SUPERSEDED),
@@ -170,16 +170,16 @@ def test_drops_of_packets_count_frames(client: Client, script: Script) -> None:
 
 def _encoder(tamper_order: list[int]) -> Callable[[pb.UpscaleResponse], list[pb.UpscaleResponse]]:
     """Frames become packets, which come at the end only; `tamper_order` is of their numbers."""
-    held: dict[int, pb.UpscaleResponse] = {}
+    packets: dict[int, pb.UpscaleResponse] = {}
 
     def tamper(response: pb.UpscaleResponse) -> list[pb.UpscaleResponse]:
         if response.HasField("frame"):
             sequence = response.frame.sequence
-            held[sequence] = pb.UpscaleResponse(packet=pb.Packet(sequence=sequence, data=b"x", model="made"))
+            packets[sequence] = pb.UpscaleResponse(packet=pb.Packet(sequence=sequence, data=b"x", model="made"))
             return []
         if response.HasField("statistics"):
-            response.statistics.packets_out = len(held)
-            return [*(held[i] for i in tamper_order), response]
+            response.statistics.packets_out = len(packets)
+            return [*(packets[i] for i in tamper_order), response]
         return [response]
 
     return tamper
@@ -255,7 +255,7 @@ def test_packets_are_accounted_for_with_drops_too(client: Client, script: Script
         model="m", input=RAW, output=esr_client.EncodedOutput(codec="libx264"), delivery=Delivery.latest()
     )
     lossy = _encoder([0, 1])
-    script.tamper = lambda response: [kept for r in _lose_a_drop(response) for kept in lossy(r)]
+    script.tamper = lambda response: [reply for r in _lose_a_drop(response) for reply in lossy(r)]
     with pytest.raises(esr_client.ContractError, match="frames dropped: 0 by this client's count, 1"):
         list(client.stream([frame(i) for i in range(3)], config))
 

@@ -53,25 +53,25 @@ def test_a_message_over_grpcs_limit_is_not_tried_again() -> None:
 @pytest.mark.parametrize("seconds", [0.0, 0.25, 90.0])
 def test_a_full_server_says_when_to_come_back(client: esr_client.Client, script: Script, seconds: float) -> None:
     script.retry_after_s = seconds
-    with pytest.raises(esr_client.ResourceExhaustedError, match="full") as caught:
+    with pytest.raises(esr_client.ResourceExhaustedError, match="full") as error_info:
         list(client.upscale([array(0)], model="m"))
-    assert (caught.value.retry_after_s, caught.value.retryable) == (seconds, True)
+    assert (error_info.value.retry_after_s, error_info.value.retryable) == (seconds, True)
 
 
 @pytest.mark.parametrize("count", [1, 99])
 async def test_asyncio_full_server_says_when_to_retry(script: Script, socket_dir: Path, count: int) -> None:
     script.retry_after_s = 0.25
     async with serving_aio(script, socket_dir) as target, esr_client.connect_async(target) as client:
-        with pytest.raises(esr_client.ResourceExhaustedError, match="full") as caught:
+        with pytest.raises(esr_client.ResourceExhaustedError, match="full") as error_info:
             [a async for a in client.upscale([array(0)] * count, model="m")]
-    assert caught.value.retry_after_s == 0.25
+    assert error_info.value.retry_after_s == 0.25
 
 
 def test_a_server_that_does_not_say_when(client: esr_client.Client, script: Script) -> None:
     script.end_after, script.status = 0, grpc.StatusCode.RESOURCE_EXHAUSTED
-    with pytest.raises(esr_client.ResourceExhaustedError) as caught:
+    with pytest.raises(esr_client.ResourceExhaustedError) as error_info:
         list(client.upscale([array(0)], model="m"))
-    assert caught.value.retry_after_s is None
+    assert error_info.value.retry_after_s is None
 
 
 @pytest.mark.parametrize(
@@ -94,8 +94,8 @@ def test_a_time_that_is_not_set_is_none() -> None:
 
 
 def test_the_tree_is_drawn_in_the_docstring() -> None:
-    drawn = _errors.__doc__ or ""
+    tree = _errors.__doc__ or ""
     for name, value in vars(_errors).items():
         if inspect.isclass(value) and issubclass(value, _errors.EsrError):
-            assert name in drawn
+            assert name in tree
             assert name in esr_client.__all__

@@ -52,5 +52,5 @@ def test_version_is_that_of_the_package() -> None:
 
 def test_import_loads_neither_av_nor_the_server() -> None:
     code = "import esr_client, sys; print({'av', 'esr_upscale', 'esr_server', 'typer', 'torch'} & set(sys.modules))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "set()"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "set()"

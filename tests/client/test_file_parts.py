@@ -14,25 +14,25 @@ from esr_client.files._writers import Timeline
 
 
 def test_times_that_advance_are_kept() -> None:
-    said: list[str] = []
-    timeline = Timeline(Fraction(1, 1000), Fraction(25), said.append)
+    notes: list[str] = []
+    timeline = Timeline(Fraction(1, 1000), Fraction(25), notes.append)
     assert [timeline.next_pts(pts) for pts in (5, 6, 100)] == [5, 6, 100]
-    assert said == []
+    assert notes == []
 
 
 def test_missing_times_are_made_up_without_drift() -> None:
-    said: list[str] = []
-    timeline = Timeline(Fraction(1, 1000), Fraction(30000, 1001), said.append)
+    notes: list[str] = []
+    timeline = Timeline(Fraction(1, 1000), Fraction(30000, 1001), notes.append)
     assert [timeline.next_pts(None) for _ in range(4)] == [0, 33, 67, 100]
     assert [timeline.next_pts(None) for _ in range(3000)][-1] == round(3003 * 1001 / 30)
-    assert len(said) == 1
+    assert len(notes) == 1
 
 
 def test_times_that_do_not_advance_are_moved() -> None:
-    said: list[str] = []
-    timeline = Timeline(Fraction(1, 1000), Fraction(25), said.append)
+    notes: list[str] = []
+    timeline = Timeline(Fraction(1, 1000), Fraction(25), notes.append)
     assert [timeline.next_pts(pts) for pts in (40, 40, 39, 80)] == [40, 41, 42, 80]
-    assert len(said) == 1
+    assert len(notes) == 1
 
 
 @pytest.mark.parametrize("codec", [name for name, row in ENCODERS.items() if row.presets])
@@ -91,9 +91,9 @@ def test_encodings_that_cannot_be(codec: str, crf: int | None, preset: str | Non
 
 
 def test_metadata_that_would_be_wrong_are_dropped() -> None:
-    given = {"title": "x", "ENCODER": "y", "DURATION": "z", "major_brand": "isom", "BPS": "1"}
-    assert lasting_metadata(given) == {"title": "x", "BPS": "1"}
-    assert lasting_metadata(given, upscaled=True) == {"title": "x"}
+    metadata = {"title": "x", "ENCODER": "y", "DURATION": "z", "major_brand": "isom", "BPS": "1"}
+    assert lasting_metadata(metadata) == {"title": "x", "BPS": "1"}
+    assert lasting_metadata(metadata, upscaled=True) == {"title": "x"}
 
 
 @pytest.mark.parametrize(

@@ -46,10 +46,10 @@ def test_a_frozen_server_ends_a_stream(tmp_path: Path) -> None:
         next(stream)
         process.send_signal(signal.SIGSTOP)
         began_s = time.monotonic()
-        with pytest.raises(esr_client.UnavailableError, match=SAYS) as caught:
+        with pytest.raises(esr_client.UnavailableError, match=SAYS) as error_info:
             for _ in stream:
                 pass
-    assert caught.value.retryable
+    assert error_info.value.retryable
     assert time.monotonic() - began_s < 10
 
 

@@ -58,8 +58,8 @@ def test_every_frame_arrives(server: str, source: Path, tmp_path: Path, scheme: 
             eventually(lambda: is_bound(protocol, port))
             command = [sys.executable, "-m", "esr_client.cli", "upscale", str(source), output.format(port=port)]
             command += ["--server", server, "--model", "bicubic_x2", "--preset", "ultrafast"]
-            done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-            assert done.returncode == 0, done.stderr
+            result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+            assert result.returncode == 0, result.stderr
             receiver.wait(30)
         finally:
             receiver.kill()

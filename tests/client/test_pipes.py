@@ -36,8 +36,8 @@ def command(server: str, *arguments: object) -> list[str]:
 
 def piped(server: str, data: bytes, *arguments: object) -> tuple[int, bytes, str]:
     """Run with `data` as standard input; give the exit code, standard output and standard error."""
-    done = subprocess.run(command(server, *arguments), input=data, capture_output=True, timeout=60, check=False)
-    return done.returncode, done.stdout, done.stderr.decode()
+    result = subprocess.run(command(server, *arguments), input=data, capture_output=True, timeout=60, check=False)
+    return result.returncode, result.stdout, result.stderr.decode()
 
 
 def as_matroska(source: Path, path: Path) -> bytes:
@@ -69,8 +69,8 @@ def test_between_two_ffmpegs(server: str, source: Path, tmp_path: Path) -> None:
     before = f"ffmpeg -v error -i {source} -c copy -f matroska -"
     after = f"ffmpeg -v error -i - -vsync passthrough -f rawvideo {out}"
     line = f"{before} | {upscale} | {after}"
-    done = subprocess.run(["bash", "-o", "pipefail", "-c", line], capture_output=True, timeout=60, check=False)
-    assert done.returncode == 0, done.stderr.decode()
+    result = subprocess.run(["bash", "-o", "pipefail", "-c", line], capture_output=True, timeout=60, check=False)
+    assert result.returncode == 0, result.stderr.decode()
     assert out.stat().st_size == 12 * 96 * 64 * 3 // 2
 
 
@@ -254,9 +254,9 @@ def test_sixteen_bit_gray_becomes_a_video(server: str, tmp_path: Path) -> None:
     code, _, text = piped(server, b"", tmp_path / "gray_%d.png", tmp_path / "out.mkv", "--crf", 0, *QUICK)
     assert code == 0, text
     with av.open(str(tmp_path / "out.mkv")) as opened:
-        shown = next(opened.decode(video=0)).to_ndarray(format="gray16le")
+        pixels = next(opened.decode(video=0)).to_ndarray(format="gray16le")
     assert clips.video(tmp_path / "out.mkv").pixel_format == "yuv420p10le"
-    assert np.abs(shown[::2, ::2].astype(int) - ramp)[4:-4, 4:-4].mean() < 400
+    assert np.abs(pixels[::2, ::2].astype(int) - ramp)[4:-4, 4:-4].mean() < 400
 
 
 def test_pictures_of_a_video_have_its_colours(server: str, tmp_path: Path) -> None:

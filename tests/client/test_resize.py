@@ -12,7 +12,7 @@ from esr_client.files._resize import Resizer, WantedSize, scale_for
 
 
 @pytest.mark.parametrize(
-    ("wanted", "size"),
+    ("setting", "size"),
     [
         (WantedSize(), None),
         (WantedSize(height=1080), (1920, 1080)),
@@ -22,8 +22,8 @@ from esr_client.files._resize import Resizer, WantedSize, scale_for
         (WantedSize(height=1081), (1922, 1080)),
     ],
 )
-def test_size(wanted: WantedSize, size: tuple[int, int] | None) -> None:
-    assert wanted.of(960, 540, even=True) == size
+def test_size(setting: WantedSize, size: tuple[int, int] | None) -> None:
+    assert setting.of(960, 540, even=True) == size
 
 
 def test_sizes_that_cannot_be() -> None:

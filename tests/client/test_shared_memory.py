@@ -67,21 +67,21 @@ def _same(one: Frame, other: Frame) -> bool:
 
 @pytest.mark.parametrize("name", ["gray", "yuv420p", "nv12", "yuv422p10le", "p010le", "bgr24", "rgb48le"])
 def test_the_pixels_are_those_of_messages(server: Server, client: esr_client.Client, name: str) -> None:
-    sent = [_noise(i, name) for i in range(12)]
-    with client.upscale(sent, model="bicubic_x2") as stream:
+    frames = [_noise(i, name) for i in range(12)]
+    with client.upscale(frames, model="bicubic_x2") as stream:
         shared = list(stream)
     assert stream.negotiated is not None
     assert stream.negotiated.shared_memory
     assert stream.negotiated.shared_memory_refusal == ""
     with esr_client.connect(target(server), options=INLINE) as other:
-        inline = list(other.upscale(sent, model="bicubic_x2"))
+        inline = list(other.upscale(frames, model="bicubic_x2"))
     assert all(_same(*pair) for pair in zip(shared, inline, strict=True))
     assert all(_is_shared(plane) for plane in shared[6].planes)
     assert not any(_is_shared(plane) for f in inline for plane in f.planes)
 
 
 @pytest.fixture
-def placed(monkeypatch: pytest.MonkeyPatch) -> list[SlotPlanes | None]:
+def placements(monkeypatch: pytest.MonkeyPatch) -> list[SlotPlanes | None]:
     """Where each frame that is sent was put; None where it goes inline."""
     places: list[SlotPlanes | None] = []
     put = SharedMemory.put
@@ -94,22 +94,22 @@ def placed(monkeypatch: pytest.MonkeyPatch) -> list[SlotPlanes | None]:
     return places
 
 
-def test_input_goes_through_slots_too(client: esr_client.Client, placed: list[SlotPlanes | None]) -> None:
+def test_input_goes_through_slots_too(client: esr_client.Client, placements: list[SlotPlanes | None]) -> None:
     """From the first frame on: none is sent before the server's negotiated answer."""
     for _ in client.upscale([frame(i) for i in range(40)], model="bicubic_x2"):
         pass
-    assert len(placed) == 40
-    assert all(placed)
+    assert len(placements) == 40
+    assert all(placements)
 
 
 def test_frames_that_are_kept_never_change(client: esr_client.Client) -> None:
-    kept: list[tuple[NDArray[Any], NDArray[Any]]] = []
-    for i, made in enumerate(client.upscale((_noise(i) for i in range(60)), model="bicubic_x2")):
+    views: list[tuple[NDArray[Any], NDArray[Any]]] = []
+    for i, output in enumerate(client.upscale((_noise(i) for i in range(60)), model="bicubic_x2")):
         if i % 5 == 0:
-            view = made.planes[0][2:9, ::3].T  # a view of a view; nothing else keeps the frame
-            kept.append((view, view.copy()))
-    assert sum(_is_shared(view) for view, _ in kept) > 3
-    assert all(np.array_equal(view, copy) for view, copy in kept)
+            view = output.planes[0][2:9, ::3].T  # a view of a view; nothing else keeps the frame
+            views.append((view, view.copy()))
+    assert sum(_is_shared(view) for view, _ in views) > 3
+    assert all(np.array_equal(view, copy) for view, copy in views)
 
 
 def test_slots_come_back_when_the_last_view_is_gone(client: esr_client.Client) -> None:
@@ -118,20 +118,20 @@ def test_slots_come_back_when_the_last_view_is_gone(client: esr_client.Client) -
 
 
 def test_more_kept_frames_than_slots_come_inline(client: esr_client.Client) -> None:
-    kept = list(client.upscale([_noise(i) for i in range(40)], model="bicubic_x2", timeout_s=30))
-    places = [_is_shared(made.planes[0]) for made in kept]
+    outputs = list(client.upscale([_noise(i) for i in range(40)], model="bicubic_x2", timeout_s=30))
+    places = [_is_shared(output.planes[0]) for output in outputs]
     assert places == [True] * sum(places) + [False] * (40 - sum(places))
     assert sum(places) == Options().window + 4
 
 
 def test_kept_frames_outlive_stream_and_client(server: Server) -> None:
     with esr_client.connect(target(server)) as client:
-        kept = list(client.upscale([_noise(i) for i in range(4)], model="bicubic_x2"))
+        outputs = list(client.upscale([_noise(i) for i in range(4)], model="bicubic_x2"))
     gc.collect()
     with esr_client.connect(target(server), options=INLINE) as client:
         again = list(client.upscale([_noise(i) for i in range(4)], model="bicubic_x2"))
-    assert all(_is_shared(made.planes[0]) for made in kept)
-    assert all(_same(*pair) for pair in zip(kept, again, strict=True))
+    assert all(_is_shared(output.planes[0]) for output in outputs)
+    assert all(_same(*pair) for pair in zip(outputs, again, strict=True))
 
 
 def test_received_planes_cannot_be_written_to(client: esr_client.Client) -> None:
@@ -144,15 +144,17 @@ def test_received_planes_cannot_be_written_to(client: esr_client.Client) -> None
 def test_av_frames_are_copies(client: esr_client.Client) -> None:
     pictures = [av.VideoFrame.from_ndarray(np.full((12, 16), i, np.uint8), "gray") for i in range(30)]
     out = list(client.upscale(pictures, model="bicubic_x2"))
-    assert [int(made.to_ndarray()[0, 0]) for made in out] == list(range(30))
+    assert [int(output.to_ndarray()[0, 0]) for output in out] == list(range(30))
 
 
 def _packets(count: int, **options: Any) -> tuple[list[esr_client.Packet], esr_client.StreamConfig]:
     media = encode(size=(64, 48), pts=tuple(range(count)), **options)
     fmt = esr_client.VideoFormat(width=64, height=48, pixel_format="yuv420p")
-    given = esr_client.EncodedInput(codec="h264", time_base=Fraction(1, 25), format=fmt, extradata=media.extradata)
+    encoded_input = esr_client.EncodedInput(
+        codec="h264", time_base=Fraction(1, 25), format=fmt, extradata=media.extradata
+    )
     packets = [esr_client.Packet(p.data, pts=p.pts, dts=p.dts, is_keyframe=p.is_keyframe) for p in media.packets]
-    return packets, esr_client.StreamConfig(model="bicubic_x2", input=given)
+    return packets, esr_client.StreamConfig(model="bicubic_x2", input=encoded_input)
 
 
 def test_packets_in_and_frames_out(server: Server) -> None:
@@ -161,7 +163,7 @@ def test_packets_in_and_frames_out(server: Server) -> None:
     for options in (Options(), INLINE):
         with esr_client.connect(target(server), options=options) as client:
             stream = client.stream(packets, config)
-            results.append([made for made in stream if isinstance(made, Frame)])
+            results.append([output for output in stream if isinstance(output, Frame)])
     assert all(_same(*pair) for pair in zip(*results, strict=True))
     assert _is_shared(results[0][0].planes[0])
 
@@ -169,10 +171,10 @@ def test_packets_in_and_frames_out(server: Server) -> None:
 def test_slow_reader_of_packets_gets_slots(client: esr_client.Client) -> None:
     packets, config = _packets(150)
     shared = 0
-    for made in client.stream(packets, config, timeout_s=60):
+    for output in client.stream(packets, config, timeout_s=60):
         time.sleep(0.002)  # longer than the server takes, so that nothing but the window holds it back
-        shared += isinstance(made, Frame) and _is_shared(made.planes[0])
-        del made
+        shared += isinstance(output, Frame) and _is_shared(output.planes[0])
+        del output
     # A server never waits for a slot. On a busy machine a freed one can come too late for a frame or two.
     assert shared >= 145
 
@@ -188,7 +190,7 @@ async def test_window_smaller_than_the_decoder_delay(server: Server, count: int)
         assert [item.pts async for item in stream] == list(range(count))
 
 
-def test_frames_in_and_packets_out(client: esr_client.Client, placed: list[SlotPlanes | None]) -> None:
+def test_frames_in_and_packets_out(client: esr_client.Client, placements: list[SlotPlanes | None]) -> None:
     fmt = esr_client.VideoFormat(width=32, height=24, pixel_format="yuv420p")
     config = esr_client.StreamConfig(
         model="bicubic_x2",
@@ -199,28 +201,28 @@ def test_frames_in_and_packets_out(client: esr_client.Client, placed: list[SlotP
     stream = client.stream(items, config, timeout_s=30)
     stream.open()
     assert len(list(stream)) == 120
-    assert sum(place is not None for place in placed) >= 16
+    assert sum(place is not None for place in placements) >= 16
 
 
 def test_a_frame_larger_than_its_slot_goes_inline(server: Server, client: esr_client.Client) -> None:
-    sent = [_noise(0, width=16, height=12), *(_noise(i, width=80, height=62) for i in range(1, 8))]
-    shared = list(client.upscale(sent, model="bicubic_x2"))
+    frames = [_noise(0, width=16, height=12), *(_noise(i, width=80, height=62) for i in range(1, 8))]
+    shared = list(client.upscale(frames, model="bicubic_x2"))
     with esr_client.connect(target(server), options=INLINE) as other:
-        assert all(_same(*pair) for pair in zip(shared, other.upscale(sent, model="bicubic_x2"), strict=True))
-    assert [_is_shared(made.planes[0]) for made in shared] == [True] + [False] * 7
+        assert all(_same(*pair) for pair in zip(shared, other.upscale(frames, model="bicubic_x2"), strict=True))
+    assert [_is_shared(output.planes[0]) for output in shared] == [True] + [False] * 7
 
 
 @pytest.mark.parametrize("offers", [True, False])
-async def test_asyncio(offers: bool, placed: list[SlotPlanes | None]) -> None:
+async def test_asyncio(offers: bool, placements: list[SlotPlanes | None]) -> None:
     async with running() as server:
         async with esr_client.connect_async(target(server), options=Options(shared_memory=offers)) as client:
             stream = client.upscale([array(i) for i in range(50)], model="bicubic_x2")
             negotiated = await stream.open()
-            out = [(int(made[3, 3]), _is_shared(made)) async for made in stream]
+            out = [(int(output[3, 3]), _is_shared(output)) async for output in stream]
         assert negotiated is not None
         assert negotiated.shared_memory is offers
         assert out == [(i, offers) for i in range(50)]
-        assert [place is not None for place in placed] == [True] * 50 * offers
+        assert [place is not None for place in placements] == [True] * 50 * offers
     assert traces(os.getpid()) == 0
 
 

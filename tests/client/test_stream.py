@@ -61,11 +61,11 @@ def test_padded_rows_are_sent_without_padding(client: Client) -> None:
 @pytest.mark.parametrize("name", ["gray", "nv12", "yuv420p", "yuv444p10le", "p010le", "bgr24", "bgr48le"])
 def test_frames_keep_time_and_tags(client: Client, name: str) -> None:
     color = esr_client.Color(range=esr_client.ColorRange.FULL, primaries=9, transfer=16, matrix=9)
-    sent = [
+    frames = [
         frame(i, 7, 5, name, duration=3, color=color, sample_aspect_ratio=Fraction(4, 3), rotation=-90)
         for i in range(5)
     ]
-    for i, (old, new) in enumerate(zip(sent, client.upscale(sent, model="m"), strict=True)):
+    for i, (old, new) in enumerate(zip(frames, client.upscale(frames, model="m"), strict=True)):
         assert (new.width, new.height, new.pixel_format) == (14, 10, name)
         assert (new.pts, new.duration, new.time_base) == (old.pts, 3, Fraction(1, 12800))
         assert (new.color, new.sample_aspect_ratio, new.rotation) == (color, Fraction(4, 3), -90)
@@ -93,8 +93,8 @@ def test_av_frames_keep_time_and_tags(client: Client, name: str) -> None:
 
 
 def test_other_time_bases_are_converted(client: Client) -> None:
-    sent = [frame(1), frame(2, time_base=Fraction(1, 6400))]
-    out = list(client.upscale(sent, model="m"))
+    frames = [frame(1), frame(2, time_base=Fraction(1, 6400))]
+    out = list(client.upscale(frames, model="m"))
     assert [(f.pts, f.time_base) for f in out] == [(10, Fraction(1, 12800)), (40, Fraction(1, 12800))]
     with pytest.raises(esr_client.FrameError, match="no whole number"):
         list(client.upscale([frame(1), frame(2, pts=1, time_base=Fraction(1, 90000))], model="m"))
@@ -103,8 +103,8 @@ def test_other_time_bases_are_converted(client: Client) -> None:
 def test_a_change_of_size_is_followed(client: Client, script: Script) -> None:
     out = list(client.upscale([frame(0), frame(1, 4, 4), frame(2, 4, 4), frame(3)], model="m"))
     assert [(f.width, f.height) for f in out] == [(16, 12), (8, 8), (8, 8), (16, 12)]
-    said = [request.frame.HasField("format") for request in script.requests[1:]]
-    assert said == [False, True, False, True]
+    has_format = [request.frame.HasField("format") for request in script.requests[1:]]
+    assert has_format == [False, True, False, True]
 
 
 def test_negotiated_and_statistics(client: Client) -> None:
@@ -130,18 +130,18 @@ def test_no_frames_no_call(client: Client, script: Script) -> None:
 
 def test_no_more_than_the_window_is_under_way(target: str, script: Script) -> None:
     script.silent = True
-    taken = 0
+    source_count = 0
 
     def frames() -> Iterator[esr_client.Frame]:
-        nonlocal taken
+        nonlocal source_count
         for i in itertools.count():
-            taken += 1
+            source_count += 1
             yield frame(i % 200)
 
     with esr_client.connect(target, options=Options(window=3)) as client, client.upscale(frames(), model="m") as stream:
         stream.open()
         assert eventually(lambda: script.frames == 3)
-        assert not eventually(lambda: (script.frames, taken) != (3, 3), 0.05)
+        assert not eventually(lambda: (script.frames, source_count) != (3, 3), 0.05)
     assert eventually(lambda: script.ended == ["broken"])
 
 
@@ -156,19 +156,19 @@ def test_several_frames_in_one_response_come_in_order(client: Client, script: Sc
 @pytest.mark.parametrize("tamper", [None, in_pairs()], ids=["one by one", "in pairs"])
 def test_a_slow_consumer_holds_the_source_back(target: str, script: Script, tamper: Tamper | None) -> None:
     script.tamper = tamper or script.tamper
-    taken = 0
+    source_count = 0
 
     def frames() -> Iterator[esr_client.Frame]:
-        nonlocal taken
+        nonlocal source_count
         for i in range(30):
-            taken += 1
+            source_count += 1
             yield frame(i)
 
     with esr_client.connect(target, options=Options(window=2)) as client:
-        for given, _ in enumerate(client.upscale(frames(), model="m"), 1):
+        for output_count, _ in enumerate(client.upscale(frames(), model="m"), 1):
             time.sleep(0.002)
-            assert taken <= given + 2
-    assert taken == 30
+            assert source_count <= output_count + 2
+    assert source_count == 30
 
 
 def test_a_window_of_one_can_be_deinterlaced(target: str, script: Script) -> None:
@@ -194,21 +194,21 @@ def test_source_error_is_raised_and_cancels_the_call(client: Client, script: Scr
         yield from (frame(i) for i in range(good))
         raise SourceError("the camera is gone") from OSError("unplugged")
 
-    with pytest.raises(SourceError, match="camera") as caught:
+    with pytest.raises(SourceError, match="camera") as error_info:
         list(client.upscale(frames(), model="m"))
-    assert isinstance(caught.value.__cause__, OSError)
+    assert isinstance(error_info.value.__cause__, OSError)
     assert not good or eventually(lambda: script.ended == ["broken"])
 
 
 @pytest.mark.parametrize("status", [status for status in grpc.StatusCode if status is not grpc.StatusCode.OK])
 def test_a_server_error_in_mid_stream(client: Client, script: Script, status: grpc.StatusCode) -> None:
     script.end_after, script.status = 3, status
-    got = 0
-    with pytest.raises(esr_client.ServerError, match="frame 3 failed on purpose") as caught:  # noqa: PT012
+    frame_count = 0
+    with pytest.raises(esr_client.ServerError, match="frame 3 failed on purpose") as error_info:  # noqa: PT012
         for _ in client.upscale([frame(i) for i in range(9)], model="m"):
-            got += 1
-    assert (caught.value.code, got) == (status.name, 3)
-    assert isinstance(caught.value.__cause__, grpc.RpcError)
+            frame_count += 1
+    assert (error_info.value.code, frame_count) == (status.name, 3)
+    assert isinstance(error_info.value.__cause__, grpc.RpcError)
 
 
 def test_a_refused_config(client: Client) -> None:
@@ -218,9 +218,9 @@ def test_a_refused_config(client: Client) -> None:
 
 def test_nobody_there() -> None:
     with esr_client.connect("127.0.0.1:1") as client:
-        with pytest.raises(esr_client.UnavailableError) as caught:
+        with pytest.raises(esr_client.UnavailableError) as error_info:
             list(client.upscale([array(0)], model="m"))
-        assert caught.value.retryable
+        assert error_info.value.retryable
         with pytest.raises(esr_client.UnavailableError):
             client.models()
 
@@ -270,9 +270,9 @@ def test_what_cannot_be_sent(client: Client, bad: object) -> None:
 def test_a_frame_over_the_limit_is_not_sent(target: str, script: Script) -> None:
     with esr_client.connect(target, options=Options(max_frame_pixels=40_000)) as client:
         big = array(0, 1000, 500)
-        with pytest.raises(esr_client.FrameError, match="max_frame_pixels") as caught:
+        with pytest.raises(esr_client.FrameError, match="max_frame_pixels") as error_info:
             list(client.upscale([big], model="m"))
-    assert caught.value.code == "RESOURCE_EXHAUSTED"
+    assert error_info.value.code == "RESOURCE_EXHAUSTED"
     assert script.frames == 0
 
 
@@ -280,9 +280,9 @@ def test_a_response_over_the_limit(target: str) -> None:
     options = Options(max_frame_pixels=40_000)
     with esr_client.connect(target, options=options) as client:
         stream = client.upscale([array(0, 400, 300)], model="m")
-        with pytest.raises(esr_client.ResourceExhaustedError) as caught:
+        with pytest.raises(esr_client.ResourceExhaustedError) as error_info:
             list(stream)
-    assert not caught.value.retryable
+    assert not error_info.value.retryable
 
 
 def _lose(which: str, number: int) -> object:

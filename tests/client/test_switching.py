@@ -95,14 +95,14 @@ def test_switch_after_the_last_frame_is_refused(client: Client, script: Script) 
     stream = client.upscale([frame(0)], model="m")
     assert next(stream).model == "m"
 
-    def refused() -> bool:
+    def is_refused() -> bool:
         try:
             stream.switch_model("other")
         except esr_client.ClosedError:
             return True
         return False
 
-    assert eventually(refused, 5)
+    assert eventually(is_refused, 5)
     ready.set()
     assert list(stream) == []
 

@@ -59,9 +59,9 @@ def plan_tasks(sources: Sequence[str], out: str, *, recursive: bool = False) -> 
     if out == STANDARD_STREAM or "://" in out or folder.is_file() or looks_like_file:
         raise OutputError(f"several inputs need a folder as output, which {out} is not; name one, such as upscaled/")
     tasks = [task for source in sources for task in _tasks_of(source, folder, recursive)]
-    seen: dict[str, str] = {}
+    source_by_out: dict[str, str] = {}
     for task in tasks:
-        other = seen.setdefault(task.out, task.source)
+        other = source_by_out.setdefault(task.out, task.source)
         if other != task.source:
             raise OutputError(f"{other} and {task.source} would both become {task.out}; upscale them into two folders")
     return tuple({task.out: task for task in tasks}.values())

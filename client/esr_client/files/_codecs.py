@@ -173,8 +173,8 @@ def _lossless_format(codec: str, name: str) -> str | None:
     if not formats:
         return name
     equal = _EQUALS.get(name)
-    wanted = (equal, name) if name.startswith("yuvj") else (name, equal)
-    return next((fmt for fmt in wanted if fmt in formats), None)
+    candidates = (equal, name) if name.startswith("yuvj") else (name, equal)
+    return next((fmt for fmt in candidates if fmt in formats), None)
 
 
 def _supported_format(codec: str, name: str) -> str | None:

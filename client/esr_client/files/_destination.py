@@ -114,19 +114,19 @@ def parse_destination(out: str | os.PathLike[str], format_name: str | None = Non
         OutputError: the container is not known, or the protocol is not.
     """
     name = os.fspath(out)
-    wanted = None if format_name is None else output_format(format_name)
+    explicit_format = None if format_name is None else output_format(format_name)
     if name == STANDARD_STREAM or name == "/dev/stdout":
-        return _pipe("standard output", STANDARD_STREAM, wanted)
+        return _pipe("standard output", STANDARD_STREAM, explicit_format)
     scheme = urlsplit(name).scheme if "://" in name else ""
     if scheme:
-        return _url(name, scheme, wanted)
+        return _url(name, scheme, explicit_format)
     path = Path(name)
     if path.exists() and not path.is_dir() and not stat.S_ISREG(path.stat().st_mode):
-        return _pipe(name, name, wanted or _SUFFIX_FORMATS.get(path.suffix.lower()))
+        return _pipe(name, name, explicit_format or _SUFFIX_FORMATS.get(path.suffix.lower()))
     if _NUMBER.search(path.name) and path.suffix.lower() in SEQUENCE_CODECS:
         codec = SEQUENCE_CODECS[path.suffix.lower()]
         return Destination(name=name, url=name, kind=Kind.URL, format_name="image2", codec=codec)
-    container = wanted or _SUFFIX_FORMATS.get(path.suffix.lower())
+    container = explicit_format or _SUFFIX_FORMATS.get(path.suffix.lower())
     if container is None and path.suffix.lower() in _PICTURE_SUFFIXES:
         raise OutputError(
             f"{path.name!r} is one picture: a video becomes pictures numbered by a pattern, such as frame_%04d.png, "

@@ -185,7 +185,7 @@ class FileJob:
 
     def _choose_encoding(self) -> Encoding:
         settings, destination = self._settings, self.destination
-        chosen = encoding(
+        choice = encoding(
             destination.format_name,
             settings.codec,
             settings.crf,
@@ -193,20 +193,20 @@ class FileJob:
             default_codec=destination.codec,
             default_preset=_LIVE_PRESET if destination.is_live else None,
         )
-        if settings.encode == Encode.SERVER and not encoder_row(chosen.codec).presets:
-            raise OutputError(f"the server does not encode {chosen.codec}; leave out --encode server")
-        return chosen
+        if settings.encode == Encode.SERVER and not encoder_row(choice.codec).presets:
+            raise OutputError(f"the server does not encode {choice.codec}; leave out --encode server")
+        return choice
 
     def _wanted_size(self) -> tuple[int, int] | None:
         source = self._source.format()
         even = not source.pixel_format or is_even_only(self._encoding.codec, source.pixel_format)
-        wanted = self._settings.size
-        size = wanted.of(source.width, source.height, even=even)
+        size_setting = self._settings.size
+        size = size_setting.of(source.width, source.height, even=even)
         if size is None:
             return None
         if self._settings.encode == Encode.SERVER:
             raise OutputError("the server encodes what its model makes; leave out --encode server for another size")
-        if (wanted.width or size[0], wanted.height or size[1]) != size:
+        if (size_setting.width or size[0], size_setting.height or size[1]) != size:
             self._note(f"{self._encoding.codec} takes even sizes: the output is {size[0]}x{size[1]}")
         return size
 

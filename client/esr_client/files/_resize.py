@@ -52,15 +52,15 @@ class WantedSize:
         if self.width is None and self.height is None and self.scale is None:
             return None
         if self.scale is not None:
-            wanted = width * self.scale, height * self.scale
+            exact_size = width * self.scale, height * self.scale
         else:
             factor = Fraction(self.height, height) if self.height is not None else Fraction(self.width or 0, width)
-            wanted = (
+            exact_size = (
                 Fraction(self.width) if self.width is not None else width * factor,
                 Fraction(self.height) if self.height is not None else height * factor,
             )
         step = 2 if even else 1
-        size = max(step, round(wanted[0] / step) * step), max(step, round(wanted[1] / step) * step)
+        size = max(step, round(exact_size[0] / step) * step), max(step, round(exact_size[1] / step) * step)
         if size[0] < width or size[1] < height:
             raise InputError(
                 f"the input is {width}x{height} and {size[0]}x{size[1]} is smaller; this program makes video larger"
