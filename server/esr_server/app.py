@@ -101,7 +101,7 @@ class Server:
                 yield model.name, f"{width}x{height}", self.capacity.fits(Demand((model,), _FPS, width * height))
 
     def _status(self, _accept: str) -> Page:
-        shown = status_page.Status(
+        status = status_page.Status(
             state=self.scheduler.state,
             version=version("edge-sr"),
             uptime_s=time.monotonic() - self._began_s,
@@ -112,7 +112,7 @@ class Server:
             totals=self.metrics.totals(),
             recent=self.metrics.recent(),
         )
-        return Page(status_page.render(shown, self.models.entries()), "text/html; charset=utf-8")
+        return Page(status_page.render(status, self.models.entries()), "text/html; charset=utf-8")
 
     def _metrics(self, accept: str) -> Page:
         return Page(*self.metrics.render(accept))

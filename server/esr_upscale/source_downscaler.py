@@ -66,12 +66,12 @@ class Recognition:
         gains: NDArray[np.float64] = chances / chances.sum() @ self.gains_db
         return gains
 
-    def best(self, scores: NDArray[np.float64], chosen: str = "") -> str:
-        """Return the downscaler whose set is expected to gain most; `chosen` unless that is worth a change."""
+    def best(self, scores: NDArray[np.float64], current: str = "") -> str:
+        """Return the downscaler whose set is expected to gain most; `current` unless that is worth a change."""
         expected = self.expected_gains_db(scores)
         gains = {"": 0.0} | dict(zip(DOWNSCALERS, map(float, expected), strict=True))
         best = max(gains, key=lambda name: gains[name])
-        return best if gains[best] > gains[chosen] + WORTH_DB else chosen
+        return best if gains[best] > gains[current] + WORTH_DB else current
 
 
 @cache
@@ -131,7 +131,7 @@ class DownscalerTracker:
         self._function: Recognition | None = None
         self._scores = np.zeros(1)
         self._pictures = 0
-        self._chosen = ""
+        self._downscaler = ""
 
     def take(self, luma: NDArray[Any], depth: int, quantizer: float) -> str:
         """Look at a picture of a source that is damaged so; return the downscaler whose set gains most.
@@ -145,10 +145,10 @@ class DownscalerTracker:
             nearest = min(functions, key=lambda node: abs(node - quantizer))
             function = functions[nearest] if abs(nearest - quantizer) <= REACH else None
         if function is not self._function:
-            self._function, self._pictures, self._chosen = function, 0, ""
+            self._function, self._pictures, self._downscaler = function, 0, ""
         if function is None:
             return ""
         self._pictures = min(self._pictures + 1, REMEMBERED)
         self._scores = self._scores + (function.scores(features_of(luma, depth)) - self._scores) / self._pictures
-        self._chosen = function.best(self._scores, self._chosen)
-        return self._chosen
+        self._downscaler = function.best(self._scores, self._downscaler)
+        return self._downscaler

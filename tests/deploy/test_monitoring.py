@@ -33,8 +33,8 @@ def _promtool(*arguments: str, text: str | None = None) -> subprocess.CompletedP
 
 @needs_promtool
 def test_the_configuration_is_valid() -> None:
-    done = _promtool("check", "config", str(DEPLOY / "prometheus.yml"))
-    assert done.returncode == 0, done.stdout + done.stderr
+    result = _promtool("check", "config", str(DEPLOY / "prometheus.yml"))
+    assert result.returncode == 0, result.stdout + result.stderr
 
 
 @needs_promtool
@@ -42,10 +42,10 @@ async def test_the_exposition_follows_prometheus_rules() -> None:
     async with running() as server, stub_of(server) as stub:
         await upscale(stub, [raw_config(), raw_frame(0)])
         text = server.metrics.render("")[0].decode()
-    done = await asyncio.to_thread(_promtool, "check", "metrics", text=text)
-    complaints = [line for line in (done.stdout + done.stderr).splitlines() if line.startswith("esr_")]
+    result = await asyncio.to_thread(_promtool, "check", "metrics", text=text)
+    complaints = [line for line in (result.stdout + result.stderr).splitlines() if line.startswith("esr_")]
     assert not complaints
-    assert done.returncode in (0, 3), done.stderr  # 3: it also lints the process's own series
+    assert result.returncode in (0, 3), result.stderr  # 3: it also lints the process's own series
 
 
 @pytest.mark.skipif(shutil.which("prometheus") is None, reason="needs the Debian package prometheus")
@@ -94,8 +94,8 @@ def _fetch(url: str) -> Any:
 def test_alerts_fire_for_what_was_promised(tmp_path: Path) -> None:
     shutil.copy(DEPLOY / "alerts.yml", tmp_path)
     shutil.copy(Path(__file__).parent / "alerts_test.yml", tmp_path)
-    done = _promtool("test", "rules", str(tmp_path / "alerts_test.yml"))
-    assert done.returncode == 0, done.stdout + done.stderr
+    result = _promtool("test", "rules", str(tmp_path / "alerts_test.yml"))
+    assert result.returncode == 0, result.stdout + result.stderr
     alerts = set(re.findall(r"alert: (\w+)", (DEPLOY / "alerts.yml").read_text()))
     cases = (Path(__file__).parent / "alerts_test.yml").read_text()
     for alert in alerts:

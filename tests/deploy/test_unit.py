@@ -27,9 +27,9 @@ def _service() -> configparser.SectionProxy:
 def test_exposure_is_two_at_most() -> None:
     assert ANALYZE is not None
     command = (ANALYZE, "security", "--offline=true", "--threshold=20", "--no-pager", str(UNIT))
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    level = re.search(r"Overall exposure level for esr-serve.service: ([0-9.]+)", done.stdout)
+    result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert result.returncode == 0, result.stdout + result.stderr
+    level = re.search(r"Overall exposure level for esr-serve.service: ([0-9.]+)", result.stdout)
     assert level is not None
     assert float(level[1]) <= 2.0
 
@@ -53,17 +53,17 @@ def test_what_the_server_needs_is_not_closed(option: str, why: str) -> None:
 def test_the_filter_passes_codecs_and_kernels(call: str) -> None:
     lines = re.findall(r"^SystemCallFilter=(.*)$", UNIT.read_text(), re.MULTILINE)
     names = [set(line.removeprefix("~").split()) for line in lines]
-    (let_through,) = (_calls(groups) for line, groups in zip(lines, names, strict=True) if not line.startswith("~"))
-    (refused,) = (_calls(groups) for line, groups in zip(lines, names, strict=True) if line.startswith("~"))
-    assert call in let_through - refused
+    (allow_list,) = (_calls(groups) for line, groups in zip(lines, names, strict=True) if not line.startswith("~"))
+    (deny_list,) = (_calls(groups) for line, groups in zip(lines, names, strict=True) if line.startswith("~"))
+    assert call in allow_list - deny_list
 
 
 def _calls(groups: set[str]) -> set[str]:
     """The system calls of some groups, and of the groups in them."""
     assert ANALYZE is not None
     command = (ANALYZE, "syscall-filter", "--no-pager", *groups)
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
-    lines = (line.strip() for line in done.stdout.splitlines() if line.startswith("    "))
+    result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    lines = (line.strip() for line in result.stdout.splitlines() if line.startswith("    "))
     names = {line for line in lines if not line.startswith("#")}
     inner = {name for name in names if name.startswith("@")} - groups
     return names - inner | (_calls(inner) if inner else set())

@@ -27,9 +27,9 @@ async def test_each_service_says_that_it_serves(service: str) -> None:
 
 async def test_an_unknown_service_is_not_found() -> None:
     async with running() as server, grpc.aio.insecure_channel(target(server)) as channel:
-        with pytest.raises(grpc.aio.AioRpcError) as caught:
+        with pytest.raises(grpc.aio.AioRpcError) as error_info:
             await HealthStub(channel).Check(health_pb2.HealthCheckRequest(service="nobody"))
-    assert caught.value.code() is grpc.StatusCode.NOT_FOUND
+    assert error_info.value.code() is grpc.StatusCode.NOT_FOUND
 
 
 async def test_reflection_tells_the_services_and_their_file() -> None:

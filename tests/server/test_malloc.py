@@ -30,20 +30,20 @@ for _ in range(100):
 faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 many = [bytearray(3_000_000) for _ in range(30)]
 del many
-held = resident()
+peak = resident()
 malloc.give_back()
-print(json.dumps([faults, held, resident()]))
+print(json.dumps([faults, peak, resident()]))
 """
 
 
 def _run(how: str) -> tuple[int, int, int]:
-    done = subprocess.run([sys.executable, "-c", SCRIPT, how], capture_output=True, text=True, check=True)
-    faults, held, left = json.loads(done.stdout)
-    return faults, held, left
+    result = subprocess.run([sys.executable, "-c", SCRIPT, how], capture_output=True, text=True, check=True)
+    faults, before_bytes, after_bytes = json.loads(result.stdout)
+    return faults, before_bytes, after_bytes
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc can be told")
 def test_freed_pages_are_kept_until_given_back() -> None:
-    faults, held, left = _run("keep")
+    faults, before_bytes, after_bytes = _run("keep")
     assert faults < _run("as it is")[0] / 10
-    assert held - left > 50_000_000
+    assert before_bytes - after_bytes > 50_000_000

@@ -63,13 +63,13 @@ async def test_sigterm_finishes_the_running_stream() -> None:
         await call.read()
         process.send_signal(signal.SIGTERM)
         await _not_serving(channel)
-        refused = await upscale(stub, [raw_config()])
+        refusal = await upscale(stub, [raw_config()])
         await call.write(raw_frame(1))
         await call.done_writing()
         outcome = await rest(call)
         assert await asyncio.wait_for(process.wait(), 20) == 0
-    assert refused.code is grpc.StatusCode.UNAVAILABLE
-    assert "draining" in refused.details
+    assert refusal.code is grpc.StatusCode.UNAVAILABLE
+    assert "draining" in refusal.details
     assert [frame.sequence for frame in outcome.frames] == [0, 1]
     assert outcome.statistics is not None
     assert outcome.statistics.frames_out == 2
@@ -94,10 +94,10 @@ async def test_after_the_grace_a_stream_is_unavailable() -> None:
         await call.write(raw_config())
         await call.read()
         process.send_signal(signal.SIGTERM)
-        with pytest.raises(grpc.aio.AioRpcError) as caught:
+        with pytest.raises(grpc.aio.AioRpcError) as error_info:
             await call.read()
-        assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
-        assert "not finished in 0.3 s" in str(caught.value.details())
+        assert error_info.value.code() is grpc.StatusCode.UNAVAILABLE
+        assert "not finished in 0.3 s" in str(error_info.value.details())
         assert await asyncio.wait_for(process.wait(), 20) == 0
 
 
@@ -139,13 +139,13 @@ async def test_a_private_server_goes_with_its_parents_pipe() -> None:
     ],
 )
 def test_flags_that_cannot_be(flags: tuple[str, ...], says: str) -> None:
-    done = _refused(*flags)
-    assert done.returncode == 2
-    assert says in done.stderr
-    assert "Traceback" not in done.stderr
+    result = _run_to_refusal(*flags)
+    assert result.returncode == 2
+    assert says in result.stderr
+    assert "Traceback" not in result.stderr
 
 
-def _refused(*flags: str) -> subprocess.CompletedProcess[str]:
+def _run_to_refusal(*flags: str) -> subprocess.CompletedProcess[str]:
     """Run a server that is to end before it imports what loads models."""
     code = (
         "import atexit, sys; from esr_server.__main__ import main;"
@@ -153,31 +153,31 @@ def _refused(*flags: str) -> subprocess.CompletedProcess[str]:
         "sys.argv = ['esr-serve', *sys.argv[1:]]; main()"
     )
     command = (sys.executable, "-c", code, *flags)
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    assert done.stdout == "set()\n", "models were loaded before everything was checked"
-    return done
+    result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert result.stdout == "set()\n", "models were loaded before everything was checked"
+    return result
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_cuda_where_there_is_none() -> None:
     command = (*COMMAND, "--device", "cuda")
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode == 2
-    assert "cuda" in done.stderr.lower()
+    result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert result.returncode == 2
+    assert "cuda" in result.stderr.lower()
 
 
 def test_a_taken_port_is_an_error() -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        address = f"127.0.0.1:{taken.getsockname()[1]}"
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        address = f"127.0.0.1:{listener.getsockname()[1]}"
         by_flag = {
-            "--listen": _refused("--listen", address),
-            "--http": _refused("--listen", "127.0.0.1:0", "--http", address),
+            "--listen": _run_to_refusal("--listen", address),
+            "--http": _run_to_refusal("--listen", "127.0.0.1:0", "--http", address),
         }
     assert f"cannot listen on {address}: Address already in use" in by_flag["--listen"].stderr
     assert f"cannot serve HTTP on {address}: Address already in use" in by_flag["--http"].stderr
-    assert {done.returncode for done in by_flag.values()} == {2}
+    assert {result.returncode for result in by_flag.values()} == {2}
 
 
 def test_a_unix_socket_in_use(tmp_path: Path) -> None:
@@ -186,11 +186,13 @@ def test_a_unix_socket_in_use(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as other:
         other.bind(str(path))
         other.listen()
-        assert f"cannot listen on unix:{path}: another server does" in _refused("--listen", f"unix:{path}").stderr
+        assert (
+            f"cannot listen on unix:{path}: another server does" in _run_to_refusal("--listen", f"unix:{path}").stderr
+        )
     assert path.exists()
     # The stale socket is taken; what is refused is the address after it.
-    done = _refused("--listen", f"unix:{path}", "--listen", f"unix:{path}")
-    assert f"cannot listen on unix:{path}: another server does" in done.stderr
+    result = _run_to_refusal("--listen", f"unix:{path}", "--listen", f"unix:{path}")
+    assert f"cannot listen on unix:{path}: another server does" in result.stderr
 
 
 SLOW = ("--model", "espcn_x4", "--model", "fsrcnn_x4", "--model", "esr_cnn_x4")
@@ -207,9 +209,9 @@ async def _starting(**pipes: Any) -> AsyncIterator[tuple[asyncio.subprocess.Proc
     try:
         assert process.stderr is not None
         line = (await process.stderr.readline()).decode()
-        found = re.search(r"edge-sr \S+ loads espcn_x4, .*; gRPC on (\S+), HTTP on http://(\S+)", line)
-        assert found, line
-        yield process, found[1], found[2]
+        match = re.search(r"edge-sr \S+ loads espcn_x4, .*; gRPC on (\S+), HTTP on http://(\S+)", line)
+        assert match, line
+        yield process, match[1], match[2]
     finally:
         if process.returncode is None:
             process.kill()
@@ -222,13 +224,13 @@ async def test_starting_refuses_streams_and_is_not_ready() -> None:
         health = await HealthStub(channel).Check(health_pb2.HealthCheckRequest(), wait_for_ready=True)
         ready = await asyncio.to_thread(_get, address, "/readyz")
         alive = await asyncio.to_thread(_get, address, "/healthz")
-        refused = await upscale(stub, [raw_config()])
-        with pytest.raises(grpc.aio.AioRpcError) as caught:
+        refusal = await upscale(stub, [raw_config()])
+        with pytest.raises(grpc.aio.AioRpcError) as error_info:
             await stub.UpscaleImage(pb.UpscaleImageRequest(model="espcn_x4"))
     assert health.status == health_pb2.HealthCheckResponse.NOT_SERVING
     assert ready == (503, "starting\n")
     assert alive == (200, "ok\n")
-    for code, details in ((refused.code, refused.details), (caught.value.code(), str(caught.value.details()))):
+    for code, details in ((refusal.code, refusal.details), (error_info.value.code(), str(error_info.value.details()))):
         assert code is grpc.StatusCode.UNAVAILABLE
         assert "still loads its models" in details
 
@@ -255,11 +257,11 @@ async def test_a_signal_ends_a_starting_server(number: signal.Signals, code: int
 
 def test_help_and_version() -> None:
     command = (sys.executable, "-m", "esr_server")
-    shown = {flag: subprocess.run((*command, flag), capture_output=True, text=True, check=True).stdout for flag in
+    outputs = {flag: subprocess.run((*command, flag), capture_output=True, text=True, check=True).stdout for flag in
              ("-h", "--help", "--version")}  # fmt: skip
-    assert shown["--version"] == f"esr-serve {version('edge-sr')}\n"
-    assert shown["-h"] == shown["--help"]
-    assert "[default: 127.0.0.1:50051]" in " ".join(shown["-h"].split())
+    assert outputs["--version"] == f"esr-serve {version('edge-sr')}\n"
+    assert outputs["-h"] == outputs["--help"]
+    assert "[default: 127.0.0.1:50051]" in " ".join(outputs["-h"].split())
 
 
 async def test_sighup_is_logged_and_ignored() -> None:

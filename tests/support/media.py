@@ -74,11 +74,11 @@ def encode(
         context.flags |= av.codec.context.Flags.interlaced_dct
     context.flags |= av.codec.context.Flags.global_header
     draw = gray or partial(_gradient, size)
-    made = [packet for i, at in enumerate(pts) for packet in context.encode(_picture(draw(i), pixel_format, at))]
-    made += context.encode(None)
+    av_packets = [packet for i, at in enumerate(pts) for packet in context.encode(_picture(draw(i), pixel_format, at))]
+    av_packets += context.encode(None)
     packets = tuple(
         pb.Packet(sequence=i, pts=p.pts, dts=p.dts, is_keyframe=p.is_keyframe, data=bytes(p))
-        for i, p in enumerate(made)
+        for i, p in enumerate(av_packets)
     )
     return Elementary(codec, packets, time_base, bytes(context.extradata or b""), tuple(pts))
 

@@ -22,7 +22,7 @@ SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW
 
 
 @dataclass(frozen=True)
-class Made:
+class ClientMemory:
     """A memfd, and the offer that describes it."""
 
     fd: int
@@ -39,7 +39,7 @@ class Made:
 
 
 @contextmanager
-def made(slots: tuple[int, int] = (2, 2), seals: int = SEALS, name: str = "") -> Iterator[Made]:
+def client_memory(slots: tuple[int, int] = (2, 2), seals: int = SEALS, name: str = "") -> Iterator[ClientMemory]:
     """Memory with so many slots of input and of output, of `SLOT` bytes each."""
     name = name or f"edge-sr-{secrets.token_hex(16)}"
     size = sum(slots) * SLOT
@@ -52,7 +52,7 @@ def made(slots: tuple[int, int] = (2, 2), seals: int = SEALS, name: str = "") ->
             input_slots=slots[0], input_slot_bytes=SLOT, output_slots=slots[1], output_slot_bytes=SLOT,
         )  # fmt: skip
         with mmap.mmap(fd, size) as view:
-            yield Made(fd, offer, view)
+            yield ClientMemory(fd, offer, view)
     finally:
         os.close(fd)
 

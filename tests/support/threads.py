@@ -7,10 +7,10 @@ import os
 
 def policies() -> set[int]:
     """The scheduling policies of all threads, such as `os.SCHED_OTHER`."""
-    found = set()
+    result = set()
     for name in os.listdir("/proc/self/task"):
         try:
-            found.add(os.sched_getscheduler(int(name)))
+            result.add(os.sched_getscheduler(int(name)))
         except ProcessLookupError:
             continue  # it has ended meanwhile
-    return found
+    return result

@@ -16,13 +16,13 @@ from esr_workbench.training.one_layer import PatchTrainer
 @contextmanager
 def stopped_in_step(trainer: type[PatchTrainer] | type[CropTrainer], number: int) -> Iterator[None]:
     """Send this process SIGTERM behind a step of the trainer, as `kill` would."""
-    step, taken = trainer.step, 0
+    step, step_count = trainer.step, 0
 
     def step_and_stop(self: PatchTrainer | CropTrainer, progress: float) -> float:
-        nonlocal taken
+        nonlocal step_count
         loss = step(self, progress)  # type: ignore[arg-type]
-        taken += 1
-        if taken == number:
+        step_count += 1
+        if step_count == number:
             os.kill(os.getpid(), signal.SIGTERM)
         return loss
 

@@ -163,13 +163,13 @@ class Catalog:
     def _read(self, name: str, path: Path, origin: str) -> ModelSource:
         """Read weights; `origin` is what messages call the file."""
         self._check_name(name, path.resolve(), origin)
-        found = read_weights_file(path, origin)
-        if spec_named(name) not in (None, found.spec):
+        file = read_weights_file(path, origin)
+        if spec_named(name) not in (None, file.spec):
             raise InvalidInputError(
-                f"{origin}: these are weights of {found.spec.canonical_id}, and {name!r} is the id of another network; "
+                f"{origin}: these are weights of {file.spec.canonical_id}, and {name!r} is the id of another network; "
                 "choose another name"
             )
-        return ModelSource(name, found.spec, path.resolve(), found.tensors, found.card, found.sha256, found.nodes)
+        return ModelSource(name, file.spec, path.resolve(), file.tensors, file.card, file.sha256, file.nodes)
 
     def _check_name(self, name: str, path: Path, origin: str) -> None:
         hint = f"rename the file, or start with --model NAME={origin}" if "=" not in origin else "choose another name"

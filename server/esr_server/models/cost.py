@@ -95,11 +95,11 @@ def measure(upscaler: Upscaler, clock: Callable[[], float] = time.perf_counter) 
     frames = [_frame(*size) for size in _SIZES]
     seconds: list[list[float]] = [[] for _ in frames]
     for _ in range(_RUNS):
-        for frame, taken in zip(frames, seconds, strict=True):
+        for frame, times_s in zip(frames, seconds, strict=True):
             started = clock()
             upscaler(frame)
-            taken.append(clock() - started)
-    small, large = ((frame.width * frame.height, min(taken)) for frame, taken in zip(frames, seconds, strict=True))
+            times_s.append(clock() - started)
+    small, large = ((frame.width * frame.height, min(times_s)) for frame, times_s in zip(frames, seconds, strict=True))
     return fit(small, large)
 
 

@@ -50,8 +50,8 @@ class Demand(Generic[RungT]):
 
     def without(self, name: str) -> Demand[RungT]:
         """The same without a model, unless that is its only one."""
-        left = tuple(rung for rung in self.rungs if rung.name != name)
-        return replace(self, rungs=left or self.rungs)
+        rungs = tuple(rung for rung in self.rungs if rung.name != name)
+        return replace(self, rungs=rungs or self.rungs)
 
     def load(self, index: int) -> float:
         """Seconds of work that a second of the stream takes with the rung of this index."""

@@ -42,9 +42,9 @@ class HttpServer:
         if address.path:
             raise ValueError(f"HTTP is served on HOST:PORT, not on {str(address)!r}; Unix sockets are for gRPC")
         try:
-            found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
+            addresses = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
             # A name such as localhost may stand for both families; IPv4 is what a browser or a probe tries for sure.
-            family, *_, place = min(found, key=lambda each: each[0] != socket.AF_INET)
+            family, *_, place = min(addresses, key=lambda each: each[0] != socket.AF_INET)
             self._server = _server_class(family)((str(place[0]), int(place[1])), _handler(routes))
         except OSError as error:
             raise OSError(

@@ -98,8 +98,10 @@ class Metrics:
     def _make_stream_series(self) -> None:
         self._active = Gauge("esr_streams_active", "Streams that run now.", registry=self.registry)
         self._streams = Counter("esr_streams", "Streams that ended, by how.", ["outcome"], registry=self.registry)
-        self._received = Counter("esr_received_bytes", "Bytes of planes and packets received.", registry=self.registry)
-        self._sent = Counter("esr_sent_bytes", "Bytes of planes and packets sent.", registry=self.registry)
+        self._received_bytes = Counter(
+            "esr_received_bytes", "Bytes of planes and packets received.", registry=self.registry
+        )
+        self._sent_bytes = Counter("esr_sent_bytes", "Bytes of planes and packets sent.", registry=self.registry)
 
     def _make_model_series(self) -> None:
         self._info = Gauge(
@@ -238,11 +240,11 @@ class Metrics:
 
     def received(self, count: int) -> None:
         """`count` bytes of planes or packets came in."""
-        self._received.inc(count)
+        self._received_bytes.inc(count)
 
     def sent(self, count: int) -> None:
         """`count` bytes of planes or packets went out."""
-        self._sent.inc(count)
+        self._sent_bytes.inc(count)
 
     def render(self, accept: str) -> tuple[bytes, str]:
         """The exposition and its content type, in the format that an Accept header asks for."""
@@ -303,30 +305,30 @@ class _FrameRates(Collector):
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._sent: defaultdict[str, deque[tuple[float, float]]] = defaultdict(deque)
+        self._frames: defaultdict[str, deque[tuple[float, float]]] = defaultdict(deque)
         self._lock = threading.Lock()
 
     def count(self, model: str, latency_s: float) -> None:
         with self._lock:
-            frames = self._sent[model]
+            frames = self._frames[model]
             frames.append((self._clock(), latency_s))
             self._forget(frames)
 
     def recent(self) -> dict[str, RecentFrames]:
-        found: dict[str, RecentFrames] = {}
+        rates: dict[str, RecentFrames] = {}
         with self._lock:
-            for model, frames in self._sent.items():
+            for model, frames in self._frames.items():
                 self._forget(frames)
                 latencies_s = [latency_s for _, latency_s in frames]
                 if latencies_s:
                     fps = len(latencies_s) / _FPS_WINDOW_S
-                    found[model] = RecentFrames(fps, statistics.median(latencies_s), max(latencies_s))
-        return found
+                    rates[model] = RecentFrames(fps, statistics.median(latencies_s), max(latencies_s))
+        return rates
 
     def collect(self) -> Iterable[GaugeMetricFamily]:
         family = GaugeMetricFamily("esr_fps", "Frames sent in the last second.", labels=["model"])
         with self._lock:
-            for model, frames in self._sent.items():
+            for model, frames in self._frames.items():
                 self._forget(frames)
                 family.add_metric([model], len(frames) / _FPS_WINDOW_S)
         yield family

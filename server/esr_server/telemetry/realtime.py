@@ -13,11 +13,11 @@ WINDOW_S = 5.0
 class RateTracker:
     """One running stream. One without a rate is never asked, and told nothing."""
 
-    def __init__(self, fps: float | None, clock: Callable[[], float], sent: Callable[[str, bool], None]) -> None:
+    def __init__(self, fps: float | None, clock: Callable[[], float], on_frame: Callable[[str, bool], None]) -> None:
         self._period_s = 1 / fps if fps else 0.0
         self._began_s = clock()
         self._clock = clock
-        self._sent = sent
+        self._on_frame = on_frame
         self._delivered_s: deque[float] = deque()
         self._lock = threading.Lock()
 
@@ -26,7 +26,7 @@ class RateTracker:
         now_s = self._clock()
         self._delivered_s.append(now_s)
         self._forget(now_s)  # here too: nobody may ever ask
-        self._sent(model, late)
+        self._on_frame(model, late)
 
     def seconds(self, now_s: float) -> tuple[float, float]:
         """Seconds of media delivered, and seconds that have passed, of the window that ends now."""
@@ -48,9 +48,9 @@ class RateTrackers:
         self._lock = threading.Lock()
 
     @contextmanager
-    def stream(self, fps: float | None, sent: Callable[[str, bool], None]) -> Iterator[RateTracker]:
-        """Count a stream for as long as it runs; `sent` is called with each frame's model and whether it was late."""
-        tracker = RateTracker(fps, self._clock, sent)
+    def stream(self, fps: float | None, on_frame: Callable[[str, bool], None]) -> Iterator[RateTracker]:
+        """Count a stream while it runs; `on_frame` is called with each frame's model and whether it was late."""
+        tracker = RateTracker(fps, self._clock, on_frame)
         with self._lock:
             self._streams |= {tracker} if fps else set()
         try:

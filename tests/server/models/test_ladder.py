@@ -55,11 +55,13 @@ def fixed(model: str, fps: int) -> pb.UpscaleRequest:
 async def test_a_stream_that_never_fits_is_not_tried_again() -> None:
     async with two_models() as (server, stub):
         outcome = await upscale(stub, [fixed(BEST, 100)])
-        refused = server.metrics.registry.get_sample_value("esr_stream_rejections_total", {"reason": "too_demanding"})
+        rejections = server.metrics.registry.get_sample_value(
+            "esr_stream_rejections_total", {"reason": "too_demanding"}
+        )
     assert outcome.code is grpc.StatusCode.INVALID_ARGUMENT
     assert "never keeps 100 fps with esr_max_x2_k3_c1 at 192 pixels" in outcome.details
     assert "ask for at most 90 fps" in outcome.details
-    assert refused == 1
+    assert rejections == 1
 
 
 async def _frame(call: Any, number: int) -> pb.Frame:
@@ -111,28 +113,28 @@ async def test_a_refusal_has_the_time_to_try_again() -> None:
         await running_stream.write(fixed(BEST, 85))
         await running_stream.read()
         with grpc.insecure_channel(stub.address, options=OPTIONS) as channel:
-            refused = await _refusal(channel, fixed(BEST, 25))
+            error = await _refusal(channel, fixed(BEST, 25))
         offered = await upscale(stub, [ladder(), raw_frame(0)])
         running_stream.cancel()
         value = server.metrics.registry.get_sample_value
-        rejected = value("esr_stream_rejections_total", {"reason": "overloaded"})
-    assert refused.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
-    assert "asks for 25% of the machine, of which 5% is free" in refused.details()
+        rejections = value("esr_stream_rejections_total", {"reason": "overloaded"})
+    assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert "asks for 25% of the machine, of which 5% is free" in error.details()
     info = RetryInfo()
-    metadata = dict(refused.trailing_metadata())
+    metadata = dict(error.trailing_metadata())
     (detail,) = Status.FromString(metadata["grpc-status-details-bin"]).details
     assert detail.Unpack(info)
     assert info.retry_delay.seconds >= 1
     assert offered.negotiated is not None
     assert offered.negotiated.model == CHEAP
-    assert rejected == 1
+    assert rejections == 1
 
 
 async def _refusal(channel: grpc.Channel, config: pb.UpscaleRequest) -> Any:
     def ask() -> Any:
-        with pytest.raises(grpc.RpcError) as caught:
+        with pytest.raises(grpc.RpcError) as error_info:
             list(UpscalerServiceStub(channel).Upscale(iter([config])))
-        return caught.value
+        return error_info.value
 
     return await asyncio.to_thread(ask)
 
@@ -219,12 +221,12 @@ async def test_load_and_acceptance_are_shown() -> None:
         await call.write(fixed(BEST, 60))
         await call.read()
         value = server.metrics.registry.get_sample_value
-        shown = [value("esr_can_accept", {"model": model, "size": "960x540"}) for model in (BEST, CHEAP)]
+        acceptance = [value("esr_can_accept", {"model": model, "size": "960x540"}) for model in (BEST, CHEAP)]
         load = value("esr_load")
         ratio = value("esr_realtime_ratio")
         call.cancel()
     assert load == pytest.approx(0.6)
-    assert shown == [1.0, 1.0]
+    assert acceptance == [1.0, 1.0]
     assert ratio == 0
 
 
@@ -269,11 +271,11 @@ async def test_who_may_not_unload_what(
     server_token: str | None, token: str | None, model: str, code: grpc.StatusCode
 ) -> None:
     async with running(admin_token=server_token) as server, stub_of(server) as stub:
-        with pytest.raises(grpc.aio.AioRpcError) as caught:
+        with pytest.raises(grpc.aio.AioRpcError) as error_info:
             await stub.UnloadModel(pb.UnloadModelRequest(model=model), **_as(token))
         if code in (grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.UNAUTHENTICATED):
             with pytest.raises(grpc.aio.AioRpcError):
                 await stub.LoadModel(pb.LoadModelRequest(model=model), **_as(token))
         assert [served.name for served in server.models.loaded] == [CHEAP]
-    assert caught.value.code() is code
-    assert TOKEN not in (caught.value.details() or "")
+    assert error_info.value.code() is code
+    assert TOKEN not in (error_info.value.details() or "")

@@ -48,8 +48,8 @@ def make_weights(folder: Path, seed: float = 1.0) -> Path:
     state = {name: torch.from_numpy(tensor * np.float32(seed)) for name, tensor in random_weights(SPEC).items()}
     torch.save(state, folder / "eSR-TR_s2_K3_C2.model")
     command = ["import", str(folder / "eSR-TR_s2_K3_C2.model"), "--padding", "edge", "--licence", "CC0-1.0"]
-    done = CliRunner().invoke(app, [*command, "--out", str(folder)])
-    assert done.exit_code == 0, done.output
+    result = CliRunner().invoke(app, [*command, "--out", str(folder)])
+    assert result.exit_code == 0, result.output
     return folder / FILE
 
 
@@ -62,9 +62,9 @@ async def _run(stub: Stub, model: str, **more: Any) -> pb.Frame:
 
 def _assert_is_model(frame: pb.Frame, weights: Path) -> None:
     """The luma is what the reference makes of the same frame with the weights of that file."""
-    found = read_weights_file(weights, "the file")
+    weights_file = read_weights_file(weights, "the file")
     (luma, *_) = noise_planes(pixel_format("yuv420p"), 32, 20, seed=0)
-    expected = torch_kernel.plan(found.spec, found.tensors, 8)(luma)
+    expected = torch_kernel.plan(weights_file.spec, weights_file.tensors, 8)(luma)
     assert np.abs(plane_values(frame.planes[0], 40).astype(int) - expected).max() <= 1
 
 
@@ -88,8 +88,8 @@ async def test_own_weights_are_served_under_their_name(tmp_path: Path) -> None:
     samples = [s for family in text_string_to_metric_families(body) for s in family.samples]
     (info,) = [s for s in samples if s.name == "esr_model_info"]
     assert (info.labels["model"], info.labels["alias"], info.labels["family"]) == ("mine", "", "esr_tr")
-    sent = {"model": "mine", "outcome": "sent"}
-    assert [s.value for s in samples if s.name == "esr_frames_total" and s.labels == sent] == [2.0]
+    labels = {"model": "mine", "outcome": "sent"}
+    assert [s.value for s in samples if s.name == "esr_frames_total" and s.labels == labels] == [2.0]
 
 
 async def test_models_of_the_package_say_their_hash_and_card(tmp_path: Path) -> None:
@@ -158,18 +158,18 @@ async def test_nothing_outside_the_folder_is_loaded(tmp_path: Path) -> None:
         "x" * 5000 + ".safetensors": "this is no path of a file",
     }
     # The bad ones come after the start: a folder with them is refused then.
-    kept = {name: folder / name for name in ("link.safetensors", "broken.safetensors")}
-    for path in kept.values():
+    paths = {name: folder / name for name in ("link.safetensors", "broken.safetensors")}
+    for path in paths.values():
         path.rename(tmp_path / path.name)
     async with running(weights=folder, admin_token=TOKEN) as server, stub_of(server) as stub:
-        for path in kept.values():
+        for path in paths.values():
             (tmp_path / path.name).rename(path)
         for model, message in cases.items():
-            with pytest.raises(grpc.aio.AioRpcError) as caught:
+            with pytest.raises(grpc.aio.AioRpcError) as error_info:
                 await stub.LoadModel(pb.LoadModelRequest(model=model), **ADMIN)
-            assert caught.value.code() in (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.FAILED_PRECONDITION)
-            assert message in (caught.value.details() or "")
-            assert str(tmp_path) not in (caught.value.details() or "").replace(model, "")
+            assert error_info.value.code() in (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.FAILED_PRECONDITION)
+            assert message in (error_info.value.details() or "")
+            assert str(tmp_path) not in (error_info.value.details() or "").replace(model, "")
         with pytest.raises(grpc.aio.AioRpcError, match="not the one that this server was started with"):
             await stub.LoadModel(pb.LoadModelRequest(model="nothing.safetensors"))
         # A stream asks for names only.
@@ -204,22 +204,22 @@ def _settings(**changes: Any) -> ServerSettings:
 def test_bad_arguments_end_it_before_models_load(tmp_path: Path) -> None:
     broken = tmp_path / "broken.safetensors"
     broken.write_bytes(b"no tensors")
-    done = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-m", "esr_server", "--model", f"mine={broken}", "--listen", "127.0.0.1:0", "--no-http"],
         capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
-    assert done.returncode == 2
-    assert "mine=" in done.stderr
-    assert "cannot be read as safetensors" in done.stderr
-    assert "Traceback" not in done.stderr
+    assert result.returncode == 2
+    assert "mine=" in result.stderr
+    assert "cannot be read as safetensors" in result.stderr
+    assert "Traceback" not in result.stderr
 
 
 @pytest.mark.skipif(shutil.which("x86_64-linux-gnu-gcc") is None, reason="there is no compiler to link with")
 async def test_own_weights_run_on_compiled_kernels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path, library = make_weights(tmp_path), tmp_path / "kernels"
     command = ["compile", "--model", f"mine={path}", "--depth", "8", "--depth", "10", "--target", "x86-64-linux"]
-    done = CliRunner().invoke(app, [*command, "-o", str(library)])
-    assert done.exit_code == 0, done.output
+    result = CliRunner().invoke(app, [*command, "-o", str(library)])
+    assert result.exit_code == 0, result.output
     monkeypatch.setattr(halide, "is_halide_installed", lambda: False)
     settings = EngineSettings(kernels=library, backend="fused")
     changes: dict[str, Any] = {"models": ("mine",), "engine": settings}
@@ -258,21 +258,21 @@ def test_packaged_weights_under_another_name(tmp_path: Path) -> None:
     """A file without a card says in its metadata what it is."""
     copy = tmp_path / "renamed.safetensors"
     shutil.copy(weights_path(resolve("esr_max_x2")), copy)
-    found = read_weights_file(copy, "renamed")
-    assert found.spec == resolve("esr_max_x2")
-    assert found.tensors.keys() == load_weights(resolve("esr_max_x2")).keys()
+    weights_file = read_weights_file(copy, "renamed")
+    assert weights_file.spec == resolve("esr_max_x2")
+    assert weights_file.tensors.keys() == load_weights(resolve("esr_max_x2")).keys()
 
 
 def _client_upscale(*arguments: object) -> tuple[int, str]:
-    done = CliRunner().invoke(client_cli.app, ["upscale", *map(str, arguments)], env={"ESR_SERVER": ""})
-    return done.exit_code, " ".join(done.output.split())
+    result = CliRunner().invoke(client_cli.app, ["upscale", *map(str, arguments)], env={"ESR_SERVER": ""})
+    return result.exit_code, " ".join(result.output.split())
 
 
 def test_a_private_server_takes_own_weights(tmp_path: Path) -> None:
     file = make_weights(tmp_path / "weights")
     source, out = make(tmp_path / "in.mp4", Clip(pts=(0, 1, 2))), tmp_path / "out.mp4"
-    code, said = _client_upscale(source, out, "--model", f"film={file}")
-    assert (code, "3 frames" in said, ", film on fused" in said) == (0, True, True), said
+    code, output = _client_upscale(source, out, "--model", f"film={file}")
+    assert (code, "3 frames" in output, ", film on fused" in output) == (0, True, True), output
 
 
 @pytest.mark.parametrize(
@@ -288,5 +288,5 @@ def test_own_weights_of_a_file_are_refused_clearly(
     model: str, more: tuple[str, ...], right: str, tmp_path: Path
 ) -> None:
     source = make(tmp_path / "in.mp4", Clip(pts=(0,)))
-    code, said = _client_upscale(source, tmp_path / "out.mp4", "--model", model, *more)
-    assert (code, right in said) == (1, True), said
+    code, output = _client_upscale(source, tmp_path / "out.mp4", "--model", model, *more)
+    assert (code, right in output) == (1, True), output

@@ -162,10 +162,10 @@ async def test_a_message_over_the_limit() -> None:
 async def test_a_config_that_never_comes() -> None:
     async with running(config_timeout_s=0.2) as server, stub_of(server) as stub:
         call = stub.Upscale()
-        with pytest.raises(grpc.aio.AioRpcError) as caught:
+        with pytest.raises(grpc.aio.AioRpcError) as error_info:
             await call.read()
-    assert caught.value.code() is PRECONDITION
-    assert "none came in 0.2 s" in str(caught.value.details())
+    assert error_info.value.code() is PRECONDITION
+    assert "none came in 0.2 s" in str(error_info.value.details())
 
 
 async def test_a_client_that_goes_away() -> None:
@@ -187,9 +187,9 @@ async def test_a_deadline_that_passes() -> None:
         call = stub.Upscale(timeout=0.3)
         await call.write(raw_config())
         await call.read()
-        with pytest.raises(grpc.aio.AioRpcError) as caught:
+        with pytest.raises(grpc.aio.AioRpcError) as error_info:
             await call.read()
-        assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+        assert error_info.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
         _assert_whole(await neighbour)
         assert await comes_true(lambda: server.scheduler.active == 0)
 
@@ -199,9 +199,9 @@ async def test_more_streams_than_there_are_places() -> None:
         first = stub.Upscale()
         await first.write(raw_config())
         await first.read()
-        refused = await upscale(stub, [raw_config()])
-        assert refused.code is grpc.StatusCode.RESOURCE_EXHAUSTED
-        assert "all 1 streams" in refused.details
+        refusal = await upscale(stub, [raw_config()])
+        assert refusal.code is grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert "all 1 streams" in refusal.details
         await first.write(raw_frame(0))
         assert (await first.read()).frame.sequence == 0
         first.cancel()

@@ -54,8 +54,8 @@ async def test_the_pixels_are_bicubic() -> None:
     async with running() as server, stub_of(server) as stub:
         outcome = await upscale(stub, [raw_config(16, 12, pixel_format="gray"), raw_frame(0, name="gray")])
     luma = noise_planes(PIXEL_FORMATS["gray"], 16, 12)[0]
-    got = plane_values(outcome.frames[0].planes[0], 24).astype(int)
-    assert np.abs(got - np.clip(bicubic_reference(luma, 2), 0, 255)).max() <= 1
+    actual = plane_values(outcome.frames[0].planes[0], 24).astype(int)
+    assert np.abs(actual - np.clip(bicubic_reference(luma, 2), 0, 255)).max() <= 1
 
 
 @pytest.mark.parametrize("fmt", PIXEL_FORMATS.values(), ids=PIXEL_FORMATS)
@@ -85,10 +85,10 @@ async def test_tags_pass_through() -> None:
     fmt.rotation = -90
     async with running() as server, stub_of(server) as stub:
         outcome = await upscale(stub, [request, raw_frame(0, duration=4)])
-    said = outcome.frames[0].format
-    assert said.color == fmt.color
-    assert said.sample_aspect_ratio == fmt.sample_aspect_ratio
-    assert said.rotation == -90
+    output_format = outcome.frames[0].format
+    assert output_format.color == fmt.color
+    assert output_format.sample_aspect_ratio == fmt.sample_aspect_ratio
+    assert output_format.rotation == -90
     assert outcome.frames[0].duration == 4
 
 
@@ -103,8 +103,8 @@ async def test_the_format_comes_once_and_when_it_changes() -> None:
     requests = [raw_config(), raw_frame(0), raw_frame(1), raw_frame(2, 20, 12, name="nv12", format=wider)]
     async with running() as server, stub_of(server) as stub:
         outcome = await upscale(stub, requests)
-    said = [(f.format.width, f.format.pixel_format) if f.HasField("format") else None for f in outcome.frames]
-    assert said == [(32, "yuv420p"), None, (40, "nv12")]
+    formats = [(f.format.width, f.format.pixel_format) if f.HasField("format") else None for f in outcome.frames]
+    assert formats == [(32, "yuv420p"), None, (40, "nv12")]
 
 
 async def test_padded_rows_give_the_same_picture() -> None:
@@ -141,21 +141,21 @@ async def test_streams_side_by_side_do_not_mix() -> None:
 
 async def test_a_reader_that_sleeps_stops_its_sender() -> None:
     """Flow control reaches the client's iterator: the server holds no more than its queues and gRPC's windows."""
-    taken = 0
+    sent_count = 0
 
     async def send() -> object:
-        nonlocal taken
+        nonlocal sent_count
         yield raw_config(640, 480, pixel_format="gray")
         frame = raw_frame(0, 640, 480, name="gray").frame
         for i in range(200):
             frame.sequence = i
-            taken += 1
+            sent_count += 1
             yield pb.UpscaleRequest(frame=frame)
 
     async with running() as server, stub_of(server) as stub:
         call = stub.Upscale(send())
         await call.read()
-        assert not await comes_true(lambda: taken >= 100, 0.5)
+        assert not await comes_true(lambda: sent_count >= 100, 0.5)
         assert len((await rest(call)).frames) == 200
 
 

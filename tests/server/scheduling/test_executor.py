@@ -16,14 +16,14 @@ def busy() -> Iterator[tuple[DeadlineExecutor, threading.Event]]:
     """An executor of one thread, which is held up until the event is set."""
     executor = DeadlineExecutor(1)
     release = threading.Event()
-    begun = threading.Event()
+    started = threading.Event()
 
     def hold() -> None:
-        begun.set()
+        started.set()
         release.wait(10)
 
     executor.submit(hold, 0.0)
-    assert begun.wait(10)
+    assert started.wait(10)
     yield executor, release
     release.set()
     executor.close()
@@ -94,27 +94,27 @@ def test_a_stream_of_one_at_a_time_keeps_its_order() -> None:
 
 def test_a_stream_of_two_at_a_time_begins_in_order() -> None:
     executor = DeadlineExecutor(4)
-    stream, begun = StreamExecutor(executor, 2), list[int]()
-    held = [threading.Event() for _ in range(4)]
+    stream, order = StreamExecutor(executor, 2), list[int]()
+    gates = [threading.Event() for _ in range(4)]
     started = threading.Semaphore(0)
 
     def work(number: int) -> int:
-        begun.append(number)
+        order.append(number)
         started.release()
-        held[number].wait(10)
+        gates[number].wait(10)
         return number
 
     assert executor.jobs == 0
     futures = [stream.submit(lambda n=n: work(n), -n) for n in range(4)]  # type: ignore[misc]
     for _ in range(2):
         assert started.acquire(timeout=10)
-    assert (sorted(begun), executor.jobs) == ([0, 1], 2)
-    held[1].set()
+    assert (sorted(order), executor.jobs) == ([0, 1], 2)
+    gates[1].set()
     assert futures[1].result(10) == 1
     assert started.acquire(timeout=10)
-    assert begun[2] == 2
+    assert order[2] == 2
     assert not futures[0].done()
-    for event in held:
+    for event in gates:
         event.set()
     assert [future.result(10) for future in futures] == [0, 1, 2, 3]
     executor.close()

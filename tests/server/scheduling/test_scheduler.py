@@ -33,15 +33,15 @@ async def test_no_more_streams_than_places() -> None:
 
 
 async def test_rest_is_told_once() -> None:
-    said = threading.Semaphore(0)
-    scheduler = Scheduler(SchedulerSettings(rest_s=0.1), at_rest=said.release)
+    rests = threading.Semaphore(0)
+    scheduler = Scheduler(SchedulerSettings(rest_s=0.1), at_rest=rests.release)
     for _ in range(3):
         with scheduler.admit():
-            assert not await asyncio.to_thread(said.acquire, timeout=0.01)
+            assert not await asyncio.to_thread(rests.acquire, timeout=0.01)
     with scheduler.admit():
-        assert not await asyncio.to_thread(said.acquire, timeout=0.2)
-    assert await asyncio.to_thread(said.acquire, timeout=5)
-    assert not await asyncio.to_thread(said.acquire, timeout=0.2)
+        assert not await asyncio.to_thread(rests.acquire, timeout=0.2)
+    assert await asyncio.to_thread(rests.acquire, timeout=5)
+    assert not await asyncio.to_thread(rests.acquire, timeout=0.2)
     scheduler.close()
 
 
@@ -58,7 +58,7 @@ async def test_draining_refuses_new_streams_and_waits() -> None:
 
 async def test_what_does_not_finish_in_time_is_told() -> None:
     with _scheduler() as scheduler, scheduler.admit() as admission, scheduler.admit():
-        told: list[DrainingError] = []
-        admission.on_drain_timeout = told.append
+        errors: list[DrainingError] = []
+        admission.on_drain_timeout = errors.append
         assert not await scheduler.drain(0.05)
-        assert ["not finished in 0.05 s" in str(error) for error in told] == [True]
+        assert ["not finished in 0.05 s" in str(error) for error in errors] == [True]

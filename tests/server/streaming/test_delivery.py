@@ -37,19 +37,19 @@ class HeldUpscaler:
     def __init__(self, real: Upscaler) -> None:
         self.scale = real.scale
         self._real = real
-        self.begun = threading.Semaphore(0)
+        self.started = threading.Semaphore(0)
         self.let_go = threading.Semaphore(0)
 
     def __call__(
         self, frame: Frame, memory: PlaneAllocator = own_memory, concurrency: int = 1, source: Source | None = None
     ) -> Upscaled:
-        self.begun.release()
+        self.started.release()
         assert self.let_go.acquire(timeout=20)
         return self._real(frame, memory, concurrency, source)
 
 
 @asynccontextmanager
-async def held() -> AsyncIterator[tuple[Server, Stub, HeldUpscaler]]:
+async def holding_server() -> AsyncIterator[tuple[Server, Stub, HeldUpscaler]]:
     """A server whose only model holds its frames."""
     async with running() as server, stub_of(server) as stub:
         model = server.models.get("bicubic_x2").model
@@ -58,8 +58,8 @@ async def held() -> AsyncIterator[tuple[Server, Stub, HeldUpscaler]]:
         yield server, stub, upscaler
 
 
-async def _begun(upscaler: HeldUpscaler) -> None:
-    assert await asyncio.to_thread(upscaler.begun.acquire, timeout=20)
+async def _wait_until_started(upscaler: HeldUpscaler) -> None:
+    assert await asyncio.to_thread(upscaler.started.acquire, timeout=20)
 
 
 async def _answers(call: Any) -> list[tuple[str, int, int]]:
@@ -90,7 +90,7 @@ async def _burst(
     call = stub.Upscale()
     await call.write(config)
     await call.write(raw_frame(0))
-    await _begun(upscaler)
+    await _wait_until_started(upscaler)
     for number in range(1, 6):
         await call.write(raw_frame(number))
     await _settled(server, 6)
@@ -101,7 +101,7 @@ async def _burst(
 
 
 async def test_latest_delivers_the_newest_and_answers_all() -> None:
-    async with held() as (server, stub, upscaler):
+    async with holding_server() as (server, stub, upscaler):
         answers = await _burst(server, stub, upscaler, raw_config(delivery=LATEST))
         dropped = server.metrics.registry.get_sample_value("esr_frames_dropped_total", {"reason": "superseded"})
     assert answers == [("frame", 0, 1), *(("dropped", n, 2 * n + 1) for n in range(1, 5)), ("frame", 5, 11)]
@@ -109,11 +109,11 @@ async def test_latest_delivers_the_newest_and_answers_all() -> None:
 
 
 async def test_lossless_delivers_every_frame() -> None:
-    async with held() as (_, stub, upscaler):
+    async with holding_server() as (_, stub, upscaler):
         call = stub.Upscale()
         await call.write(raw_config())
         await call.write(raw_frame(0))
-        await _begun(upscaler)
+        await _wait_until_started(upscaler)
         for number in range(1, 4):
             await call.write(raw_frame(number))
         for _ in range(4):
@@ -123,17 +123,17 @@ async def test_lossless_delivers_every_frame() -> None:
 
 
 async def test_a_late_frame_is_dropped_before_any_work() -> None:
-    async with held() as (server, stub, upscaler):
+    async with holding_server() as (server, stub, upscaler):
         call = stub.Upscale()
         await call.write(raw_config(delivery=deadline(0.15)))
         await call.write(raw_frame(0))
-        await _begun(upscaler)
+        await _wait_until_started(upscaler)
         await call.write(raw_frame(1))
         await _settled(server, 2)
         late_s = time.perf_counter() + 0.2
         assert await comes_true(lambda: time.perf_counter() > late_s)
         upscaler.let_go.release()
-        assert not await asyncio.to_thread(upscaler.begun.acquire, timeout=0.05)
+        assert not await asyncio.to_thread(upscaler.started.acquire, timeout=0.05)
         await call.write(raw_frame(2))
         upscaler.let_go.release()
         await call.done_writing()
@@ -210,7 +210,7 @@ def test_which_frames_exceed_the_declared_rate() -> None:
 
 async def test_dropped_excess_says_nothing_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     counted: list[bool] = []
-    async with held() as (server, stub, upscaler):
+    async with holding_server() as (server, stub, upscaler):
         monkeypatch.setattr(server.capacity, "delivered", lambda *, late: counted.append(late))
         config = raw_config(delivery=LATEST, target_fps=pb.Rational(num=1, den=10))
         answers = await _burst(server, stub, upscaler, config)

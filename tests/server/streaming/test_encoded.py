@@ -87,12 +87,12 @@ async def test_a_size_change_in_mid_stream_is_followed() -> None:
     small, large = encode("h264", size=(64, 48), pts=range(4)), encode("h264", size=(96, 64), pts=range(4, 8))
     async with running() as server, stub_of(server) as stub:
         outcome = await upscale(stub, [small.config(), *_joined(small, large)])
-    said = [(f.format.width, f.format.height) if f.HasField("format") else None for f in outcome.frames]
-    assert said == [(128, 96), None, None, None, (192, 128), None, None, None]
+    formats = [(f.format.width, f.format.height) if f.HasField("format") else None for f in outcome.frames]
+    assert formats == [(128, 96), None, None, None, (192, 128), None, None, None]
     assert _pts(outcome.frames) == list(range(8))
 
 
-async def _beside(stub: Stub, requests: list[pb.UpscaleRequest]) -> Outcome:
+async def _upscale_with_neighbour(stub: Stub, requests: list[pb.UpscaleRequest]) -> Outcome:
     """What comes of a stream while a second one runs, which must lose nothing."""
     good = encode("vp9")
     bad, neighbour = await asyncio.gather(upscale(stub, requests), upscale(stub, [good.config(), *good.requests()]))
@@ -104,7 +104,7 @@ async def _beside(stub: Stub, requests: list[pb.UpscaleRequest]) -> Outcome:
 async def test_a_size_change_is_refused_for_encoded_output() -> None:
     small, large = encode("h264", size=(64, 48), pts=range(4)), encode("h264", size=(96, 64), pts=range(4, 8))
     async with running() as server, stub_of(server) as stub:
-        outcome = await _beside(stub, [small.config(encoded_output=X264), *_joined(small, large)])
+        outcome = await _upscale_with_neighbour(stub, [small.config(encoded_output=X264), *_joined(small, large)])
     assert outcome.code is grpc.StatusCode.INVALID_ARGUMENT
     assert "192x128" in outcome.details
     assert "128x96" in outcome.details
@@ -132,7 +132,7 @@ def _damaged(media: Elementary, index: int) -> list[pb.UpscaleRequest]:
 async def test_good_frames_come_before_an_undecodable_packet() -> None:
     media = encode("vp9")
     async with running() as server, stub_of(server) as stub:
-        bad = await _beside(stub, [media.config(), *_damaged(media, 5)])
+        bad = await _upscale_with_neighbour(stub, [media.config(), *_damaged(media, 5)])
     assert bad.code is grpc.StatusCode.DATA_LOSS
     assert "5" in bad.details
     assert _pts(bad.frames) == list(range(5))
@@ -154,7 +154,7 @@ async def test_a_cut_packet_gives_a_corrupt_frame() -> None:
     requests = [pb.UpscaleRequest.FromString(r.SerializeToString()) for r in media.requests()[:6]]
     requests[5].packet.data = requests[5].packet.data[: len(requests[5].packet.data) // 2]
     async with running() as server, stub_of(server) as stub:
-        outcome = await _beside(stub, [media.config(), *requests])
+        outcome = await _upscale_with_neighbour(stub, [media.config(), *requests])
     assert outcome.code is grpc.StatusCode.OK, outcome.details
     assert _pts(outcome.frames) == list(range(6))
     assert [frame.corrupt for frame in outcome.frames] == [False] * 5 + [True]
@@ -169,7 +169,7 @@ async def test_the_limit_is_of_the_real_picture() -> None:
     request = media.config()
     request.config.encoded_input.format.CopyFrom(pb.VideoFormat(width=16, height=16, pixel_format="yuv420p"))
     async with running(limits=Limits(max_pixels=320 * 240)) as server, stub_of(server) as stub:
-        outcome = await _beside(stub, [request, *media.requests()])
+        outcome = await _upscale_with_neighbour(stub, [request, *media.requests()])
     assert outcome.code is grpc.StatusCode.INVALID_ARGUMENT, outcome.details
     assert "640x480" in outcome.details
 
@@ -179,7 +179,7 @@ async def test_extradata_that_is_none() -> None:
     request = media.config()
     request.config.encoded_input.extradata = b"\x01\x64garbage"
     async with running() as server, stub_of(server) as stub:
-        outcome = await _beside(stub, [request, *media.requests()])
+        outcome = await _upscale_with_neighbour(stub, [request, *media.requests()])
     assert outcome.code is grpc.StatusCode.DATA_LOSS
     assert "packet 0" in outcome.details
     assert "cannot be decoded as h264" in outcome.details
@@ -188,13 +188,13 @@ async def test_extradata_that_is_none() -> None:
 async def test_interlaced_is_refused_or_deinterlaced() -> None:
     media = encode("mpeg2video", interlaced=True, pts=range(6), bf="0")
     async with running() as server, stub_of(server) as stub:
-        refused = await _beside(stub, [media.config(), *media.requests()])
-        made = await upscale(stub, [media.config(deinterlace="bwdif"), *media.requests()])
-    assert refused.code is grpc.StatusCode.INVALID_ARGUMENT
-    assert "bwdif" in refused.details
-    assert made.code is grpc.StatusCode.OK, made.details
-    assert _pts(made.frames) == list(range(6))
-    assert not any(frame.interlaced for frame in made.frames)
+        refusal = await _upscale_with_neighbour(stub, [media.config(), *media.requests()])
+        outcome = await upscale(stub, [media.config(deinterlace="bwdif"), *media.requests()])
+    assert refusal.code is grpc.StatusCode.INVALID_ARGUMENT
+    assert "bwdif" in refusal.details
+    assert outcome.code is grpc.StatusCode.OK, outcome.details
+    assert _pts(outcome.frames) == list(range(6))
+    assert not any(frame.interlaced for frame in outcome.frames)
 
 
 @pytest.mark.parametrize("name", ["yuv420p10le", "yuv444p"])

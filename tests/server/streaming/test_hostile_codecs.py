@@ -80,8 +80,8 @@ async def test_x265_keyint_min_up_to_g() -> None:
 def _config(codec: str, extradata: bytes = b"", width: int = 0, height: int = 0, *, skip: bool = False) -> Any:
     fmt = pb.VideoFormat(width=width, height=height)
     base = pb.Rational(num=1, den=25)
-    given = pb.EncodedInput(codec=codec, extradata=extradata, time_base=base, format=fmt, skip_undecodable=skip)
-    return pb.UpscaleRequest(config=pb.UpscaleConfig(model="bicubic_x2", encoded_input=given))
+    encoded_input = pb.EncodedInput(codec=codec, extradata=extradata, time_base=base, format=fmt, skip_undecodable=skip)
+    return pb.UpscaleRequest(config=pb.UpscaleConfig(model="bicubic_x2", encoded_input=encoded_input))
 
 
 def _packet(data: bytes) -> pb.UpscaleRequest:

@@ -16,15 +16,15 @@ from esr_server.rpc.config import memory_offer
 from esr_server.streaming.shared_memory import SharedMemory, SlotBuffer, SlotPlanes, map_offer, plane_bytes
 from esr_upscale.frame import Frame
 from tests.support.frames import noise_frame
-from tests.support.shared_memory import SLOT, Made, made, traces
+from tests.support.shared_memory import SLOT, ClientMemory, client_memory, traces
 
 GRAY = PIXEL_FORMATS["gray"]
 BYTES = np.dtype(np.uint8)
 
 
 @pytest.fixture
-def memory() -> Iterator[Made]:
-    with made() as memory:
+def memory() -> Iterator[ClientMemory]:
+    with client_memory() as memory:
         yield memory
 
 
@@ -34,15 +34,15 @@ def _placement(mapped: SharedMemory, frame: Frame) -> SlotPlanes | None:
 
 
 @pytest.fixture
-def mapped(memory: Made) -> Iterator[SharedMemory]:
+def mapped(memory: ClientMemory) -> Iterator[SharedMemory]:
     with map_offer(memory_offer(memory.offer), Limits().max_shared_bytes) as mapped:
         yield mapped
 
 
 def test_low_slots_are_used_again_before_high_ones(mapped: SharedMemory) -> None:
     frame = noise_frame(GRAY, 16, 12)
-    taken = [_placement(mapped, frame) for _ in range(3)]
-    assert [place and place.slot for place in taken] == [0, 1, None]
+    placements = [_placement(mapped, frame) for _ in range(3)]
+    assert [place and place.slot for place in placements] == [0, 1, None]
     mapped.free([1, 0])
     again = _placement(mapped, frame)
     assert again is not None
@@ -55,7 +55,7 @@ def test_a_slot_is_freed_once(mapped: SharedMemory) -> None:
         mapped.free([0, 0])
 
 
-def test_planes_made_in_a_slot_stay_where_they_are(mapped: SharedMemory, memory: Made) -> None:
+def test_planes_made_in_a_slot_stay_where_they_are(mapped: SharedMemory, memory: ClientMemory) -> None:
     output, frame = mapped.output(), noise_frame(PIXEL_FORMATS["yuv444p"], 16, 12)
     first, second = output.allocate((12, 40), BYTES), output.allocate((12, 16), BYTES)
     assert first is not None
@@ -89,7 +89,7 @@ def test_input_cannot_be_written_to(mapped: SharedMemory) -> None:
     assert mapped.input_slot(1).readonly
 
 
-def test_a_plane_that_lies_there_outlives_it(mapped: SharedMemory, memory: Made) -> None:
+def test_a_plane_that_lies_there_outlives_it(mapped: SharedMemory, memory: ClientMemory) -> None:
     memory.view[:3] = b"abc"
     own = traces(os.getpid())
     plane = plane_from_buffer(GRAY, 0, 3, 1, plane_bytes(mapped.input_slot(0), 0, 3, 1), 3)

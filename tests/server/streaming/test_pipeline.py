@@ -113,15 +113,15 @@ async def _feed(pipeline: StreamPipeline, count: int) -> None:
 
 @pytest.mark.parametrize("stages", [Echo(), FrameEcho()], ids=lambda s: type(s).__name__)
 async def test_results_come_in_order_and_are_counted(stages: Echo) -> None:
-    got: list[int] = []
+    numbers: list[int] = []
     async with _running(stages) as (pipeline,):
         pipeline.start(lambda: _feed(pipeline, 20))
-        await _collect(pipeline, got)
-        done = pipeline.statistics
-    assert got == [*range(20)] + ([] if stages.is_frame_to_frame else [-1])
-    assert (done.frames_in, done.frames_out, done.packets_out) == (len(got), len(got), len(got))
-    assert (done.frames_lost, done.model_switches) == (0, 0)
-    assert done.stages.luma == 20.0
+        await _collect(pipeline, numbers)
+        stats = pipeline.statistics
+    assert numbers == [*range(20)] + ([] if stages.is_frame_to_frame else [-1])
+    assert (stats.frames_in, stats.frames_out, stats.packets_out) == (len(numbers), len(numbers), len(numbers))
+    assert (stats.frames_lost, stats.model_switches) == (0, 0)
+    assert stats.stages.luma == 20.0
 
 
 @pytest.mark.parametrize(
@@ -144,12 +144,12 @@ async def test_a_stage_that_dies_ends_the_stream_in_order(
             raise error
             yield
 
-    got: list[int] = []
+    numbers: list[int] = []
     async with _running(Broken()) as (pipeline,):
         pipeline.start(lambda: _feed(pipeline, 20))
         with pytest.raises(raised):
-            await asyncio.wait_for(_collect(pipeline, got), 5)
-    assert got == [0, 1, 2]
+            await asyncio.wait_for(_collect(pipeline, numbers), 5)
+    assert numbers == [0, 1, 2]
 
 
 async def test_frames_without_codecs_are_upscaled_in_pairs() -> None:
@@ -168,35 +168,35 @@ async def test_frames_without_codecs_are_upscaled_in_pairs() -> None:
             self.meeting.wait(10)
             yield _result(arrival)
 
-    got: list[int] = []
+    numbers: list[int] = []
     async with _running(Pairs(), workers=2) as (pipeline,):
         pipeline.start(lambda: _feed(pipeline, 20))
         with pytest.raises(ProtocolError):
-            await asyncio.wait_for(_collect(pipeline, got), 10)
+            await asyncio.wait_for(_collect(pipeline, numbers), 10)
         assert pipeline.statistics.frames_out == 6
-    assert got == [0, 1, 2, 3, 4, 5]
+    assert numbers == [0, 1, 2, 3, 4, 5]
 
 
 async def test_what_ends_first_waits_for_what_came_before() -> None:
-    held, second = threading.Event(), threading.Event()
+    release, second = threading.Event(), threading.Event()
 
     class Turned(FrameEcho):
         def steps(self, arrival: Arrival) -> Iterator[Result | Encoding]:
             if arrival.sequence == 0:
-                assert held.wait(10)
+                assert release.wait(10)
             second.set()
             yield _result(arrival)
 
-    got: list[int] = []
+    numbers: list[int] = []
     async with _running(Turned(), workers=2) as (pipeline,):
         pipeline.start(lambda: _feed(pipeline, 2))
-        collecting = asyncio.create_task(_collect(pipeline, got))
+        collecting = asyncio.create_task(_collect(pipeline, numbers))
         assert await asyncio.to_thread(second.wait, 10)
         assert not (await asyncio.wait([collecting], timeout=0.05))[0]
-        assert got == []
-        held.set()
+        assert numbers == []
+        release.set()
         await asyncio.wait_for(collecting, 10)
-    assert got == [0, 1]
+    assert numbers == [0, 1]
 
 
 async def test_a_slow_push_runs_on_a_thread_in_order() -> None:
@@ -211,12 +211,12 @@ async def test_a_slow_push_runs_on_a_thread_in_order() -> None:
             self.took.append((arrival.sequence, threading.current_thread() is threading.main_thread()))
             return super().push(arrival, gate)
 
-    got: list[int] = []
+    numbers: list[int] = []
     stages = SlowToTake()
     async with _running(stages) as (pipeline,):
         pipeline.start(lambda: _feed(pipeline, 7))
-        await _collect(pipeline, got)
-    assert got == list(range(7))
+        await _collect(pipeline, numbers)
+    assert numbers == list(range(7))
     assert stages.took == [(i, i % 3 > 0) for i in range(7)]
 
 
@@ -227,12 +227,12 @@ async def test_a_frame_that_a_stage_keeps_is_no_good_end() -> None:
             if arrival.sequence != 2:
                 yield _result(arrival)
 
-    got: list[int] = []
+    numbers: list[int] = []
     async with _running(Forgetful()) as (pipeline,):
         pipeline.start(lambda: _feed(pipeline, 5))
         with pytest.raises(LostFrameError, match="6 frames went in, 5 came out and 0 were dropped"):
-            await _collect(pipeline, got)
-    assert got == [0, 1, 3, 4, -1]
+            await _collect(pipeline, numbers)
+    assert numbers == [0, 1, 3, 4, -1]
 
 
 async def test_a_result_is_counted_when_it_was_sent() -> None:
@@ -251,10 +251,10 @@ async def test_a_result_is_counted_when_it_was_sent() -> None:
 async def test_a_ready_frame_that_is_overtaken_is_dropped() -> None:
     class Counted(FrameEcho):
         def __init__(self) -> None:
-            self.done = threading.Semaphore(0)
+            self.step_ends = threading.Semaphore(0)
 
         def steps(self, arrival: Arrival) -> Iterator[Result | Encoding]:
-            self.done.release()
+            self.step_ends.release()
             yield _result(arrival)
 
     stages = Counted()
@@ -263,17 +263,17 @@ async def test_a_ready_frame_that_is_overtaken_is_dropped() -> None:
         async def read() -> None:
             for number in range(3):
                 await pipeline.put(_frame(number))
-                assert await asyncio.to_thread(stages.done.acquire, timeout=10)
+                assert await asyncio.to_thread(stages.step_ends.acquire, timeout=10)
             all_made.set()
 
         all_made = asyncio.Event()
         pipeline.start(read)
         await asyncio.wait_for(all_made.wait(), 10)
-        got = [result async for results in pipeline.results() for result in results]
-        done = pipeline.statistics
-    assert [result.sequence for result in got] == [0, 1, 2]
-    assert [result.item for result in got[:2]] == [Dropped(i, DropReason.SUPERSEDED) for i in range(2)]
-    assert (done.frames_in, done.frames_out, done.frames_dropped, done.stages.luma) == (3, 1, 2, 1.0)
+        answers = [result async for results in pipeline.results() for result in results]
+        stats = pipeline.statistics
+    assert [result.sequence for result in answers] == [0, 1, 2]
+    assert [result.item for result in answers[:2]] == [Dropped(i, DropReason.SUPERSEDED) for i in range(2)]
+    assert (stats.frames_in, stats.frames_out, stats.frames_dropped, stats.stages.luma) == (3, 1, 2, 1.0)
 
 
 async def test_a_frame_that_waits_for_a_thread_is_overtaken() -> None:
@@ -291,11 +291,11 @@ async def test_a_frame_that_waits_for_a_thread_is_overtaken() -> None:
 
     class Holding(Echo):
         def push(self, arrival: Arrival, gate: Gate) -> Iterator[Result | Encoding]:
-            begun.set()
-            assert held.wait(10)
+            started.set()
+            assert release.wait(10)
             yield from super().push(arrival, gate)
 
-    begun, held, both_put = threading.Event(), threading.Event(), asyncio.Event()
+    started, release, both_put = threading.Event(), threading.Event(), asyncio.Event()
     async with _running(Gated(), Holding(), policy=DeliveryPolicy.LATEST, workers=1) as (pipeline, busy):
 
         async def read() -> None:
@@ -305,16 +305,16 @@ async def test_a_frame_that_waits_for_a_thread_is_overtaken() -> None:
             both_put.set()
 
         busy.start(lambda: _feed(busy, 1))
-        assert await asyncio.to_thread(begun.wait, 10)
+        assert await asyncio.to_thread(started.wait, 10)
         pipeline.start(read)
         await asyncio.wait_for(both_put.wait(), 10)
-        held.set()
-        got = [result async for results in pipeline.results() for result in results]
-    assert [type(result.item) for result in got] == [Dropped, Frame]
+        release.set()
+        answers = [result async for results in pipeline.results() for result in results]
+    assert [type(result.item) for result in answers] == [Dropped, Frame]
 
 
 async def test_a_reader_that_fails_ends_the_stream_in_order() -> None:
-    got: list[int] = []
+    numbers: list[int] = []
     async with _running(Echo()) as (pipeline,):
 
         async def read() -> None:
@@ -323,8 +323,8 @@ async def test_a_reader_that_fails_ends_the_stream_in_order() -> None:
 
         pipeline.start(read)
         with pytest.raises(ConnectionError):
-            await _collect(pipeline, got)
-    assert got == [0, 1, 2, 3, 4]
+            await _collect(pipeline, numbers)
+    assert numbers == [0, 1, 2, 3, 4]
 
 
 async def test_what_is_done_between_two_frames() -> None:
@@ -336,17 +336,17 @@ async def test_what_is_done_between_two_frames() -> None:
             self.steps_taken.append(arrival.sequence)
             yield _result(arrival)
 
-    stages, seen = Noting(), list[list[int]]()
+    stages, snapshots = Noting(), list[list[int]]()
     async with _running(stages) as (pipeline,):
 
         async def read() -> None:
             for number in range(4):
                 await pipeline.put(_arrival(number))
-                await pipeline.call_between(lambda: seen.append(list(stages.steps_taken)))
+                await pipeline.call_between(lambda: snapshots.append(list(stages.steps_taken)))
 
         pipeline.start(read)
         await _collect(pipeline, [])
-    assert seen == [[0], [0, 1], [0, 1, 2], [0, 1, 2, 3]]
+    assert snapshots == [[0], [0, 1], [0, 1, 2], [0, 1, 2, 3]]
 
 
 @pytest.mark.parametrize(("stages", "most"), [(Echo(), 2 + 1 + 2), (FrameEcho(), 2 + 1 + 3)], ids=["codec", "frames"])
@@ -366,11 +366,11 @@ async def test_a_writer_that_does_not_take_holds_the_reader(stages: Echo, most: 
 
         pipeline.start(read)
         await asyncio.wait_for(quiet.wait(), 10)
-        held = put
-        got: list[int] = []
-        await _collect(pipeline, got)
-    assert held <= most
-    assert len(got) == (100 if stages.is_frame_to_frame else 101)
+        in_flight = put
+        numbers: list[int] = []
+        await _collect(pipeline, numbers)
+    assert in_flight <= most
+    assert len(numbers) == (100 if stages.is_frame_to_frame else 101)
 
 
 async def test_streams_share_the_threads_frame_by_frame() -> None:
@@ -398,14 +398,14 @@ async def test_a_stream_can_be_made_to_fail_from_outside() -> None:
 
 @pytest.mark.parametrize("base", [Echo, FrameEcho])
 async def test_closing_leaves_no_task_and_no_thread_at_work(base: type[Echo]) -> None:
-    begun, release, closed = threading.Event(), threading.Event(), threading.Event()
+    started, release, closed = threading.Event(), threading.Event(), threading.Event()
 
     class Slow(base):  # type: ignore[misc, valid-type]
         def push(self, arrival: Arrival, gate: Gate) -> Iterator[Result | Encoding]:
             return self.slowly(super().push(arrival, gate))
 
         def slowly(self, steps: Iterator[Result | Encoding]) -> Iterator[Result | Encoding]:
-            begun.set()
+            started.set()
             release.wait(5)
             yield from steps
 
@@ -414,7 +414,7 @@ async def test_closing_leaves_no_task_and_no_thread_at_work(base: type[Echo]) ->
 
     async with _running(Slow(), workers=1) as (pipeline,):
         pipeline.start(lambda: _feed(pipeline, 5))
-        assert await asyncio.to_thread(begun.wait, 5)
+        assert await asyncio.to_thread(started.wait, 5)
         await asyncio.wait_for(pipeline.close(), 1)
         assert closed.is_set() is base.is_frame_to_frame or closed.wait(0.1) is base.is_frame_to_frame
         release.set()
@@ -422,32 +422,32 @@ async def test_closing_leaves_no_task_and_no_thread_at_work(base: type[Echo]) ->
     assert len(asyncio.all_tasks()) == 1
 
 
-class Held:
+class Payload:
     """Something large that work has in its hands."""
 
 
 async def test_after_the_end_nothing_is_held() -> None:
-    held, begun = threading.Event(), threading.Event()
-    things: list[weakref.ref[Held]] = []
+    release, started = threading.Event(), threading.Event()
+    things: list[weakref.ref[Payload]] = []
 
     class Failing(FrameEcho):
         def steps(self, arrival: Arrival) -> Iterator[Result | Encoding]:
-            thing = Held()
+            thing = Payload()
             things.append(weakref.ref(thing))
-            begun.set()
-            held.wait(10)
+            started.set()
+            release.wait(10)
             raise ValueError(f"with {thing} in its hands")
             yield
 
     async with _running(Failing()) as (pipeline,):
         pipeline.start(lambda: _feed(pipeline, 1))
-        assert await asyncio.to_thread(begun.wait, 10)
+        assert await asyncio.to_thread(started.wait, 10)
         gone = asyncio.Event()
         weakref.finalize(things[0](), asyncio.get_running_loop().call_soon_threadsafe, gone.set)
         gc.disable()
         try:
             await pipeline.close()
-            held.set()
+            release.set()
             await asyncio.wait_for(gone.wait(), 10)
         finally:
             gc.enable()

@@ -26,10 +26,10 @@ async def test_who_puts_one_more_waits() -> None:
 
 async def test_who_takes_waits_for_an_item() -> None:
     queue: DroppingQueue[int] = DroppingQueue(1)
-    taken = asyncio.create_task(queue.get())
-    assert await keeps_waiting(taken)
+    get_task = asyncio.create_task(queue.get())
+    assert await keeps_waiting(get_task)
     await queue.put(4)
-    assert await asyncio.wait_for(taken, 5) == 4
+    assert await asyncio.wait_for(get_task, 5) == 4
 
 
 async def test_the_oldest_that_may_go_leaves_a_marker() -> None:

@@ -23,7 +23,7 @@ from esr_server.rpc.config import memory_offer
 from esr_server.streaming.shared_memory import map_offer
 from tests.support.calls import Stub, raw_config, raw_frame, rest, stub_of, upscale
 from tests.support.server import running
-from tests.support.shared_memory import SEALS, SLOT, Made, made, traces
+from tests.support.shared_memory import SEALS, SLOT, ClientMemory, client_memory, traces
 from tests.support.waiting import comes_true
 
 GRAY = PIXEL_FORMATS["gray"]
@@ -37,8 +37,8 @@ async def stub() -> AsyncIterator[Stub]:
 
 
 @pytest.fixture
-def memory() -> Iterator[Made]:
-    with made() as memory:
+def memory() -> Iterator[ClientMemory]:
+    with client_memory() as memory:
         yield memory
 
 
@@ -52,7 +52,7 @@ def _in_slot(sequence: int, slot: int = 0, **plane: Any) -> pb.UpscaleRequest:
     return pb.UpscaleRequest(frame=pb.Frame(sequence=sequence, planes=planes, slot=pb.Slot(index=slot)))
 
 
-async def test_frames_of_slots_equal_those_of_messages(stub: Stub, memory: Made) -> None:
+async def test_frames_of_slots_equal_those_of_messages(stub: Stub, memory: ClientMemory) -> None:
     inline = await upscale(stub, [raw_config(16, 12, pixel_format="gray"), raw_frame(0, name="gray")])
     request = raw_frame(0, name="gray")
     # Rows 40 bytes apart, the first 96 bytes into the second slot.
@@ -72,7 +72,7 @@ async def test_frames_of_slots_equal_those_of_messages(stub: Stub, memory: Made)
     del made_there
 
 
-async def test_without_a_free_slot_frames_go_inline(stub: Stub, memory: Made) -> None:
+async def test_without_a_free_slot_frames_go_inline(stub: Stub, memory: ClientMemory) -> None:
     call = stub.Upscale()
     await call.write(_config(memory.offer))
     assert (await call.read()).negotiated.shared_memory
@@ -92,7 +92,7 @@ async def test_without_a_free_slot_frames_go_inline(stub: Stub, memory: Made) ->
 
 
 async def test_a_frame_larger_than_the_slot_comes_inline(stub: Stub) -> None:
-    with made() as memory:
+    with client_memory() as memory:
         outcome = await upscale(
             stub, [raw_config(64, 40, shared_memory=memory.offer), raw_frame(0, 64, 40), raw_frame(1, 64, 40)]
         )
@@ -100,7 +100,7 @@ async def test_a_frame_larger_than_the_slot_comes_inline(stub: Stub) -> None:
     assert len(outcome.frames[1].planes[0].data) == 128 * 80
 
 
-REFUSED: dict[str, tuple[Callable[[Made], dict[str, Any]], str]] = {
+REFUSED: dict[str, tuple[Callable[[ClientMemory], dict[str, Any]], str]] = {
     "another name": (lambda _: {"name": f"edge-sr-{secrets.token_hex(16)}"}, "is not the memfd edge-sr-"),
     "a name of another form": (lambda _: {"name": "edge-sr-../../etc/passwd"}, "32 hexadecimal digits"),
     "another file": (lambda _: {"fd": 0}, "is not the memfd"),
@@ -116,7 +116,7 @@ REFUSED: dict[str, tuple[Callable[[Made], dict[str, Any]], str]] = {
 
 
 @pytest.mark.parametrize("what", REFUSED)
-async def test_a_refused_offer_does_not_end_the_stream(stub: Stub, memory: Made, what: str) -> None:
+async def test_a_refused_offer_does_not_end_the_stream(stub: Stub, memory: ClientMemory, what: str) -> None:
     changes, says = REFUSED[what]
     offer = memory.changed(**changes(memory))
     outcome = await upscale(stub, [_config(offer), raw_frame(0, name="gray")])
@@ -128,14 +128,14 @@ async def test_a_refused_offer_does_not_end_the_stream(stub: Stub, memory: Made,
 
 @pytest.mark.parametrize("seals", [0, SEALS & ~2, SEALS & ~4])
 async def test_memory_that_could_change_its_size_is_refused(stub: Stub, seals: int) -> None:
-    with made(seals=seals) as memory:
+    with client_memory(seals=seals) as memory:
         outcome = await upscale(stub, [_config(memory.offer), raw_frame(0, name="gray")])
     assert outcome.negotiated is not None
     assert "not sealed with F_SEAL_SHRINK and F_SEAL_GROW" in outcome.negotiated.shared_memory_refusal
     assert len(outcome.frames) == 1
 
 
-async def test_shared_memory_can_be_switched_off(memory: Made) -> None:
+async def test_shared_memory_can_be_switched_off(memory: ClientMemory) -> None:
     async with running(shared_memory=False) as server, stub_of(server) as stub:
         outcome = await upscale(stub, [_config(memory.offer), raw_frame(0, name="gray")])
     assert outcome.negotiated is not None
@@ -144,7 +144,7 @@ async def test_shared_memory_can_be_switched_off(memory: Made) -> None:
 
 
 @pytest.mark.parametrize("which", ["stat", "fstat"])
-def test_another_users_memory_is_refused(memory: Made, monkeypatch: pytest.MonkeyPatch, which: str) -> None:
+def test_another_users_memory_is_refused(memory: ClientMemory, monkeypatch: pytest.MonkeyPatch, which: str) -> None:
     # There is no second user here: the system's answer is changed instead.
     real = getattr(os, which)
 
@@ -158,7 +158,7 @@ def test_another_users_memory_is_refused(memory: Made, monkeypatch: pytest.Monke
         map_offer(memory_offer(memory.offer), MAX)
 
 
-def test_memory_of_huge_pages_is_refused(memory: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory_of_huge_pages_is_refused(memory: ClientMemory, monkeypatch: pytest.MonkeyPatch) -> None:
     # Huge pages may be none here: the system's answer is changed instead.
     huge = os.statvfs_result((1 << 21, *list(os.fstatvfs(memory.fd))[1:]))
     monkeypatch.setattr(os, "fstatvfs", lambda _: huge)
@@ -166,7 +166,7 @@ def test_memory_of_huge_pages_is_refused(memory: Made, monkeypatch: pytest.Monke
         map_offer(memory_offer(memory.offer), MAX)
 
 
-def test_a_refusal_leaves_no_descriptor(memory: Made) -> None:
+def test_a_refusal_leaves_no_descriptor(memory: ClientMemory) -> None:
     before = traces(os.getpid())
     with pytest.raises(SharedMemoryError):
         map_offer(memory_offer(memory.changed(output_slots=3)), MAX)
@@ -218,18 +218,18 @@ HOSTILE: dict[str, tuple[Callable[[], list[pb.UpscaleRequest]], grpc.StatusCode,
 
 
 @pytest.mark.parametrize("what", HOSTILE)
-async def test_hostile_messages_end_their_stream_only(stub: Stub, memory: Made, what: str) -> None:
+async def test_hostile_messages_end_their_stream_only(stub: Stub, memory: ClientMemory, what: str) -> None:
     requests, code, says = HOSTILE[what]
     outcome = await upscale(stub, [_config(memory.offer), *requests()])
     assert (outcome.code, outcome.frames) == (code, [])
     assert says in outcome.details
-    with made() as other:
+    with client_memory() as other:
         good = await upscale(stub, [_config(other.offer), _in_slot(0)])
     assert good.code is grpc.StatusCode.OK
     assert good.frames[0].HasField("slot")
 
 
-async def test_a_plane_may_not_split_samples(stub: Stub, memory: Made) -> None:
+async def test_a_plane_may_not_split_samples(stub: Stub, memory: ClientMemory) -> None:
     config = raw_config(16, 12, pixel_format="gray10le", shared_memory=memory.offer)
     outcome = await upscale(stub, [config, _in_slot(0, stride=32, offset=1)])
     assert outcome.code is grpc.StatusCode.INVALID_ARGUMENT
@@ -237,7 +237,7 @@ async def test_a_plane_may_not_split_samples(stub: Stub, memory: Made) -> None:
 
 
 @pytest.mark.parametrize("offered", [False, True])
-async def test_slots_need_a_mapping(stub: Stub, memory: Made, offered: bool) -> None:
+async def test_slots_need_a_mapping(stub: Stub, memory: ClientMemory, offered: bool) -> None:
     config = _config(memory.changed(output_slots=3)) if offered else raw_config(16, 12, pixel_format="gray")
     outcome = await upscale(stub, [config, _in_slot(0)])
     freed = await upscale(stub, [config, pb.UpscaleRequest(frame=raw_frame(0).frame, freed_output_slots=[0])])
@@ -254,7 +254,7 @@ async def test_a_picture_alone_has_no_slot(stub: Stub) -> None:
     assert raised.value.code() is grpc.StatusCode.FAILED_PRECONDITION
 
 
-async def test_a_config_frees_nothing(stub: Stub, memory: Made) -> None:
+async def test_a_config_frees_nothing(stub: Stub, memory: ClientMemory) -> None:
     config = _config(memory.offer)
     config.freed_output_slots.append(0)
     outcome = await upscale(stub, [config])
@@ -273,7 +273,7 @@ def no_collector() -> Iterator[None]:
 
 @pytest.mark.usefixtures("no_collector")
 @pytest.mark.parametrize("how", ["finished", "cancelled", "failed", "broken off"])
-async def test_the_mapping_goes_with_the_stream(stub: Stub, memory: Made, how: str) -> None:
+async def test_the_mapping_goes_with_the_stream(stub: Stub, memory: ClientMemory, how: str) -> None:
     own = traces(os.getpid())
     call = stub.Upscale()
     await call.write(_config(memory.offer))
@@ -309,13 +309,13 @@ ENDS = {"finished": _finish, "failed": _fail, "cancelled": _cancel, "broken off"
 
 @pytest.mark.parametrize("flags", [[], ["--no-shared-memory"]])
 def test_it_is_switched_off_by_a_flag(flags: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    seen = []
+    values = []
 
     async def serve(settings: ServerSettings, **_: Any) -> None:
-        seen.append(settings.shared_memory)
+        values.append(settings.shared_memory)
 
     monkeypatch.setattr(command, "serve", serve)
     app = typer.Typer()
     app.command()(command.esr_serve)
     assert CliRunner().invoke(app, flags).exit_code == 0
-    assert seen == [not flags]
+    assert values == [not flags]

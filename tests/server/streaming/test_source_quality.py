@@ -47,9 +47,9 @@ def own_models(tmp_path: Path) -> dict[str, Path]:
     ids=["unknown", "clean", "good", "between", "worst"],
 )
 async def test_raw_frames(own_models: dict[str, Path], quality: float | None, node: float | None) -> None:
-    said: dict[str, Any] = {} if quality is None else {"source_quality": pb.SourceQuality(quantizer=quality)}
+    options: dict[str, Any] = {} if quality is None else {"source_quality": pb.SourceQuality(quantizer=quality)}
     async with running(models=("mine",), own_models=own_models) as server, stub_of(server) as stub:
-        outcome = await upscale(stub, [raw_config(32, 20, model="mine", **said), raw_frame(0, 32, 20)])
+        outcome = await upscale(stub, [raw_config(32, 20, model="mine", **options), raw_frame(0, 32, 20)])
         body = server.metrics.render("")[0].decode()
     assert outcome.code is grpc.StatusCode.OK, outcome.details
     (frame,) = outcome.frames
@@ -74,13 +74,13 @@ def test_what_made_a_source_small_is_recognised(tmp_path: Path) -> None:
     ):
         (mine,) = [model for model in client.models() if model.model == "mine"]
         assert [str(node) for node in mine.nodes] == ["0", "0/area", "20", "30"]
-        (made,) = client.upscale([frame], model="mine", source_quality=0)
+        (output,) = client.upscale([frame], model="mine", source_quality=0)
         (poor,) = client.upscale([frame], model="mine", source_quality=30)
         body = server.metrics.render("")[0].decode()
-    assert (made.source_quantizer, made.source_downscaler) == (0.0, "area")
+    assert (output.source_quantizer, output.source_downscaler) == (0.0, "area")
     assert (poor.source_quantizer, poor.source_downscaler) == (30.0, "")
     expected = torch_kernel.plan(SPEC, nodes.at(Source(0.0, "area")), 8)(small)
-    assert np.abs(made.planes[0].astype(int) - expected).max() <= 1
+    assert np.abs(output.planes[0].astype(int) - expected).max() <= 1
     counted = {
         (sample.labels["model"], sample.labels["downscaler"]): sample.value
         for family in text_string_to_metric_families(body)

@@ -104,14 +104,14 @@ def test_a_frame_that_shares_the_processor_costs_more(model: OneModel) -> None:
 
 def test_a_picture_of_known_quality_is_slow_to_take(model: OneModel) -> None:
     """That takes milliseconds, so the pipeline wants to know of it."""
-    told = StreamStages(StagesConfig(source_quantizer=0.0), model, Limits())
-    untold = StreamStages(StagesConfig(), model, Limits())
+    with_quality = StreamStages(StagesConfig(source_quantizer=0.0), model, Limits())
+    without_quality = StreamStages(StagesConfig(), model, Limits())
     slow = []
     for i in range(26):
         arrival = Arrival(_frame(i), i, 0.0)
-        slow.append(told.is_slow_to_take(arrival))
-        assert not untold.is_slow_to_take(arrival)
-        told.push(arrival, open_gate)
+        slow.append(with_quality.is_slow_to_take(arrival))
+        assert not without_quality.is_slow_to_take(arrival)
+        with_quality.push(arrival, open_gate)
     assert [i for i, each in enumerate(slow) if each] == [0, 24]
 
 
@@ -123,9 +123,9 @@ def test_encoding_takes_time_and_all_of_it_is_told(model: OneModel) -> None:
     results = _all(stages, [_frame(i) for i in range(20)])
     elapsed_s = time.perf_counter() - started
     assert sorted(r.sequence for r in results) == list(range(20))
-    told = sum((r.stages for r in results), StageSeconds())
-    assert told.encode > 0.001
-    assert told.luma + told.chroma + told.encode == pytest.approx(elapsed_s, rel=0.5)
+    total = sum((r.stages for r in results), StageSeconds())
+    assert total.encode > 0.001
+    assert total.luma + total.chroma + total.encode == pytest.approx(elapsed_s, rel=0.5)
 
 
 def test_a_frame_has_the_arrival_of_its_packet(model: OneModel) -> None:
@@ -133,8 +133,8 @@ def test_a_frame_has_the_arrival_of_its_packet(model: OneModel) -> None:
     packets = _packets(media)
     stages = StreamStages(_decoding(media), model, Limits())
     arrived = {p.pts: float(i) for i, p in enumerate(packets)}
-    given = [Arrival(p, i, float(i)) for i, p in enumerate(packets)]
-    ready = itertools.chain.from_iterable(stages.push(each, open_gate) for each in given)
+    arrivals = [Arrival(p, i, float(i)) for i, p in enumerate(packets)]
+    ready = itertools.chain.from_iterable(stages.push(each, open_gate) for each in arrivals)
     results = list(_results(itertools.chain(ready, stages.flush(open_gate))))
     frames = [r.item for r in results if isinstance(r.item, Frame)]
     assert [f.pts for f in frames] == list(range(10))

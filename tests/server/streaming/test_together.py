@@ -19,7 +19,7 @@ from esr_upscale.plane_kernel import PlaneAllocator, own_memory
 from esr_upscale.upscaler import Upscaled, Upscaler
 from tests.support.calls import raw_config, raw_frame, rest, stub_of
 from tests.support.server import running
-from tests.support.shared_memory import Made, made
+from tests.support.shared_memory import ClientMemory, client_memory
 from tests.support.waiting import comes_true
 
 
@@ -30,19 +30,21 @@ class TurnedUpscaler:
         self.scale = real.scale
         self._real = real
         self.turns = [threading.Event() for _ in range(8)]
-        self.begun = threading.Semaphore(0)
+        self.started = threading.Semaphore(0)
 
     def __call__(
         self, frame: Frame, memory: PlaneAllocator = own_memory, concurrency: int = 1, source: Source | None = None
     ) -> Upscaled:
         assert frame.pts is not None
-        self.begun.release()
+        self.started.release()
         assert self.turns[frame.pts].wait(20)
         return self._real(frame, memory, concurrency, source)
 
 
 @asynccontextmanager
-async def _turned(memory: Made, **config: Any) -> AsyncIterator[tuple[list[threading.Event], Callable[[], Any]]]:
+async def _turned(
+    memory: ClientMemory, **config: Any
+) -> AsyncIterator[tuple[list[threading.Event], Callable[[], Any]]]:
     """Four frames on their way to a model, whose turns the test calls, and what reads a response's numbers."""
     async with running() as server, stub_of(server) as stub:
         model = server.models.get("bicubic_x2").model
@@ -55,7 +57,7 @@ async def _turned(memory: Made, **config: Any) -> AsyncIterator[tuple[list[threa
             await call.write(raw_frame(i, name="gray", pts=i))
         value = server.metrics.registry.get_sample_value
         assert await comes_true(lambda: value("esr_received_bytes_total") == 4 * 16 * 12)
-        assert await asyncio.to_thread(upscaler.begun.acquire, timeout=20)
+        assert await asyncio.to_thread(upscaler.started.acquire, timeout=20)
 
         async def numbers() -> list[int]:
             response = await call.read()
@@ -69,7 +71,7 @@ async def _turned(memory: Made, **config: Any) -> AsyncIterator[tuple[list[threa
 
 
 async def test_frames_share_a_response_while_others_are_made() -> None:
-    with made((4, 4)) as memory:
+    with client_memory((4, 4)) as memory:
         async with _turned(memory, frames_per_response=3) as (turns, numbers):
             reading = asyncio.create_task(numbers())
             for turn in turns[:2]:
@@ -95,7 +97,7 @@ async def test_a_frame_goes_alone_where_it_must_not_wait(
     config: dict[str, Any], held_s: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rpc_upscale, "MAX_BATCH_DELAY_S", held_s)
-    with made((4, 4)) as memory:
+    with client_memory((4, 4)) as memory:
         async with _turned(memory, **config) as (turns, numbers):
             turns[0].set()
             assert await asyncio.wait_for(numbers(), 10) == [0]

@@ -76,9 +76,9 @@ async def test_a_refused_stream(log: pytest.LogCaptureFixture) -> None:
         first = stub.Upscale()
         await first.write(raw_config())
         await first.read()
-        refused = await upscale(stub, [raw_config()])
+        refusal = await upscale(stub, [raw_config()])
         first.cancel()
-    assert refused.code is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert refusal.code is grpc.StatusCode.RESOURCE_EXHAUSTED
     assert any(line.startswith("stream refused: all 1 streams of this server are taken") for line, _ in _lines(log))
 
 

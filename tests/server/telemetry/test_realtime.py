@@ -17,20 +17,20 @@ class Clock:
 
 
 def test_the_ratio_is_media_time_over_time() -> None:
-    clock, sent = Clock(), list[tuple[str, bool]]()
+    clock, frames = Clock(), list[tuple[str, bool]]()
     real_time = RateTrackers(clock)
     assert real_time.ratio() == 1.0
 
     def note(model: str, late: bool) -> None:
-        sent.append((model, late))
+        frames.append((model, late))
 
     with real_time.stream(25.0, note) as paced, real_time.stream(None, note):
         for number in range(100):  # 12.5 frames a second
             clock.now_s += 0.08
             paced.delivered("m", late=number == 7)
         assert real_time.ratio() == pytest.approx(0.5, abs=0.02)
-    assert len(sent) == 100
-    assert [number for number, (_, late) in enumerate(sent) if late] == [7]
+    assert len(frames) == 100
+    assert [number for number, (_, late) in enumerate(frames) if late] == [7]
     assert real_time.ratio() == 1.0
 
 

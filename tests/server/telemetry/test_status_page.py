@@ -102,8 +102,8 @@ async def test_the_page_follows_a_stream() -> None:
         await call.read()
         await upscale(stub, [raw_config(target_fps=pb.Rational(num=10**9, den=1))])
         after = _figures(await asyncio.to_thread(_get, server))
-    shown = _figures(during)
-    assert (shown["streams"], shown["frames sent"], shown["frames/s"]) == ("1", "3", "3")
+    figures = _figures(during)
+    assert (figures["streams"], figures["frames sent"], figures["frames/s"]) == ("1", "3", "3")
     assert re.search(r'<td>bicubic_x2</td><td class="n">3</td><td class="n">[0-9.]+</td>', during)
     assert "edge-sr is serving" in during
     assert f"gRPC on 127.0.0.1:{server.grpc.ports[0]}, HTTP on http://127.0.0.1:" in during
@@ -126,7 +126,7 @@ def test_the_page_fits(width: int, tmp_path: Path) -> None:
     command = (CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--allow-file-access-from-files")
     url = (tmp_path / "frame.html").as_uri()
     flags = (f"--user-data-dir={tmp_path / 'profile'}", "--virtual-time-budget=5000", "--dump-dom")
-    done = subprocess.run((*command, *flags, url), capture_output=True, text=True, timeout=60, check=True)
-    found = re.search(r"widths (\d+) (\d+)", done.stdout)
-    assert found, done.stdout + done.stderr
-    assert int(found[1]) <= int(found[2]) == width
+    result = subprocess.run((*command, *flags, url), capture_output=True, text=True, timeout=60, check=True)
+    match = re.search(r"widths (\d+) (\d+)", result.stdout)
+    assert match, result.stdout + result.stderr
+    assert int(match[1]) <= int(match[2]) == width
