@@ -43,8 +43,8 @@ def test_the_engine_that_was_asked_for(backend: str, runs: str) -> None:
     model = _load(settings)
     model.warm_up()
     assert model.fallback is None
-    found = {model.backend, model.luma(10).backend, model.chroma(8, Siting.COSITED, Siting.CENTRED).backend}
-    assert found == {runs}
+    backends = {model.backend, model.luma(10).backend, model.chroma(8, Siting.COSITED, Siting.CENTRED).backend}
+    assert backends == {runs}
     assert backend_name(SPEC, load_weights(SPEC), settings) == runs
 
 
@@ -55,8 +55,8 @@ def test_torch_takes_over_where_halide_is_missing(
     pool = ModelPool(EngineSettings(), "esr_max_x2_k3_c1", _NoObserver())
     with caplog.at_level(logging.WARNING):
         assert pool.get("").backend == pool.get("").backend == "torch-cpu"
-    (said,) = caplog.messages
-    assert "esr_max_x2_k3_c1 runs on torch-cpu: Halide is not installed" in said
+    (message,) = caplog.messages
+    assert "esr_max_x2_k3_c1 runs on torch-cpu: Halide is not installed" in message
     entry = next(entry for entry in pool.entries() if entry.spec == SPEC)
     assert (entry.backend, entry.loaded) == ("torch-cpu", True)
     with pytest.raises(EngineError, match="no fused kernel here: Halide is not installed"):

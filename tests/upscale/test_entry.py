@@ -18,12 +18,12 @@ import pytest
 def test_a_missing_library_is_a_sentence(package: str, script: str, message: str) -> None:
     """None in sys.modules makes an import fail as if the library were not there."""
     code = f"import sys; sys.modules['safetensors'] = None; from {package} import {script}; {script}()"
-    done = subprocess.run((sys.executable, "-c", code), capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode == 1
-    assert done.stderr.startswith(message)
+    result = subprocess.run((sys.executable, "-c", code), capture_output=True, text=True, timeout=60, check=False)
+    assert result.returncode == 1
+    assert result.stderr.startswith(message)
 
 
 def test_a_fault_of_our_own_stays_a_traceback() -> None:
     code = "import sys; sys.modules['esr_workbench.cli'] = None; from esr_workbench.entry import esr; esr()"
-    done = subprocess.run((sys.executable, "-c", code), capture_output=True, text=True, timeout=60, check=False)
-    assert "ModuleNotFoundError" in done.stderr
+    result = subprocess.run((sys.executable, "-c", code), capture_output=True, text=True, timeout=60, check=False)
+    assert "ModuleNotFoundError" in result.stderr

@@ -72,8 +72,8 @@ def test_bgr_is_rgb_in_the_other_order(backend: str, one: str, other: str) -> No
     model, rgb = _load("esr_tr_x2", backend), _frame(one, 40, 30)
     swapped = _rgb(rgb)[:, :, ::-1].reshape(30, 120)
     bgr = Frame(pixel_format(other), 40, 30, (np.ascontiguousarray(swapped),))
-    found = (_rgb(model.upscaler(frame).frame).astype(int) for frame in (rgb, bgr))
-    assert np.abs(np.subtract(*found)).max() <= 1
+    pictures = (_rgb(model.upscaler(frame).frame).astype(int) for frame in (rgb, bgr))
+    assert np.abs(np.subtract(*pictures)).max() <= 1
 
 
 @pytest.mark.parametrize("name", FORMATS)
@@ -106,8 +106,8 @@ def test_the_result_lies_in_the_memory_of_the_caller(backend: str, name: str) ->
         return memory[-1]
 
     (plane,) = _load("bicubic_x2", backend).upscaler(_frame(name, 33, 18), take).frame.planes
-    (given,) = memory
-    assert np.shares_memory(plane, given)
+    (buffer,) = memory
+    assert np.shares_memory(plane, buffer)
 
 
 def test_half_of_the_threads_make_the_same_picture(backend: str) -> None:

@@ -23,8 +23,8 @@ KEY = KeyFrame("h264", 90_000)
 def small() -> NDArray[np.uint8]:
     """A portrait made small by area, 224×224 luma."""
     luma = photograph("astronaut")[None, 20:468, 20:468]
-    made: NDArray[np.uint8] = Degradation(kernel="area").apply(luma, 2, np.random.default_rng(1))[0]
-    return made
+    picture: NDArray[np.uint8] = Degradation(kernel="area").apply(luma, 2, np.random.default_rng(1))[0]
+    return picture
 
 
 def _frame(luma: NDArray[np.uint8], key: KeyFrame | None, name: str = "gray") -> Frame:
@@ -100,13 +100,13 @@ def _looks(tracker: SourceTracker, frames: list[Frame], monkeypatch: pytest.Monk
     looked: list[int] = []
 
     def look(luma: NDArray[np.uint8], depth: int) -> NDArray[np.float64]:
-        looked.append(len(taken))
+        looked.append(len(sources))
         return features_of(luma, depth)
 
     monkeypatch.setattr("esr_upscale.source_downscaler.features_of", look)
-    taken: list[Source | None] = []
+    sources: list[Source | None] = []
     for frame in frames:
-        taken.append(tracker.source_of(frame))
+        sources.append(tracker.source_of(frame))
     return looked
 
 
@@ -126,5 +126,5 @@ def test_another_size_is_another_source(small: NDArray[np.uint8]) -> None:
         tracker.source_of(_frame(small, None))
     luma = photograph("astronaut")[None, 20:308, 20:468]
     sharp = Degradation(kernel="lanczos3").apply(luma, 2, np.random.default_rng(1))[0]
-    found = [tracker.source_of(_frame(sharp, None)) for _ in range(UNMARKED_APART)]
-    assert found[-1] == Source(0.0, "sharp")
+    sources = [tracker.source_of(_frame(sharp, None)) for _ in range(UNMARKED_APART)]
+    assert sources[-1] == Source(0.0, "sharp")

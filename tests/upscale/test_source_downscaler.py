@@ -27,24 +27,24 @@ def _small(name: str, way: Degradation) -> NDArray[np.uint8]:
     return small
 
 
-def _found(way: Degradation) -> list[str]:
+def _recognised_names(way: Degradation) -> list[str]:
     return [DownscalerTracker().take(_small(name, way), 8, 0.0) for name in PHOTOGRAPHS]
 
 
 def test_area_is_recognised() -> None:
-    assert _found(Degradation(kernel="area")).count("area") >= len(PHOTOGRAPHS) - 1
+    assert _recognised_names(Degradation(kernel="area")).count("area") >= len(PHOTOGRAPHS) - 1
 
 
 @pytest.mark.parametrize("kernel", DOWNSCALERS["sharp"])
 def test_sharp_kernels_are_recognised(kernel: str) -> None:
-    found = _found(Degradation(kernel=kernel))
-    assert found.count("sharp") >= len(PHOTOGRAPHS) - 1
-    assert "area" not in found
+    names = _recognised_names(Degradation(kernel=kernel))
+    assert names.count("sharp") >= len(PHOTOGRAPHS) - 1
+    assert "area" not in names
 
 
 @pytest.mark.parametrize("way", [Degradation(kernel="bilinear"), Degradation(kernel="bicubic", blur_px=0.8)], ids=str)
 def test_soft_pictures_do_not_look_like_area(way: Degradation) -> None:
-    assert "area" not in _found(way)
+    assert "area" not in _recognised_names(way)
 
 
 def test_no_estimate_for_poor_or_tiny_sources() -> None:

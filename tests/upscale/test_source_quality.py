@@ -29,16 +29,16 @@ def small(pan: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 @pytest.mark.parametrize("codec", RECODERS)
 def test_near_the_truth(pan: NDArray[np.uint8], small: NDArray[np.uint8], codec: str) -> None:
-    recoder, found = RECODERS[codec], []
+    recoder, quantizers = RECODERS[codec], []
     for quality in (recoder.best, (recoder.best + recoder.worst) // 2, recoder.worst):
         coded, bits = recode_measured(small, codec, quality)
         quantizer = estimate(coded[0], 8, recoder.codec, bits)
         assert quantizer is not None
         truth = np.mean([damage_of(pan[n], coded[n], AREA, 2, np.random.default_rng(1)) for n in (0, 3, 5)])
         assert quantizer == pytest.approx(truth, abs=4.5)
-        found.append(quantizer)
-    assert found == sorted(found)
-    assert found[2] - found[0] > 4
+        quantizers.append(quantizer)
+    assert quantizers == sorted(quantizers)
+    assert quantizers[2] - quantizers[0] > 4
 
 
 def test_depth_and_size(small: NDArray[np.uint8]) -> None:

@@ -104,8 +104,8 @@ def test_every_format_within_a_code_value_of_float64(bicubic: Upscaler, name: st
 def _assert_scaled(
     plane: NDArray[Any], scaled: NDArray[Any], depth: int, scale: int, sitings: tuple[Siting, Siting]
 ) -> None:
-    wanted = np.clip(bicubic_reference(plane, scale, *sitings), 0, (1 << depth) - 1)
-    assert np.abs(scaled - wanted[: scaled.shape[0], : scaled.shape[1]]).max() <= 1
+    expected = np.clip(bicubic_reference(plane, scale, *sitings), 0, (1 << depth) - 1)
+    assert np.abs(scaled - expected[: scaled.shape[0], : scaled.shape[1]]).max() <= 1
 
 
 @pytest.mark.parametrize("name", ["rgb24", "bgr24"])
@@ -115,8 +115,8 @@ def test_rgb_is_scaled_in_full_precision(bicubic: Upscaler, name: str) -> None:
     pixels = rng.integers(90, 160, (9, 11 * 3)).astype(np.uint8)
     out = bicubic(Frame(pixel_format(name), 11, 9, (pixels,))).frame.planes[0].reshape(9 * bicubic.scale, -1, 3)
     for k in range(3):
-        wanted = bicubic_reference(pixels.reshape(9, 11, 3)[:, :, k], bicubic.scale)
-        assert np.abs(out[:, :, k] - wanted).max() <= 1
+        expected = bicubic_reference(pixels.reshape(9, 11, 3)[:, :, k], bicubic.scale)
+        assert np.abs(out[:, :, k] - expected).max() <= 1
 
 
 @pytest.mark.parametrize("fmt", PIXEL_FORMATS.values(), ids=PIXEL_FORMATS)
@@ -130,9 +130,9 @@ def test_all_but_size_and_planes_passes_through(bicubic: Upscaler, fmt: PixelFor
 
 
 def test_stages_add_up(bicubic: Upscaler) -> None:
-    done = bicubic(noise_frame(pixel_format("yuv420p"), 64, 48))
-    assert done.luma_s > 0
-    assert done.chroma_s > 0
+    result = bicubic(noise_frame(pixel_format("yuv420p"), 64, 48))
+    assert result.luma_s > 0
+    assert result.chroma_s > 0
 
 
 def test_ten_bit_stays_ten_bit(bicubic: Upscaler) -> None:

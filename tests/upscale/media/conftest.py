@@ -49,14 +49,14 @@ def picture(index: int, width: int, height: int, fmt: str) -> Frame:
 def av_picture(index: int, width: int, height: int, fmt: str, *, fill: Callable[..., Frame] = picture) -> VideoFrame:
     """The same as an FFmpeg frame, row by row, by a way that is not the one under test."""
     frame = fill(index, width, height, fmt)
-    made = VideoFrame(width, height, fmt)
-    for plane, target in zip(frame.planes, made.planes, strict=True):
+    copy = VideoFrame(width, height, fmt)
+    for plane, target in zip(frame.planes, copy.planes, strict=True):
         padded = np.zeros((plane.shape[0], target.line_size), np.uint8)
         line = plane.view(np.uint8) if plane.dtype == np.uint8 else np.ascontiguousarray(plane).view(np.uint8)
         padded[:, : line.shape[1]] = line
         target.update(padded.tobytes())
-    made.pts, made.time_base, made.duration = frame.pts, frame.time_base, frame.duration or 0
-    return made
+    copy.pts, copy.time_base, copy.duration = frame.pts, frame.time_base, frame.duration or 0
+    return copy
 
 
 def planes_of(frame: VideoFrame) -> tuple[NDArray[Any], ...]:
@@ -101,15 +101,15 @@ def make_clip(
     context.flags |= flags | (Flags.global_header if global_header else 0)
     for name, value in (attributes or {}).items():
         setattr(context, name, value)
-    made = []
+    av_packets = []
     for index in range(count):
         frame = av_picture(index, *size, fmt)
         frame.time_base = time_base
         frame.pts = index if pts is None else pts[index]
         frame.duration = 1
-        made += context.encode(frame)
-    made += context.encode(None)
-    packets = [Packet(bytes(p), p.pts, p.dts, p.duration or None, p.is_keyframe) for p in made]
+        av_packets += context.encode(frame)
+    av_packets += context.encode(None)
+    packets = [Packet(bytes(p), p.pts, p.dts, p.duration or None, p.is_keyframe) for p in av_packets]
     extradata = context.extradata or b""
     return Clip(codec, time_base, extradata, packets, _reference(codec, extradata, packets, time_base))
 

@@ -53,8 +53,8 @@ def run(decoder: Decoder, packets: list[Packet]) -> list[Frame]:
 def assert_same_pictures(frames: list[Frame], pictures: list[tuple[np.ndarray, ...]]) -> None:
     assert len(frames) == len(pictures)
     for frame, planes in zip(frames, pictures, strict=True):
-        for got, want in zip(frame.planes, planes, strict=True):
-            np.testing.assert_array_equal(got, want)
+        for actual, want in zip(frame.planes, planes, strict=True):
+            np.testing.assert_array_equal(actual, want)
 
 
 @pytest.mark.parametrize("name", STREAMS)

@@ -23,7 +23,7 @@ YCBCR = [name for name, fmt in PIXEL_FORMATS.items() if fmt.model is not ColorMo
 
 
 def run(stage: FrameStage, frames: Sequence[Frame]) -> list[Frame]:
-    out = [made for frame in frames for made in stage.push(frame)]
+    out = [output for frame in frames for output in stage.push(frame)]
     return out + list(stage.flush())
 
 
@@ -52,22 +52,22 @@ def test_each_frame_keeps_its_time_tags_and_format(samples: SimpleNamespace, fmt
         replace(frame, pts=pts, duration=7 + n, time_base=Fraction(1, 12345), color=color, rotation=90, corrupt=n == 2)
         for n, (frame, pts) in enumerate(zip(woven(samples, 8, (33, 18), fmt), VARIABLE, strict=True))
     ]
-    made = run(Deinterlacer(), frames)
-    assert len(made) == len(frames)
-    for got, sent in zip(made, frames, strict=True):
-        want = replace(sent, planes=got.planes, interlaced=False)
+    outputs = run(Deinterlacer(), frames)
+    assert len(outputs) == len(frames)
+    for output, source in zip(outputs, frames, strict=True):
+        want = replace(source, planes=output.planes, interlaced=False)
         names = [name for name in Frame.__dataclass_fields__ if name != "planes"]
-        assert [getattr(got, name) for name in names] == [getattr(want, name) for name in names]
+        assert [getattr(output, name) for name in names] == [getattr(want, name) for name in names]
 
 
 @pytest.mark.parametrize("fmt", ["yuv420p", "nv12", "p010le", "gray"])
 def test_fields_are_no_longer_woven(samples: SimpleNamespace, fmt: str) -> None:
     frames = woven(samples, 6, fmt=fmt)
-    made = run(Deinterlacer(), frames)
-    assert max(combing(frame.planes[0]) for frame in made) < min(combing(frame.planes[0]) for frame in frames) / 3
+    outputs = run(Deinterlacer(), frames)
+    assert max(combing(frame.planes[0]) for frame in outputs) < min(combing(frame.planes[0]) for frame in frames) / 3
     # One field stays as it was.
-    for got, sent in zip(made, frames, strict=True):
-        np.testing.assert_array_equal(got.planes[0][::2], sent.planes[0][::2])
+    for output, source in zip(outputs, frames, strict=True):
+        np.testing.assert_array_equal(output.planes[0][::2], source.planes[0][::2])
 
 
 def test_semi_planar_as_their_planar_twins(samples: SimpleNamespace) -> None:
@@ -80,10 +80,10 @@ def test_semi_planar_as_their_planar_twins(samples: SimpleNamespace) -> None:
         )
         for frame in planar
     ]
-    for got, want in zip(run(Deinterlacer(), semi), run(Deinterlacer(), planar), strict=True):
-        np.testing.assert_array_equal(got.planes[0], want.planes[0])
-        np.testing.assert_array_equal(got.planes[1][:, 0::2], want.planes[1])
-        np.testing.assert_array_equal(got.planes[1][:, 1::2], want.planes[2])
+    for actual, want in zip(run(Deinterlacer(), semi), run(Deinterlacer(), planar), strict=True):
+        np.testing.assert_array_equal(actual.planes[0], want.planes[0])
+        np.testing.assert_array_equal(actual.planes[1][:, 0::2], want.planes[1])
+        np.testing.assert_array_equal(actual.planes[1][:, 1::2], want.planes[2])
 
 
 def test_progressive_frames_pass_untouched_and_at_once(samples: SimpleNamespace) -> None:
@@ -95,19 +95,21 @@ def test_progressive_frames_pass_untouched_and_at_once(samples: SimpleNamespace)
 
 def test_progressive_frames_pass_in_their_place(samples: SimpleNamespace) -> None:
     frames = [replace(f, interlaced=n in (1, 2, 5)) for n, f in enumerate(woven(samples, 7))]
-    made = run(Deinterlacer(), frames)
-    assert [frame.pts for frame in made] == list(range(7))
-    assert [got is sent for got, sent in zip(made, frames, strict=True)] == [not frame.interlaced for frame in frames]
+    outputs = run(Deinterlacer(), frames)
+    assert [frame.pts for frame in outputs] == list(range(7))
+    assert [output is source for output, source in zip(outputs, frames, strict=True)] == [
+        not frame.interlaced for frame in frames
+    ]
 
 
 def test_a_change_of_size_or_format_loses_nothing(samples: SimpleNamespace) -> None:
     parts = [woven(samples, 3), woven(samples, 2, (32, 48)), woven(samples, 3, (32, 48), "yuv422p")]
     frames = [frame for part in parts for frame in part]
-    made = run(Deinterlacer(), frames)
-    assert [(f.width, f.height, f.format.name, f.pts) for f in made] == [
+    outputs = run(Deinterlacer(), frames)
+    assert [(f.width, f.height, f.format.name, f.pts) for f in outputs] == [
         (f.width, f.height, f.format.name, f.pts) for f in frames
     ]
-    assert not any(frame.interlaced for frame in made)
+    assert not any(frame.interlaced for frame in outputs)
 
 
 def test_one_frame_alone_comes_out(samples: SimpleNamespace) -> None:
@@ -120,11 +122,11 @@ def test_decoded_frames_as_ffmpeg_takes_them(samples: SimpleNamespace, order: st
     # The order of fields is known to the decoder alone: this proves that it reaches the filter.
     options = {"preset": "veryfast", "flags": "+ildct+ilme", "x264-params": f"{order}=1"}
     clip = samples.clip("libx264", "h264", options=options, count=8, size=(64, 64))
-    made = run(Deinterlacer(), decoded(clip))
+    outputs = run(Deinterlacer(), decoded(clip))
     want = ffmpeg_bwdif(clip)
-    assert len(made) == len(want) == 8
-    for got, planes in zip(made, want, strict=True):
-        for plane, other in zip(got.planes, planes, strict=True):
+    assert len(outputs) == len(want) == 8
+    for output, planes in zip(outputs, want, strict=True):
+        for plane, other in zip(output.planes, planes, strict=True):
             np.testing.assert_array_equal(plane, other)
 
 
@@ -155,10 +157,10 @@ def ffmpeg_bwdif(clip: SimpleNamespace) -> list[list[NDArray[Any]]]:
         graph.vpush(frame)
         while True:
             try:
-                made = graph.vpull()
+                picture = graph.vpull()
             except (av.error.BlockingIOError, av.error.EOFError):
                 break
-            image = made.to_ndarray()
+            image = picture.to_ndarray()
             out.append([image[:64], image[64:80].reshape(32, 32), image[80:].reshape(32, 32)])
     return out
 

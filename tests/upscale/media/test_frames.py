@@ -22,20 +22,20 @@ SIZES = [(64, 48), (33, 17), (1, 1)]
 @pytest.mark.parametrize("name", PIXEL_FORMATS)
 def test_planes_of_every_format_there_and_back(samples: SimpleNamespace, name: str, size: tuple[int, int]) -> None:
     frame = samples.picture(3, *size, name)
-    made = to_av(frame)
-    assert (made.format.name, made.width, made.height) == (name, *size)
-    for got, want in zip(samples.planes_of(made), frame.planes, strict=True):
-        np.testing.assert_array_equal(got, want)
-    back = from_av(made, TAGS)
-    for got, want in zip(back.planes, frame.planes, strict=True):
-        np.testing.assert_array_equal(got, want)
+    picture = to_av(frame)
+    assert (picture.format.name, picture.width, picture.height) == (name, *size)
+    for actual, want in zip(samples.planes_of(picture), frame.planes, strict=True):
+        np.testing.assert_array_equal(actual, want)
+    back = from_av(picture, TAGS)
+    for actual, want in zip(back.planes, frame.planes, strict=True):
+        np.testing.assert_array_equal(actual, want)
 
 
 def test_strided_planes_are_copied_row_by_row(samples: SimpleNamespace) -> None:
     wide = samples.picture(0, 64, 48, "yuv420p")
     frame = replace(wide, width=32, planes=(wide.planes[0][:, 5:37], wide.planes[1][:, 3:19], wide.planes[2][:, :16]))
-    for got, want in zip(samples.planes_of(to_av(frame)), frame.planes, strict=True):
-        np.testing.assert_array_equal(got, want)
+    for actual, want in zip(samples.planes_of(to_av(frame)), frame.planes, strict=True):
+        np.testing.assert_array_equal(actual, want)
 
 
 def test_views_are_read_only_and_keep_the_frame(samples: SimpleNamespace) -> None:
@@ -48,16 +48,16 @@ def test_views_are_read_only_and_keep_the_frame(samples: SimpleNamespace) -> Non
         frame.planes[0][0, 0] = 1
     del source
     gc.collect()
-    for got, copy in zip(frame.planes, want, strict=True):
-        np.testing.assert_array_equal(got, copy)
+    for actual, copy in zip(frame.planes, want, strict=True):
+        np.testing.assert_array_equal(actual, copy)
 
 
 def test_time_and_colour_tags_pass_both_ways(samples: SimpleNamespace) -> None:
     color = Color(ColorRange.LIMITED, 9, 16, 9, ChromaLocation.TOPLEFT)
     frame = replace(samples.picture(0, 32, 16, "yuv420p10le"), color=color, pts=-7, duration=11)
-    made = to_av(frame)
-    assert (made.pts, made.duration, made.time_base) == (-7, 11, frame.time_base)
-    back = from_av(made, replace(TAGS, time_base=frame.time_base))
+    picture = to_av(frame)
+    assert (picture.pts, picture.duration, picture.time_base) == (-7, 11, frame.time_base)
+    back = from_av(picture, replace(TAGS, time_base=frame.time_base))
     assert (back.pts, back.duration, back.time_base) == (-7, 11, frame.time_base)
     # The siting alone cannot be written on FFmpeg's frame.
     assert replace(back.color, chroma_location=ChromaLocation.TOPLEFT) == color

@@ -40,10 +40,10 @@ NODES = WeightNodes({Source(0.0): _set(1), Source(20.0): _set(3), Source(30.0): 
     ids="{}".format,
 )
 def test_the_node_of_a_source(quantizer: float, node: float | None) -> None:
-    found = NODES.node(Source(quantizer))
-    assert found == (None if node is None else Source(node))
-    if found is not None:
-        assert NODES.at(found)[NAME][0, 0, 0, 0] == {0: 1, 20: 3, 30: -1}[int(found.quantizer)]
+    source = NODES.node(Source(quantizer))
+    assert source == (None if node is None else Source(node))
+    if source is not None:
+        assert NODES.at(source)[NAME][0, 0, 0, 0] == {0: 1, 20: 3, 30: -1}[int(source.quantizer)]
 
 
 @pytest.mark.parametrize("quantizers", [(30.0,), (0.0, 20.0, 30.0), (0.0, 17.0, 25.0, 29.0)], ids=str)

@@ -64,9 +64,9 @@ def test_wrong_names(name: str) -> None:
 
 
 def test_near_names() -> None:
-    with pytest.raises(UnknownModelError, match="did you mean") as caught:
+    with pytest.raises(UnknownModelError, match="did you mean") as error_info:
         resolve("esr_tr_x22")
-    assert "esr_tr_x2" in caught.value.near
+    assert "esr_tr_x2" in error_info.value.near
 
 
 def test_resolve_among() -> None:

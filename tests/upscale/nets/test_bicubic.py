@@ -40,10 +40,10 @@ def _exact(plane: NDArray[np.generic], scale: int, siting_x: Siting, siting_y: S
 def test_chroma_kernel(scale: int, siting_x: Siting, siting_y: Siting, depth: int, shape: tuple[int, int]) -> None:
     maximum = 2**depth - 1
     plane = np.random.default_rng(depth).integers(0, maximum + 1, shape).astype(DTYPES[depth])
-    found = torch_kernel.plan_chroma(scale, siting_x, siting_y, depth)(plane)
+    actual = torch_kernel.plan_chroma(scale, siting_x, siting_y, depth)(plane)
     exact = np.floor(np.clip(_exact(plane, scale, siting_x, siting_y), 0, maximum) + 0.5)
-    assert found.dtype == plane.dtype
-    difference = np.abs(found.astype(np.int64) - exact)
+    assert actual.dtype == plane.dtype
+    difference = np.abs(actual.astype(np.int64) - exact)
     assert difference.max() <= 1
     assert (difference == 0).mean() > 0.97 or plane.size < 100
 
@@ -71,6 +71,6 @@ def test_both_forms_of_the_paper(scale: int, siting_x: Siting, siting_y: Siting)
 @pytest.mark.parametrize("siting", SITINGS)
 def test_a_ramp_stays_a_ramp(siting: Siting) -> None:
     ramp = np.broadcast_to(np.arange(40, dtype=np.uint16) * 24, (8, 40))
-    found = torch_kernel.plan_chroma(2, siting, Siting.CENTRED, 10)(ramp)[:, 8:-8]
+    actual = torch_kernel.plan_chroma(2, siting, Siting.CENTRED, 10)(ramp)[:, 8:-8]
     position = (np.arange(8, 72) + siting.value) / 2 - siting.value
-    assert np.abs(found - position * 24).max() <= 0.5
+    assert np.abs(actual - position * 24).max() <= 0.5

@@ -141,8 +141,8 @@ def test_the_radius_is_what_the_network_sees(name: str) -> None:
     changed[:, :, 12, 12] += 0.7
     rows, columns = torch.nonzero((module(x) != module(changed))[0, 0], as_tuple=True)
     for places in (rows, columns):
-        seen = (places // spec.scale - 12).abs()
-        assert int(seen.max()) == spec.radius
+        distances = (places // spec.scale - 12).abs()
+        assert int(distances.max()) == spec.radius
 
 
 @pytest.mark.parametrize("name", ["esr_cnn_x2", "espcn_x3", "fsrcnn_x4"])
@@ -150,5 +150,5 @@ def test_the_radius_is_what_the_network_sees(name: str) -> None:
 def test_planes_keep_their_type(name: str, depth: int) -> None:
     spec = resolve(name)
     plane = synthetic_luma(7, 11) if depth == 8 else synthetic_luma(7, 11).astype(np.uint16) * 4
-    found = torch_kernel.plan(spec, random_weights(spec), depth)(plane)
-    assert (found.shape, found.dtype) == ((7 * spec.scale, 11 * spec.scale), plane.dtype)
+    actual = torch_kernel.plan(spec, random_weights(spec), depth)(plane)
+    assert (actual.shape, actual.dtype) == ((7 * spec.scale, 11 * spec.scale), plane.dtype)

@@ -55,17 +55,17 @@ def native(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("shape", [(1, 1), (37, 51), (90, 400)])
 def test_ahead_of_time_and_jit_give_the_same_picture(native: Path, depth: int, shape: tuple[int, int]) -> None:
     weights = load_weights(SPEC)
-    ahead = CompiledKernels(native, 2).plan(SPEC, weights, depth)
-    in_time = fused.plan(SPEC, weights, depth, 2)
-    assert ahead is not None
-    assert in_time is not None
-    assert ahead.backend == "fused"
+    aot = CompiledKernels(native, 2).plan(SPEC, weights, depth)
+    jit = fused.plan(SPEC, weights, depth, 2)
+    assert aot is not None
+    assert jit is not None
+    assert aot.backend == "fused"
     plane = np.random.default_rng(3).integers(0, 2**depth, shape).astype(np.uint8 if depth == 8 else np.uint16)
     plane.flags.writeable = False
     # Not always the same bytes: on processors with AVX-512 the two have different tiles, and other products are fused.
-    _nearly_equal(ahead(plane), in_time(plane))
+    _nearly_equal(aot(plane), jit(plane))
     wide = np.repeat(plane, 2, axis=0)[::2]
-    assert np.array_equal(ahead(wide), ahead(plane))
+    assert np.array_equal(aot(wide), aot(plane))
 
 
 @on_x86
@@ -74,11 +74,11 @@ def test_chroma_is_compiled_with_every_siting(native: Path) -> None:
     plane = synthetic_luma(40, 50)
     for siting_x in (Siting.CENTRED, Siting.COSITED):
         for siting_y in Siting:
-            ahead = library.plan_chroma(2, siting_x, siting_y, 8)
-            in_time = fused.plan_chroma(2, siting_x, siting_y, 8, 1)
-            assert ahead is not None
-            assert in_time is not None
-            assert np.array_equal(ahead(plane), in_time(plane))
+            aot = library.plan_chroma(2, siting_x, siting_y, 8)
+            jit = fused.plan_chroma(2, siting_x, siting_y, 8, 1)
+            assert aot is not None
+            assert jit is not None
+            assert np.array_equal(aot(plane), jit(plane))
     assert library.plan_chroma(3, Siting.CENTRED, Siting.CENTRED, 8) is None
 
 
@@ -91,10 +91,10 @@ def test_rgb_is_compiled_with_16_bits(native: Path, tmp_path: Path, monkeypatch:
     frames = [_rgb_frame(name) for name in ("rgb24", "bgr24", "rgb48le", "bgr48le")]
     expected = [in_time.upscaler(frame).frame.planes[0] for frame in frames]
     monkeypatch.setattr(halide, "is_halide_installed", lambda: False)
-    ahead = LoadedModel(spec, load_weights(spec), EngineSettings(threads=2, kernels=tmp_path, backend="fused"))
+    aot = LoadedModel(spec, load_weights(spec), EngineSettings(threads=2, kernels=tmp_path, backend="fused"))
     for frame, plane in zip(frames, expected, strict=True):
-        assert ahead.rgb(frame.format.depth) is not None
-        _nearly_equal(ahead.upscaler(frame).frame.planes[0], plane)
+        assert aot.rgb(frame.format.depth) is not None
+        _nearly_equal(aot.upscaler(frame).frame.planes[0], plane)
     assert CompiledKernels(native, 1).plan_rgb(2, 8) is None
     assert CompiledKernels(tmp_path, 1).plan_rgb(3, 8) is None
 
@@ -210,10 +210,10 @@ def test_arm_gives_the_picture_of_x86(tmp_path: Path) -> None:
         if entry.model not in weights:
             continue
         plane = _plane(entry.layout.depth)
-        found = _run_elsewhere(ARM, tmp_path, entry, plane)
+        actual = _run_elsewhere(ARM, tmp_path, entry, plane)
         here = fused.plan(resolve(entry.model), weights[entry.model], entry.layout.depth, 1)
         assert here is not None
-        _nearly_equal(found, here(plane))
+        _nearly_equal(actual, here(plane))
         checked += 1
     assert checked == 2 * len(NAMES)
 
@@ -231,11 +231,11 @@ def _run_elsewhere(
     rows, columns = entry.layout.shape(height, width)
     sizes = [plane.itemsize, entry.layout.scale, width, height, columns]
     command = [*emulator, str(directory / "call"), str(directory / LIBRARY), entry.function, *map(str, sizes)]
-    done = subprocess.run(command, input=plane.tobytes(), capture_output=True, check=True)
-    return entry.layout.crop(np.frombuffer(done.stdout, plane.dtype).reshape(rows, columns), width)
+    result = subprocess.run(command, input=plane.tobytes(), capture_output=True, check=True)
+    return entry.layout.crop(np.frombuffer(result.stdout, plane.dtype).reshape(rows, columns), width)
 
 
-def _nearly_equal(found: NDArray[np.generic], expected: NDArray[np.generic]) -> None:
-    difference = np.abs(found.astype(int) - expected.astype(int))
+def _nearly_equal(actual: NDArray[np.generic], expected: NDArray[np.generic]) -> None:
+    difference = np.abs(actual.astype(int) - expected.astype(int))
     assert difference.max() <= 1
     assert (difference == 0).mean() >= 0.999

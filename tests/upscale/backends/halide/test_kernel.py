@@ -73,10 +73,10 @@ def _fused(spec: ModelSpec, weights: Weights, depth: int, threads: int = 2) -> F
 def _agree(kernel: PlaneKernel, reference: PlaneKernel, planes: list[NDArray[np.generic]], scale: int) -> None:
     differences = []
     for plane in planes:
-        found, expected = kernel(plane), reference(plane)
-        assert found.shape == expected.shape == (scale * plane.shape[0], scale * plane.shape[1])
-        assert found.dtype == expected.dtype == plane.dtype
-        differences.append(np.abs(found.astype(np.int64) - expected.astype(np.int64)).ravel())
+        actual, expected = kernel(plane), reference(plane)
+        assert actual.shape == expected.shape == (scale * plane.shape[0], scale * plane.shape[1])
+        assert actual.dtype == expected.dtype == plane.dtype
+        differences.append(np.abs(actual.astype(np.int64) - expected.astype(np.int64)).ravel())
     joined = np.concatenate(differences)
     assert joined.max() <= 1
     assert (joined == 0).mean() >= 0.999
@@ -217,8 +217,8 @@ def test_weights_of_one_network_share_its_code(name: str) -> None:
     expected = [torch_kernel.reference(spec, weights, 8)(plane) for weights in (one, other)]
     assert not np.array_equal(expected[0], expected[1])
     with ThreadPoolExecutor(4) as pool:
-        made = list(pool.map(lambda n: (first, second)[n % 2](plane), range(12)))
-    for n, result in enumerate(made):
+        results = list(pool.map(lambda n: (first, second)[n % 2](plane), range(12)))
+    for n, result in enumerate(results):
         assert np.abs(result.astype(int) - expected[n % 2]).max() <= 1
 
 

@@ -40,11 +40,11 @@ def test_strips_agree_with_the_module(name: str, depth: int, threads: int) -> No
     fast, plain = torch_kernel.plan(spec, weights, depth, threads=threads), torch_kernel.reference(spec, weights, depth)
     assert isinstance(fast, CpuKernel)
     assert isinstance(plain, ModuleKernel)
-    found = [(fast(plane), plain(plane)) for plane in (_plane(shape, depth) for shape in SHAPES)]
-    for shape, (a, b) in zip(SHAPES, found, strict=True):
+    pairs = [(fast(plane), plain(plane)) for plane in (_plane(shape, depth) for shape in SHAPES)]
+    for shape, (a, b) in zip(SHAPES, pairs, strict=True):
         assert a.shape == b.shape == (shape[0] * spec.scale, shape[1] * spec.scale)
         assert a.dtype == b.dtype == (np.uint8 if depth == 8 else np.uint16)
-    differences = np.concatenate([_differences(a, b).ravel() for a, b in found])
+    differences = np.concatenate([_differences(a, b).ravel() for a, b in pairs])
     assert differences.max() <= 1
     assert (differences == 0).mean() >= (0.999 if depth == 8 else 0.99 if depth == 10 else 0.9)
 
@@ -103,8 +103,8 @@ def test_flat_planes_stay_flat_and_in_range() -> None:
         for depth, dtype in ((8, np.uint8), (10, np.uint16), (16, np.uint16)):
             kernel = torch_kernel.plan(spec, load_weights(spec), depth)
             for value in (0, 2**depth - 1):
-                found = kernel(np.full((5, 6), value, dtype)).astype(np.int64)
-                assert np.abs(found - value).max() <= 0.02 * 2**depth
+                actual = kernel(np.full((5, 6), value, dtype)).astype(np.int64)
+                assert np.abs(actual - value).max() <= 0.02 * 2**depth
 
 
 def test_two_threads_get_the_same_bytes() -> None:
