@@ -49,8 +49,8 @@ def test_help(command: str) -> None:
 def test_models_needs_no_torch() -> None:
     run = "import sys; from esr_workbench.cli import app; app(['models'], standalone_mode=False)"
     code = f"{run}; print('torch' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines()[-1] == "False"
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert process.stdout.splitlines()[-1] == "False"
 
 
 def test_eval(tiles: Path, tmp_path: Path) -> None:
@@ -62,11 +62,11 @@ def test_eval(tiles: Path, tmp_path: Path) -> None:
     assert [cell.strip() for cell in lines[0].strip("|").split("|")] == ["model", "tiles", "mean"]
     scores = json.loads(report.read_text())
     assert list(scores) == ["bicubic_x2", "esr_tr_x2_k5_c2"]
-    found = scores["bicubic_x2"]["tiles"]
-    assert f"| {found['psnr']:.2f} / {found['ssim']:.4f} |" in lines[2]
+    quality = scores["bicubic_x2"]["tiles"]
+    assert f"| {quality['psnr']:.2f} / {quality['ssim']:.4f} |" in lines[2]
     result = RUNNER.invoke(app, ["eval", "bicubic_x2", "--data", str(tiles), "--cards", str(cards)])
     assert result.exit_code == 0, result.output
-    assert load_card(resolve("bicubic_x2"), cards).psnr == {"tiles": found["psnr"]}
+    assert load_card(resolve("bicubic_x2"), cards).psnr == {"tiles": quality["psnr"]}
 
 
 def _cells(line: str) -> list[str]:
@@ -146,8 +146,8 @@ def test_import(tiles: Path, tmp_path: Path) -> None:
     spec = resolve("esr_cnn_x3_zeros")
     assert load_weights(spec, out).keys() == spec.tensor_shapes.keys()
     assert load_card(spec, out).licence == "LicenseRef-unknown"
-    judged = ["eval", "eSR-CNN_s3_C2_D7_S3_zeros", "--weights", str(out), "--data", str(tiles), "--cards", str(out)]
-    assert RUNNER.invoke(app, judged).exit_code == 0
+    argv = ["eval", "eSR-CNN_s3_C2_D7_S3_zeros", "--weights", str(out), "--data", str(tiles), "--cards", str(out)]
+    assert RUNNER.invoke(app, argv).exit_code == 0
     assert load_card(spec, out).psnr.keys() == {"tiles"}
 
 

@@ -31,8 +31,8 @@ def test_a_library_and_its_manifest(tmp_path: Path) -> None:
         "-o",
         str(tmp_path),
     ]
-    done = CliRunner().invoke(app, command)
-    assert done.exit_code == 0, done.output
+    result = CliRunner().invoke(app, command)
+    assert result.exit_code == 0, result.output
     assert (tmp_path / LIBRARY).is_file()
     manifest = read_manifest(tmp_path)
     assert manifest.target == "x86-64-linux"
@@ -43,16 +43,16 @@ def test_a_library_and_its_manifest(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_compiled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for given, says in (
+    for options, says in (
         (["--target", "z80"], "there are arm-64-linux"),
         (["--model", "nothing_x2"], "no model is named"),
         (["--cc", "no-such-compiler"], "--cc names another"),
     ):
-        done = CliRunner().invoke(app, ["compile", "-o", str(tmp_path / "out"), *given])
-        assert done.exit_code == 2
-        assert says in " ".join(done.output.split())
+        result = CliRunner().invoke(app, ["compile", "-o", str(tmp_path / "out"), *options])
+        assert result.exit_code == 2
+        assert says in " ".join(result.output.split())
         assert not (tmp_path / "out").exists()
     monkeypatch.setattr(compiling, "is_halide_installed", lambda: False)
-    done = CliRunner().invoke(app, ["compile", "-o", str(tmp_path)])
-    assert done.exit_code == 2
-    assert "Halide" in done.output
+    result = CliRunner().invoke(app, ["compile", "-o", str(tmp_path)])
+    assert result.exit_code == 2
+    assert "Halide" in result.output

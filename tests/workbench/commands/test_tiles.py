@@ -123,9 +123,9 @@ def test_tiles_are_not_replaced(photos: Path, tmp_path: Path) -> None:
     command = ["tiles", str(photos), str(out), "--size"]
     assert RUNNER.invoke(app, [*command, "48"]).exit_code == 0
     before = _names(out)
-    refused = RUNNER.invoke(app, [*command, "64"])
-    assert refused.exit_code == 2
-    assert f"{out} exists and is not empty; --overwrite replaces the tiles in it" in refused.stderr
+    refusal = RUNNER.invoke(app, [*command, "64"])
+    assert refusal.exit_code == 2
+    assert f"{out} exists and is not empty; --overwrite replaces the tiles in it" in refusal.stderr
     assert RUNNER.invoke(app, [*command, "500", "--overwrite"]).exit_code == 2
     assert _names(out) == before
     replaced = RUNNER.invoke(app, [*command, "64", "--overwrite"])

@@ -54,13 +54,13 @@ def _filtered(taps: NDArray[Any], picture: NDArray[Any], scale: int) -> NDArray[
 def test_channels(name: str, picture: NDArray[np.float64]) -> None:
     spec = resolve(name)
     weights = _random_weights(spec)
-    made = channels(spec, weights, picture)
-    assert made.weights.shape == (spec["C"], spec.scale * 24, spec.scale * 24)
-    np.testing.assert_allclose(made.weights.sum(0), 1, atol=1e-12)
-    np.testing.assert_array_equal(made.winner, made.weights.argmax(0))
+    result = channels(spec, weights, picture)
+    assert result.weights.shape == (spec["C"], spec.scale * 24, spec.scale * 24)
+    np.testing.assert_allclose(result.weights.sum(0), 1, atol=1e-12)
+    np.testing.assert_array_equal(result.winner, result.weights.argmax(0))
     x = torch.from_numpy(picture)[None, None]
     expected = build_module(spec, weights).double()(x)[0, 0].detach().numpy()
-    np.testing.assert_allclose(made.picture, expected, atol=1e-9)
+    np.testing.assert_allclose(result.picture, expected, atol=1e-9)
 
 
 @pytest.mark.parametrize("name", ["esr_max_x3_k3_c3", "esr_tm_x2_k3_c4", "esr_tr_x4_k5_c2"])
@@ -69,12 +69,12 @@ def test_values_times_their_filters_are_the_picture(name: str, picture: NDArray[
     weights = _random_weights(spec)
     values = next(iter(filter_groups(spec, weights).values()))
     planes = np.stack([_filtered(upscaling_filter(phases), picture, spec.scale) for phases in values])
-    made = channels(spec, weights, picture)
+    result = channels(spec, weights, picture)
     inner = slice(spec.scale * spec.radius, -spec.scale * spec.radius)
-    mixed = (made.weights * planes).sum(0)
-    np.testing.assert_allclose(mixed[inner, inner], made.picture[inner, inner], atol=1e-9)
+    mixed = (result.weights * planes).sum(0)
+    np.testing.assert_allclose(mixed[inner, inner], result.picture[inner, inner], atol=1e-9)
     if spec.family == "esr_max":
-        np.testing.assert_array_equal(made.winner[inner, inner], planes.argmax(0)[inner, inner])
+        np.testing.assert_array_equal(result.winner[inner, inner], planes.argmax(0)[inner, inner])
 
 
 @pytest.mark.parametrize("scale", [2, 3, 4])
@@ -112,9 +112,9 @@ def test_frequency_response_of_known_filters() -> None:
 )
 def test_figures(name: str, figures: list[str], picture: NDArray[np.float64]) -> None:
     spec = resolve(name)
-    drawn = draw_figures(spec, _random_weights(spec), picture)
-    assert list(drawn) == figures
-    for figure in drawn.values():
+    drawings = draw_figures(spec, _random_weights(spec), picture)
+    assert list(drawings) == figures
+    for figure in drawings.values():
         assert spec.paper_id in figure.get_suptitle()
         figure.draw_without_rendering()
 

@@ -86,9 +86,9 @@ def test_page(chart: Chart) -> None:
 
 def test_models_of_unknown_quality_are_not_drawn() -> None:
     chart = Chart((place("esr_tr_x2", 50, None), place("esr_tm_x2", 40, 32.0)), "m")
-    made = svg(draw_chart(chart), {})
-    assert 'id="esr_tm_x2_k5_c4"' in made
-    assert "esr_tr_x2_k5_c2" not in made
+    text = svg(draw_chart(chart), {})
+    assert 'id="esr_tm_x2_k5_c4"' in text
+    assert "esr_tr_x2_k5_c2" not in text
     draw_chart(Chart((place("esr_tr_x2", 50, None),), "m"))
 
 

@@ -46,11 +46,11 @@ def test_all_models_are_timed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     page = (tmp_path / "out" / "pareto.html").read_text()
     assert len(report["models"]) == len(known) > 8
     for spec in known:
-        found = report["models"][spec.canonical_id]
-        assert found["size"] == [16, 12]
-        assert found["output"] == [16 * spec.scale, 12 * spec.scale]
-        assert found["psnr"] == pytest.approx(mean_psnr(spec), abs=1e-3)
-        assert found["joules"] is None
+        entry = report["models"][spec.canonical_id]
+        assert entry["size"] == [16, 12]
+        assert entry["output"] == [16 * spec.scale, 12 * spec.scale]
+        assert entry["psnr"] == pytest.approx(mean_psnr(spec), abs=1e-3)
+        assert entry["joules"] is None
         assert f"| {spec.canonical_id} " in result.stdout
         assert f'<g id="{spec.canonical_id}">' in page
     assert report["power"] == {"meter": None, "notes": ["no meter in tests"]}
@@ -65,7 +65,7 @@ def test_named_models_and_a_recommendation(tmp_path: Path) -> None:
     report = json.loads((tmp_path / "p.json").read_text())
     assert list(report["models"]) == IDS
     # At half a frame a second all will do, and the sides are rounded up.
-    assert [found["size"] for found in report["models"].values()] == [[19, 12], [13, 8], [19, 12]]
+    assert [entry["size"] for entry in report["models"].values()] == [[19, 12], [13, 8], [19, 12]]
     assert report["recommended"] == "esr_tr_x2_k3_c1"
     assert report["target"] == {"name": "37x24@0.5", "size": {"width": 37, "height": 24}, "rate": 0.5, "limit_ms": 1800}
     assert "37x24@0.5: esr_tr_x2_k3_c1, 19×12 → 38×24, 31.76 dB: " in result.stdout

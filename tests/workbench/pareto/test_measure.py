@@ -41,11 +41,11 @@ def test_models_take_turns_and_medians_count() -> None:
     first = _scripted("bicubic_x2", log, [(99, 99), (1, 1), (2, 1), (9, 9)])
     second = _scripted("bicubic_x3", log, [(99, 99), (4, 0), (4, 1), (4, 2)])
     steps: list[int] = []
-    found = measure([first, second], 3, 0, ScriptedMeter(), lambda: steps.append(len(log)))
+    results = measure([first, second], 3, 0, ScriptedMeter(), lambda: steps.append(len(log)))
     assert log == ["bicubic_x2", "bicubic_x3"] * 4
     assert steps == [3, 4, 5, 6, 7, 8]
-    assert [(m.seconds, m.luma_seconds, m.joules) for m in found] == [(3, 2, 3.0), (5, 4, 3.0)]
-    assert found[1].fps == 0.2
+    assert [(m.seconds, m.luma_seconds, m.joules) for m in results] == [(3, 2, 3.0), (5, 4, 3.0)]
+    assert results[1].fps == 0.2
 
 
 def test_without_a_meter_there_are_no_joules() -> None:
@@ -54,10 +54,10 @@ def test_without_a_meter_there_are_no_joules() -> None:
 
 @pytest.mark.parametrize("name", ["bicubic_x3", "esr_max_x2_k3_c1"])
 def test_a_real_model(name: str) -> None:
-    made = job(resolve(name), SIZE, SETTINGS)
-    (found,) = measure([made], 1, 0)
-    assert (found.backend, found.size) == ("fused", SIZE)
-    assert 0 < found.luma_seconds < found.seconds
+    model_job = job(resolve(name), SIZE, SETTINGS)
+    (result,) = measure([model_job], 1, 0)
+    assert (result.backend, result.size) == ("fused", SIZE)
+    assert 0 < result.luma_seconds < result.seconds
 
 
 def test_machine_name(tmp_path: Path) -> None:

@@ -26,9 +26,9 @@ def _set(zone: Path, energy_uj: int) -> None:
 
 
 def test_a_machine_without_a_meter(tmp_path: Path) -> None:
-    found = find_meter("cpu", tmp_path)
-    assert found.meter is None
-    assert "there is none" in found.notes[0]
+    result = find_meter("cpu", tmp_path)
+    assert result.meter is None
+    assert "there is none" in result.notes[0]
 
 
 def test_rapl_counts_packages_only(sysfs: FakeSysfs) -> None:
@@ -65,9 +65,9 @@ def test_a_meter_that_may_not_be_read_is_told(sysfs: FakeSysfs, monkeypatch: pyt
         return read(path, *arguments, **options)
 
     monkeypatch.setattr(Path, "read_text", refusing)
-    found = find_meter("cpu", sysfs.root)
-    assert found.meter is None
-    assert found.notes == (
+    result = find_meter("cpu", sysfs.root)
+    assert result.meter is None
+    assert result.notes == (
         f"no power meter of the CPU: {zone / 'energy_uj'} may not be read; it is often for root only",
     )
 

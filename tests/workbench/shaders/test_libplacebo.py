@@ -27,8 +27,8 @@ def test_every_code_value_passes_unchanged() -> None:
     """Neither range nor transfer function is converted, and there is no dithering."""
     frames = np.arange(256, dtype=np.uint8).reshape(1, 16, 16)
     frames = np.concatenate([frames, FRAMES[:, :, :16].repeat(2, 1)[:, :16]])
-    found = run_shader(Shader("repeated", REPEATED), frames, 2)
-    np.testing.assert_array_equal(found, frames.repeat(2, 1).repeat(2, 2))
+    actual = run_shader(Shader("repeated", REPEATED), frames, 2)
+    np.testing.assert_array_equal(actual, frames.repeat(2, 1).repeat(2, 2))
 
 
 @needs_libplacebo

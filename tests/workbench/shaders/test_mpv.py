@@ -50,9 +50,9 @@ def test_shader_agrees_with_network(name: str) -> None:
     spec = resolve(name)
     weights = _weights(spec)
     frames = np.stack([synthetic_luma(*SIZE, seed) for seed in range(2)])
-    found = run_shader(Shader(name, write_shader(spec, weights, "CC0-1.0", None)), frames, spec.scale)
+    actual = run_shader(Shader(name, write_shader(spec, weights, "CC0-1.0", None)), frames, spec.scale)
     expected = np.stack([torch_kernel.reference(spec, weights, 8)(frame) for frame in frames])
-    difference = np.abs(found.astype(int) - expected)
+    difference = np.abs(actual.astype(int) - expected)
     assert expected.std() > 3
     assert (difference <= 1).mean() >= 0.999
     assert difference.max() <= 2
@@ -64,8 +64,8 @@ def test_zero_padding_differs_at_border() -> None:
     weights, frame = _weights(spec), synthetic_luma(*SIZE)
     text = write_shader(spec, weights, "CC0-1.0", None)
     assert "pads with zeros, the shader with the picture's edge: they differ 4 pixels deep" in text
-    found = run_shader(Shader("zeros", text), frame[None], 2)[0]
-    difference = np.abs(found.astype(int) - torch_kernel.reference(spec, weights, 8)(frame))
+    actual = run_shader(Shader("zeros", text), frame[None], 2)[0]
+    difference = np.abs(actual.astype(int) - torch_kernel.reference(spec, weights, 8)(frame))
     assert difference[8:-8, 8:-8].max() <= 1
     assert difference.max() > 1
 
@@ -107,8 +107,8 @@ def test_too_many_channels_are_refused() -> None:
 @pytest.mark.parametrize("model", ["esr_max_x2_k3_c1", "bicubic_x4"])
 def test_export_command_writes_shader(model: str, tmp_path: Path) -> None:
     path = tmp_path / "shader.glsl"
-    done = CliRunner().invoke(app, ["export", model, "--format", "mpv", "-o", str(path)])
-    assert (done.exit_code, done.stdout) == (0, f"{path}\n"), done.output
+    result = CliRunner().invoke(app, ["export", model, "--format", "mpv", "-o", str(path)])
+    assert (result.exit_code, result.stdout) == (0, f"{path}\n"), result.output
     text, spec = path.read_text(encoding="utf-8"), resolve(model)
     weights = f"SHA-256 {file_sha256(weights_path(spec))}" if spec.tensor_shapes else "A fixed filter, without weights"
     assert weights in text
@@ -118,8 +118,8 @@ def test_export_command_writes_shader(model: str, tmp_path: Path) -> None:
 def test_export_command_takes_the_weights_of_a_node(tmp_path: Path) -> None:
     path, spec = tmp_path / "shader.glsl", resolve("esr_stack_x2")
     command = ["export", "esr_stack_x2", "--format", "mpv", "-o", str(path), "--source-quality", "1.5"]
-    done = CliRunner().invoke(app, command)
-    assert done.exit_code == 0, done.output
+    result = CliRunner().invoke(app, command)
+    assert result.exit_code == 0, result.output
     nodes = load_nodes(spec)
     assert nodes is not None
     text = path.read_text(encoding="utf-8")
@@ -128,8 +128,8 @@ def test_export_command_takes_the_weights_of_a_node(tmp_path: Path) -> None:
     clean = Source(0.0)
     assert text == write_shader(spec, nodes.at(clean), "Apache-2.0", sha256, clean)
     assert text != write_shader(spec, load_weights(spec), "Apache-2.0", sha256, clean)
-    done = CliRunner().invoke(app, [*command, "--downscaler", "area", "--overwrite"])
-    assert done.exit_code == 0, done.output
+    result = CliRunner().invoke(app, [*command, "--downscaler", "area", "--overwrite"])
+    assert result.exit_code == 0, result.output
     text = path.read_text(encoding="utf-8")
     area = Source(0.0, "area")
     assert "For sources that were made small by area" in text
@@ -154,6 +154,6 @@ def test_export_command_takes_the_weights_of_a_node(tmp_path: Path) -> None:
     ],
 )
 def test_export_command_explains_mistakes(options: list[str], message: str) -> None:
-    done = CliRunner().invoke(app, ["export", "esr_max_x2_k3_c1", *options])
-    assert done.exit_code == 2
-    assert message in " ".join(done.stderr.split())
+    result = CliRunner().invoke(app, ["export", "esr_max_x2_k3_c1", *options])
+    assert result.exit_code == 2
+    assert message in " ".join(result.stderr.split())

@@ -54,13 +54,13 @@ def test_scale_3_is_grown_from_scale_2() -> None:
 
 
 def test_the_nearest_network_is_the_start(tmp_path: Path) -> None:
-    wanted = resolve("esr_stack_x3_c4_l6")
+    target = resolve("esr_stack_x3_c4_l6")
     for name in ("esr_stack_x2_c4_l6", "esr_stack_x2_c4_l5", "esr_stack_x3_c4_l3", "esr_stack_x3_c8_l6"):
         spec = resolve(name)
         save_weights(spec, _random(spec), load_card(resolve(SMALL)), tmp_path)
-    assert nearest_start(wanted, tmp_path).canonical_id == "esr_stack_x3_c4_l3"
-    save_weights(wanted, _random(wanted), load_card(resolve(SMALL)), tmp_path)
-    assert nearest_start(wanted, tmp_path) == wanted
+    assert nearest_start(target, tmp_path).canonical_id == "esr_stack_x3_c4_l3"
+    save_weights(target, _random(target), load_card(resolve(SMALL)), tmp_path)
+    assert nearest_start(target, tmp_path) == target
 
 
 def test_weights_for_clean_sources_are_a_start(tmp_path: Path) -> None:

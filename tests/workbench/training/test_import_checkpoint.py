@@ -121,10 +121,10 @@ NAN, LARGE = torch.full((2,), torch.nan), torch.full((2,), 1e300, dtype=torch.fl
 def test_tensors_that_do_not_fit(tmp_path: Path, change: dict[str, object], messages: list[str]) -> None:
     changed = {**_tensors(SPEC.canonical_id), **change}
     file = _save({name: value for name, value in changed.items() if value is not None}, tmp_path / "any.model")
-    with pytest.raises(WeightsError) as caught:
+    with pytest.raises(WeightsError) as error_info:
         import_checkpoint(file, SPEC, "CC0-1.0", tmp_path / "out")
     for message in ("any.model", *messages):
-        assert message in str(caught.value)
+        assert message in str(error_info.value)
     assert not (tmp_path / "out").exists()
 
 
@@ -187,9 +187,9 @@ def test_weights_that_are_there_stay(tmp_path: Path) -> None:
     before = path.read_bytes()
     other = _save({name: tensor + 1 for name, tensor in _tensors(SPEC.paper_id).items()}, tmp_path / "b.model")
     command = ["import", str(other), "--name", SPEC.paper_id, "--out", str(tmp_path)]
-    refused = CliRunner().invoke(app, command)
-    assert refused.exit_code == 2
-    assert f"{path} exists (and 1 more); --overwrite replaces" in refused.stderr
+    refusal = CliRunner().invoke(app, command)
+    assert refusal.exit_code == 2
+    assert f"{path} exists (and 1 more); --overwrite replaces" in refusal.stderr
     assert path.read_bytes() == before
     assert CliRunner().invoke(app, [*command, "--overwrite"]).exit_code == 0
     assert path.read_bytes() != before

@@ -27,10 +27,10 @@ def _gradient(y: Tensor, module: nn.Module) -> Tensor:
 @pytest.mark.parametrize("name", MODELS)
 def test_a_row_is_the_derivative_of_signed_outputs(name: str) -> None:
     module, x, generator = _module(name), torch.rand(3, 1, 9, 11), torch.Generator()
-    found = rows(module, module, x, generator.manual_seed(1))
+    actual = rows(module, module, x, generator.manual_seed(1))
     y = module(x)
     signs = torch.randint(0, 2, y.shape, generator=generator.manual_seed(1)) * 2.0 - 1
-    for row, part in zip(found, (y * signs).flatten(1).sum(1) / y[0].numel() ** 0.5, strict=True):
+    for row, part in zip(actual, (y * signs).flatten(1).sum(1) / y[0].numel() ** 0.5, strict=True):
         expected = _gradient(part, module)
         torch.testing.assert_close(row, expected, rtol=1e-4, atol=float(expected.abs().max()) * 1e-5)
 
@@ -41,5 +41,5 @@ def test_the_matrix_is_that_of_the_outputs() -> None:
     x = torch.rand(2, 1, 3, 3)
     jacobian = torch.stack([_gradient(pixel, module) for pixel in module(x).flatten()])
     expected = jacobian.T @ jacobian / len(jacobian)
-    found = curvature(module, module, x.repeat(4000, 1, 1, 1), torch.Generator().manual_seed(2))
-    assert float((found - expected).norm() / expected.norm()) < 0.05
+    actual = curvature(module, module, x.repeat(4000, 1, 1, 1), torch.Generator().manual_seed(2))
+    assert float((actual - expected).norm() / expected.norm()) < 0.05

@@ -94,14 +94,14 @@ def test_a_stopped_run_goes_on_to_the_bit(
     checkpoint, journal = Checkpoint(resolve(NAME), tmp_path), Journal({"seed": 1}, 30)
     with pytest.raises(TrainingStoppedError, match="before step 13 of 30"):
         run(first, journal, lambda _: None, checkpoint, lambda: journal.step == 12)
-    kept, state = checkpoint.read()
-    assert kept == journal
+    stored_journal, state = checkpoint.read()
+    assert stored_journal == journal
     second.restore(state)
-    run(second, kept, lambda _: None)
+    run(second, stored_journal, lambda _: None)
     assert _same(whole, second)
-    assert [row[0] for row in kept.curve] == list(range(1, 31))
-    checkpoint.finish(kept)
-    assert checkpoint.last_journal() == kept
+    assert [row[0] for row in stored_journal.curve] == list(range(1, 31))
+    checkpoint.finish(stored_journal)
+    assert checkpoint.last_journal() == stored_journal
     assert not checkpoint.exists()
 
 
@@ -129,8 +129,8 @@ def test_crops_and_their_pixels(tiles: list[Tile]) -> None:
     x, y, _ = Crops(tiles, 24, margin=2).draw(256, torch.Generator().manual_seed(3))
     assert (x.shape, y.shape) == ((256, 1, 24, 24), (256, 1, 40, 40))
     up = nets.build_module(resolve("bicubic_x2"))(x)[..., 4:-4, 4:-4]
-    found = (up - y).square().mean((1, 2, 3)) * 255**2
-    assert found.view(8, 32).mean(1).max() < 2 * max(tile.bicubic_mse for tile in tiles)
+    mse = (up - y).square().mean((1, 2, 3)) * 255**2
+    assert mse.view(8, 32).mean(1).max() < 2 * max(tile.bicubic_mse for tile in tiles)
 
 
 def test_the_figure_is_that_of_the_network(tiles: list[Tile]) -> None:

@@ -75,14 +75,14 @@ def test_the_figure_of_training_is_that_of_the_network(name: str, tiles: Path) -
     # The whole way from patches to a picture: filters turned and put in order, codes, the engine that serves.
     spec, trainer = resolve(name), _trainer(name, tiles)
     run(trainer, Journal({}, 400), lambda _: None)
-    held = split(load_tiles(tiles, spec.scale, spec["K"]))[1]
+    held_out_tiles = split(load_tiles(tiles, spec.scale, spec["K"]))[1]
     kernel, s = torch_kernel.plan(spec, trainer.weights(), 8), spec.scale
     errors = np.zeros(s * s)  # of each phase
-    for tile in held:
+    for tile in held_out_tiles:
         # Training sees all eight positions; the network's filters are alike turned by four of them.
         for lr, hr in ((tile.lr, tile.picture_hr()), (tile.lr.T, tile.picture_hr().T)):
             errors += _phase_errors(kernel(np.ascontiguousarray(lr)), hr, spec) / (tile.bicubic_mse + PATCH_MSE)
-    errors /= 2 * sum(1 / (tile.bicubic_mse + PATCH_MSE) for tile in held)
+    errors /= 2 * sum(1 / (tile.bicubic_mse + PATCH_MSE) for tile in held_out_tiles)
     rules = symmetry(spec["K"], s)
     orbits = [np.mean([errors[phase[orbit]] for phase in rules.phase]) for orbit in rules.orbits]
     assert -10 * np.mean(np.log10(orbits)) == pytest.approx(trainer.judge(), abs=0.1)
@@ -102,14 +102,14 @@ def test_patches_and_their_pixels(tiles: Path) -> None:
     x, y = Patches(loaded, 5).draw(4000, symmetry(5, 2), torch.Generator().manual_seed(3))
     assert (x.shape, y.shape) == ((4000, 25), (4000, 1))
     filters = nets.build_module(resolve("bicubic_x2")).get_buffer("weight").reshape(4, 25)
-    found = float((x @ filters[0] - y[:, 0]).square().mean()) * 255**2
-    assert min(t.bicubic_mse for t in loaded) * 0.8 < found < max(t.bicubic_mse for t in loaded) * 1.2
+    mse = float((x @ filters[0] - y[:, 0]).square().mean()) * 255**2
+    assert min(t.bicubic_mse for t in loaded) * 0.8 < mse < max(t.bicubic_mse for t in loaded) * 1.2
 
 
 def test_held_out_pictures_are_whole(tiles: Path) -> None:
-    trained, held = split(load_tiles(tiles, 2, 5))
-    assert (len(trained), len(held)) == (6, 2)
-    assert not {t.picture for t in trained} & {t.picture for t in held}
+    training_tiles, held_out_tiles = split(load_tiles(tiles, 2, 5))
+    assert (len(training_tiles), len(held_out_tiles)) == (6, 2)
+    assert not {t.picture for t in training_tiles} & {t.picture for t in held_out_tiles}
 
 
 def test_steps_in_a_time(tiles: Path) -> None:

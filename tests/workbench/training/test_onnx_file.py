@@ -38,12 +38,12 @@ def _assert_same(path: Path, spec: ModelSpec) -> None:
     session, module = _session(path), build_module(spec, random_weights(spec))
     for size in SIZES:
         picture = np.random.default_rng(7).random(size, np.float32)
-        found: NDArray[np.float32] = session.run(["upscaled"], {"luma": picture})[0]
+        actual: NDArray[np.float32] = session.run(["upscaled"], {"luma": picture})[0]
         with torch.inference_mode():
             expected = module(torch.from_numpy(picture)).numpy()
-        assert (found.shape, found.dtype) == (expected.shape, np.dtype(np.float32))
+        assert (actual.shape, actual.dtype) == (expected.shape, np.dtype(np.float32))
         # Random networks leave [0, 1] far behind, and float32 has as many digits there as in it.
-        assert np.abs(found - expected).max() <= 1e-5 * max(1.0, np.abs(expected).max())
+        assert np.abs(actual - expected).max() <= 1e-5 * max(1.0, np.abs(expected).max())
 
 
 @pytest.mark.parametrize("name", NAMES + ZEROS)

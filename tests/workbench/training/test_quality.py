@@ -26,10 +26,10 @@ def test_ssim_is_of_the_same_pixels_as_psnr() -> None:
     kernel = torch_kernel.plan(resolve("bicubic_x3"), {}, 8)
     luma = synthetic_luma(50, 61).astype(np.float64) + 0.4
     truth = crop(luma, 3)
-    made = kernel(degrade(truth, 3))[3:-3, 3:-3]
-    found = picture_quality(kernel, luma, 3)
-    assert found.ssim == pytest.approx(ssim(made, truth[3:-3, 3:-3]), abs=1e-12)
-    assert 0.5 < found.ssim < 1
+    picture = kernel(degrade(truth, 3))[3:-3, 3:-3]
+    quality = picture_quality(kernel, luma, 3)
+    assert quality.ssim == pytest.approx(ssim(picture, truth[3:-3, 3:-3]), abs=1e-12)
+    assert 0.5 < quality.ssim < 1
 
 
 def test_mean() -> None:
@@ -39,11 +39,11 @@ def test_mean() -> None:
 def test_judge(tmp_path: Path) -> None:
     sets = (write_tiles(tmp_path / "A", 1), write_tiles(tmp_path / "B", 2))
     spec, reports = resolve("bicubic_x2"), []
-    found = judge([spec], sets, 1, report=lambda done, total: reports.append((done, total)))[spec]
-    assert reports == [(done, 6) for done in range(1, 7)]
-    assert list(found) == ["A", "B"]
-    assert found["A"] != found["B"]
-    assert found["A"] == Quality(round(found["A"].psnr, 3), round(found["A"].ssim, 4))
+    qualities = judge([spec], sets, 1, report=lambda step, total: reports.append((step, total)))[spec]
+    assert reports == [(step, 6) for step in range(1, 7)]
+    assert list(qualities) == ["A", "B"]
+    assert qualities["A"] != qualities["B"]
+    assert qualities["A"] == Quality(round(qualities["A"].psnr, 3), round(qualities["A"].ssim, 4))
 
 
 def test_sets_of_one_name_are_refused(tmp_path: Path) -> None:
@@ -61,30 +61,30 @@ def test_videos(tmp_path: Path) -> None:
     reference = write_video(tmp_path / "a.mkv", lumas)
     offsets = [1, 4, 2]
     distorted = write_video(tmp_path / "b.mkv", [_offset(x, by) for x, by in zip(lumas, offsets, strict=True)])
-    found = compare_videos(reference, distorted)
+    comparison = compare_videos(reference, distorted)
     psnrs = [20 * math.log10(255 / by) for by in offsets]
-    assert (found.frames, found.worst_frame) == (3, 1)
-    assert found.psnr == pytest.approx(np.mean(psnrs))
-    assert found.worst_psnr == pytest.approx(psnrs[1])
-    assert found.psnr_of_mean_mse == pytest.approx(10 * math.log10(255**2 / np.mean(np.square(offsets))))
+    assert (comparison.frames, comparison.worst_frame) == (3, 1)
+    assert comparison.psnr == pytest.approx(np.mean(psnrs))
+    assert comparison.worst_psnr == pytest.approx(psnrs[1])
+    assert comparison.psnr_of_mean_mse == pytest.approx(10 * math.log10(255**2 / np.mean(np.square(offsets))))
     ssims = [ssim(_offset(x, by), x) for x, by in zip(lumas, offsets, strict=True)]
-    assert found.ssim == pytest.approx(np.mean(ssims))
+    assert comparison.ssim == pytest.approx(np.mean(ssims))
 
 
 def test_ten_bit_videos_have_a_peak_of_1023(tmp_path: Path) -> None:
     luma = synthetic_luma(24, 32).astype(np.uint16) * 4
     reference = write_video(tmp_path / "a.mkv", [luma], "gray10le")
     distorted = write_video(tmp_path / "b.mkv", [_offset(luma, 3)], "gray10le")
-    found = compare_videos(reference, distorted)
-    assert found.psnr == pytest.approx(20 * math.log10(1023 / 3))
-    assert found.ssim == pytest.approx(ssim(_offset(luma, 3), luma, 1023))
+    comparison = compare_videos(reference, distorted)
+    assert comparison.psnr == pytest.approx(20 * math.log10(1023 / 3))
+    assert comparison.ssim == pytest.approx(ssim(_offset(luma, 3), luma, 1023))
 
 
 def test_equal_videos(tmp_path: Path) -> None:
     video = write_video(tmp_path / "a.mkv", [synthetic_luma(24, 32)])
-    found = compare_videos(video, video)
-    assert (found.psnr, found.psnr_of_mean_mse, found.worst_frame) == (math.inf, math.inf, 0)
-    assert found.ssim == pytest.approx(1)
+    comparison = compare_videos(video, video)
+    assert (comparison.psnr, comparison.psnr_of_mean_mse, comparison.worst_frame) == (math.inf, math.inf, 0)
+    assert comparison.ssim == pytest.approx(1)
 
 
 def test_videos_that_cannot_be_compared(tmp_path: Path) -> None:
@@ -113,14 +113,14 @@ VDSR_x2,37.5,31.9,0.95,,
 def test_published(tmp_path: Path) -> None:
     file = tmp_path / "figures.csv"
     file.write_text(CSV)
-    found = read_published(file)
+    table = read_published(file)
     bicubic, esr_tr = resolve("bicubic_x2"), resolve("esr_tr_x2")
-    assert found.sets == ("set5", "bsds100")
-    assert found.psnr == {bicubic: {"set5": 33.0, "bsds100": 29.0}, esr_tr: {"set5": 35.0}}
-    assert found.ssim == {bicubic: {"set5": 0.93}, esr_tr: {}}
-    assert found.means(bicubic, {"SET5": 34.0, "BSDS100": 31.0, "Set14": 1.0}) == (32.5, 31.0)
-    assert found.means(esr_tr, {"Set14": 30.0}) is None
-    assert found.means(resolve("esr_tm_x2"), {"Set5": 30.0}) is None
+    assert table.sets == ("set5", "bsds100")
+    assert table.psnr == {bicubic: {"set5": 33.0, "bsds100": 29.0}, esr_tr: {"set5": 35.0}}
+    assert table.ssim == {bicubic: {"set5": 0.93}, esr_tr: {}}
+    assert table.means(bicubic, {"SET5": 34.0, "BSDS100": 31.0, "Set14": 1.0}) == (32.5, 31.0)
+    assert table.means(esr_tr, {"Set14": 30.0}) is None
+    assert table.means(resolve("esr_tm_x2"), {"Set5": 30.0}) is None
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ def _window() -> NDArray[np.float64]:
 
 def _by_definition(a: NDArray[Any], b: NDArray[Any], peak: float) -> float:
     """Equation 13 of the paper at each place of the window, with its weighted moments (14 … 16)."""
-    weights, found = _window(), []
+    weights, values = _window(), []
     for y in range(a.shape[0] - 10):
         for x in range(a.shape[1] - 10):
             p, q = (picture[y : y + 11, x : x + 11].astype(np.float64) for picture in (a, b))
@@ -30,8 +30,8 @@ def _by_definition(a: NDArray[Any], b: NDArray[Any], peak: float) -> float:
             covariance = (weights * (p - mp) * (q - mq)).sum()
             luminance = (2 * mp * mq + (0.01 * peak) ** 2) / (mp**2 + mq**2 + (0.01 * peak) ** 2)
             structure = (2 * covariance + (0.03 * peak) ** 2) / (vp + vq + (0.03 * peak) ** 2)
-            found.append(luminance * structure)
-    return float(np.mean(found))
+            values.append(luminance * structure)
+    return float(np.mean(values))
 
 
 @pytest.mark.parametrize(("peak", "dtype"), [(255.0, np.uint8), (1023.0, np.uint16)])
@@ -39,8 +39,8 @@ def test_by_definition(peak: float, dtype: type[np.unsignedinteger[Any]]) -> Non
     factor = int(peak) // 255
     truth = synthetic_luma(26, 31) * (factor + 0.13)
     noise = np.random.default_rng(3).normal(0, 9 * factor, truth.shape)
-    made = np.clip(np.round(truth + noise), 0, peak).astype(dtype)
-    assert ssim(made, truth, peak) == pytest.approx(_by_definition(made, truth, peak), abs=1e-10)
+    noisy = np.clip(np.round(truth + noise), 0, peak).astype(dtype)
+    assert ssim(noisy, truth, peak) == pytest.approx(_by_definition(noisy, truth, peak), abs=1e-10)
 
 
 def test_known_figures() -> None:

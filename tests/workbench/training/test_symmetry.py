@@ -13,8 +13,8 @@ from esr_workbench.training.symmetry import permutations, symmetry
 
 
 def test_eight_positions() -> None:
-    found = {tuple(p.tolist()) for p in permutations(3)}
-    assert len(found) == 8
+    positions = {tuple(p.tolist()) for p in permutations(3)}
+    assert len(positions) == 8
     assert permutations(3)[0].tolist() == list(range(9))
 
 

@@ -41,12 +41,12 @@ def pictures(tmp_path: Path) -> Path:
 
 
 def test_conditions() -> None:
-    found = parse_conditions(["bicubic", "area"], ["x264:18,28", "mjpeg:4"])
-    assert [condition.name for condition in found] == [
+    conditions = parse_conditions(["bicubic", "area"], ["x264:18,28", "mjpeg:4"])
+    assert [condition.name for condition in conditions] == [
         "bicubic", "bicubic x264:18", "bicubic x264:28", "bicubic mjpeg:4",
         "area", "area x264:18", "area x264:28", "area mjpeg:4",
     ]  # fmt: skip
-    assert found[1] == Condition("bicubic", Coding("x264", 18))
+    assert conditions[1] == Condition("bicubic", Coding("x264", 18))
 
 
 @pytest.mark.parametrize(
@@ -80,16 +80,16 @@ def test_a_directory_is_panned_over(pictures: Path) -> None:
 def test_what_lanczos_has_is_nought(pictures: Path) -> None:
     clips = {"stills": read_clip(pictures, 2, 1)}
     upscalers = {name: resampler(name, 2) for name in ("lanczos4", "bilinear")}
-    seen: list[tuple[int, int]] = []
-    found = judge_clips(
-        upscalers, clips, parse_conditions(["area"], ["x264:30"]), 2, lambda done, of: seen.append((done, of))
+    reports: list[tuple[int, int]] = []
+    scores = judge_clips(
+        upscalers, clips, parse_conditions(["area"], ["x264:30"]), 2, lambda step, of: reports.append((step, of))
     )
-    assert seen == [(1, 2), (2, 2)]
+    assert reports == [(1, 2), (2, 2)]
     nothing = {"stills": {"psnr": 0.0, "ssim": 0.0}}
-    assert found.gains["lanczos4"] == {"area": nothing, "area x264:30": nothing}
+    assert scores.gains["lanczos4"] == {"area": nothing, "area x264:30": nothing}
     for metric, least in (("psnr", -0.1), ("ssim", -0.001)):
-        assert found.mean("bilinear", "area", metric) == found.lowest("bilinear", "area", metric) < least
-        assert found.base["area"]["stills"][metric] > found.base["area x264:30"]["stills"][metric]
+        assert scores.mean("bilinear", "area", metric) == scores.lowest("bilinear", "area", metric) < least
+        assert scores.base["area"]["stills"][metric] > scores.base["area x264:30"]["stills"][metric]
 
 
 def test_what_is_known_of_the_source(tmp_path: Path) -> None:
@@ -117,8 +117,8 @@ def test_a_model_with_nodes_is_judged_with_them_too(pictures: Path, tmp_path: Pa
     nodes = WeightNodes({Source(0.0): load_weights(spec), Source(30.0): blind})
     save_weights(spec, blind, card, tmp_path / "w", nodes)
     command = ["eval", "esr_max_x2_k3_c1", "--weights", str(tmp_path / "w"), "--clips", str(pictures)]
-    done = CliRunner().invoke(app, [*command, "--json", str(tmp_path / "out.json")])
-    assert done.exit_code == 0, done.output
+    result = CliRunner().invoke(app, [*command, "--json", str(tmp_path / "out.json")])
+    assert result.exit_code == 0, result.output
     gains = json.loads((tmp_path / "out.json").read_text())["over lanczos4"]
     assert gains.keys() == {"esr_max_x2_k3_c1", "esr_max_x2_k3_c1 by source"}
     blind_gain, gain = (figures["area"]["stills"]["psnr"] for figures in gains.values())
@@ -128,15 +128,15 @@ def test_a_model_with_nodes_is_judged_with_them_too(pictures: Path, tmp_path: Pa
 def test_the_command(video: Path, pictures: Path, tmp_path: Path) -> None:
     out = tmp_path / "figures.json"
     command = ["eval", "esr_max_x2", "bicubic", "--clips", str(video), "--clips", str(pictures), "--codec", "mpeg2:4"]
-    done = CliRunner().invoke(app, [*command, "--downscaler", "bicubic", "--json", str(out)])
-    assert done.exit_code == 0, done.output
-    assert "| PSNR in dB over lanczos4: mean / lowest | bicubic" in done.stdout
-    assert "| SSIM over lanczos4: mean / lowest | bicubic" in done.stdout
+    result = CliRunner().invoke(app, [*command, "--downscaler", "bicubic", "--json", str(out)])
+    assert result.exit_code == 0, result.output
+    assert "| PSNR in dB over lanczos4: mean / lowest | bicubic" in result.stdout
+    assert "| SSIM over lanczos4: mean / lowest | bicubic" in result.stdout
     figures = json.loads(out.read_text())
     assert figures["over lanczos4"].keys() == {"esr_max_x2", "bicubic"}
     assert figures["lanczos4"]["bicubic mpeg2:4"].keys() == {"clip", "stills"}
-    has_vmaf = "VMAF is left out" not in done.stderr
-    assert ("| VMAF over lanczos4" in done.stdout) == has_vmaf
+    has_vmaf = "VMAF is left out" not in result.stderr
+    assert ("| VMAF over lanczos4" in result.stdout) == has_vmaf
     measured = {"psnr", "ssim", "vmaf"} if has_vmaf else {"psnr", "ssim"}
     assert figures["over lanczos4"]["bicubic"]["bicubic"]["stills"].keys() == measured
 
@@ -148,8 +148,8 @@ def test_shader_gains_what_its_model_gains(pictures: Path, tmp_path: Path) -> No
     spec = resolve("esr_max_x3")
     export_mpv(spec, load_weights(spec), "CC0-1.0", None, shader)
     command = ["eval", "esr_max_x3", "--clips", str(pictures), "--shader", str(shader), "--json", str(out)]
-    done = CliRunner().invoke(app, [*command, "--downscaler", "bicubic", "--codec", "x264:20"])
-    assert done.exit_code == 0, done.output
+    result = CliRunner().invoke(app, [*command, "--downscaler", "bicubic", "--codec", "x264:20"])
+    assert result.exit_code == 0, result.output
     gains = json.loads(out.read_text())["over lanczos4"]
     assert gains.keys() == {"esr_max_x3", "own"}
     for condition in ("bicubic", "bicubic x264:20"):
@@ -164,9 +164,9 @@ def test_shader_alone_sets_scale(pictures: Path, tmp_path: Path) -> None:
     spec = resolve("bicubic_x4")
     shader = export_mpv(spec, {}, "CC0-1.0", None, tmp_path / "four.glsl")
     command = ["eval", "--clips", str(pictures), "--shader", str(shader), "--downscaler", "area"]
-    done = CliRunner().invoke(app, command)
-    assert done.exit_code == 0, done.output
-    assert "| four " in done.stdout
+    result = CliRunner().invoke(app, command)
+    assert result.exit_code == 0, result.output
+    assert "| four " in result.stdout
 
 
 @pytest.mark.parametrize(
@@ -178,9 +178,11 @@ def test_shader_alone_sets_scale(pictures: Path, tmp_path: Path) -> None:
 )
 def test_shader_of_other_scale_is_refused(text: str, message: str, video: Path, tmp_path: Path) -> None:
     (tmp_path / "peer.glsl").write_text(text)
-    done = CliRunner().invoke(app, ["eval", "bicubic", "--clips", str(video), "--shader", str(tmp_path / "peer.glsl")])
-    assert done.exit_code == 2
-    assert message in " ".join(done.stderr.split())
+    result = CliRunner().invoke(
+        app, ["eval", "bicubic", "--clips", str(video), "--shader", str(tmp_path / "peer.glsl")]
+    )
+    assert result.exit_code == 2
+    assert message in " ".join(result.stderr.split())
 
 
 @pytest.mark.parametrize(
@@ -200,6 +202,6 @@ def test_shader_of_other_scale_is_refused(text: str, message: str, video: Path, 
     ],
 )
 def test_commands_that_cannot_be(video: Path, arguments: list[str], message: str) -> None:
-    done = CliRunner().invoke(app, ["eval", *(str(video) if word == "CLIP" else word for word in arguments)])
-    assert done.exit_code == 2
-    assert message in done.output
+    result = CliRunner().invoke(app, ["eval", *(str(video) if word == "CLIP" else word for word in arguments)])
+    assert result.exit_code == 2
+    assert message in result.output

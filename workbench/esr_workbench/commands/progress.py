@@ -16,8 +16,8 @@ LINE_EVERY_S = 10.0
 class Report(Protocol):
     """What is told how far a command is."""
 
-    def __call__(self, done: int, total: int | None, note: str = "") -> None:
-        """Show that `done` of `total` steps are done; None is a total that is not known. A note has figures."""
+    def __call__(self, step: int, total: int | None, note: str = "") -> None:
+        """Show that `step` of `total` steps are done; None is a total that is not known. A note has figures."""
         ...
 
 
@@ -35,8 +35,8 @@ def show_progress(
     with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task(title, total=None, note="")
 
-        def show(done: int, total: int | None, note: str = "") -> None:
-            bar.update(task, completed=done, total=total, note=note)
+        def show(step: int, total: int | None, note: str = "") -> None:
+            bar.update(task, completed=step, total=total, note=note)
 
         yield show
 
@@ -45,13 +45,13 @@ def _lines(title: str, console: Console, clock: Callable[[], float]) -> Report:
     start_s = clock()
     next_s = start_s + LINE_EVERY_S
 
-    def show(done: int, total: int | None, note: str = "") -> None:
+    def show(step: int, total: int | None, note: str = "") -> None:
         nonlocal next_s
         now_s = clock()
         if now_s < next_s:
             return
         next_s = now_s + LINE_EVERY_S
-        count = f"{done} of {total}" if total else f"{done}"
+        count = f"{step} of {total}" if total else f"{step}"
         figures = f", {note}" if note else ""
         console.print(f"{title}: {count}{figures}, {now_s - start_s:.0f} s", markup=False, soft_wrap=True)
 

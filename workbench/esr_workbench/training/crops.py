@@ -53,17 +53,17 @@ class TileSource:
     """Tiles made smaller by the protocol's bicubic."""
 
     def __init__(self, tiles: list[Tile]) -> None:
-        self._trained, held_out = split(tiles)
-        self._held = held_out[:: -(-len(held_out) // JUDGED)]
-        self.smallest = min(min(tile.lr.shape) for tile in self._trained)
+        self._training_tiles, held_out = split(tiles)
+        self._held_out_tiles = held_out[:: -(-len(held_out) // JUDGED)]
+        self.smallest = min(min(tile.lr.shape) for tile in self._training_tiles)
 
     def crops(self, size: int, margin: int) -> CropSampler:
-        return Crops(self._trained, size, margin)
+        return Crops(self._training_tiles, size, margin)
 
     def judge(self, module: nn.Module, scale: int) -> float:
         """Return the mean PSNR in dB on held-out tiles, measured as `esr eval` measures pictures."""
         figures, inner = [], slice(scale, -scale)
-        for tile in self._held:
+        for tile in self._held_out_tiles:
             picture = module(torch.from_numpy(tile.lr)[None, None].float() / 255)[0, 0] * 255
             difference = picture.clamp(0, 255).round() - torch.from_numpy(tile.picture_hr())
             figures.append(-10 * math.log10(float(difference[inner, inner].square().mean()) / 255**2 + 1e-8))

@@ -48,7 +48,7 @@ class PatchTrainer:
         self._symmetry: Symmetry = symmetry(spec["K"], spec.scale)
         training_tiles, held_out_tiles = split(tiles)
         self._patches = Patches(training_tiles, spec["K"])
-        self._judged = Patches(held_out_tiles, spec["K"]).draw(JUDGED, self._symmetry, self._generator)
+        self._held_out_patches = Patches(held_out_tiles, spec["K"]).draw(JUDGED, self._symmetry, self._generator)
         x, y = self._draw(JUDGED)
         self._whiten = whitening(x)
         # Every value channel begins as the best linear filter, disturbed; query and key as noise.
@@ -155,5 +155,5 @@ class PatchTrainer:
 
     @torch.no_grad()
     def _errors(self) -> Tensor:
-        parts = zip(*(torch.split(t, 20_000) for t in self._judged), strict=True)
+        parts = zip(*(torch.split(t, 20_000) for t in self._held_out_patches), strict=True)
         return torch.cat([self._squared_errors(self._average, x, y) for x, y in parts], 2).mean(2)

@@ -22,8 +22,8 @@ NAMES = sorted(recoder.codec for recoder in RECODERS.values())
 
 def _samples(function: Calibration, count: int) -> list[KeyFrameSample]:
     rng = np.random.default_rng(3)
-    drawn = [(NAMES[n % len(NAMES)], rng.uniform(-1, 1, 6)) for n in range(count)]
-    return [KeyFrameSample(name, x, function.quantizer(name, x) or 0.0) for name, x in drawn]
+    pairs = [(NAMES[n % len(NAMES)], rng.uniform(-1, 1, 6)) for n in range(count)]
+    return [KeyFrameSample(name, x, function.quantizer(name, x) or 0.0) for name, x in pairs]
 
 
 def test_a_function_is_found() -> None:
@@ -31,18 +31,18 @@ def test_a_function_is_found() -> None:
     true = replace(shape, low=(-1.0,) * 6, high=(1.0,) * 6, codecs={name: 20.0 + n for n, name in enumerate(NAMES)})
     true = replace(true, least=-1000.0, most=1000.0)
     samples = _samples(true, 640)
-    found, figures = fit(samples)
+    function, figures = fit(samples)
     assert figures["clips"] == 160
     assert figures["error"] < 0.1 * figures["error_of_codec_means"]
-    assert set(found.codecs) == set(NAMES) == set(figures["error_by_codec"])
+    assert set(function.codecs) == set(NAMES) == set(figures["error_by_codec"])
 
 
 def test_clips_go_through_every_codec(tmp_path: Path) -> None:
     tiles = [tile.picture_hr() for tile in load_tiles(write_tiles(tmp_path, size=256), 2, 3)]
-    done: list[tuple[int, int]] = []
-    samples = sample_key_frames(tiles, len(RECODERS), 1, lambda *at: done.append(at))
+    reports: list[tuple[int, int]] = []
+    samples = sample_key_frames(tiles, len(RECODERS), 1, lambda *at: reports.append(at))
     assert sorted(sample.codec for sample in samples) == NAMES
-    assert done[-1] == (len(RECODERS), len(RECODERS))
+    assert reports[-1] == (len(RECODERS), len(RECODERS))
     assert all(8 < sample.quantizer < 45 for sample in samples)
     assert all(np.isfinite(sample.measures).all() for sample in samples)
 
@@ -50,15 +50,15 @@ def test_clips_go_through_every_codec(tmp_path: Path) -> None:
 def test_the_command(tmp_path: Path) -> None:
     tiles = write_tiles(tmp_path / "tiles", size=256)
     arguments = ["calibrate", "--tiles", str(tiles), "--out", str(tmp_path / "out.json"), "--clips", "64"]
-    done = CliRunner().invoke(app, arguments)
-    assert done.exit_code == 0, done.output
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 0, result.output
     written = json.loads((tmp_path / "out.json").read_text())
     assert written["made"]["clips"] == 64
     assert written["function"].keys() == {"codecs", "low", "high", "linear", "quadratic", "least", "most"}
-    assert "mean error of the quantiser" in done.stdout
-    refused = CliRunner().invoke(app, arguments)
-    assert refused.exit_code == 2
-    assert "exists" in refused.output
+    assert "mean error of the quantiser" in result.stdout
+    refusal = CliRunner().invoke(app, arguments)
+    assert refusal.exit_code == 2
+    assert "exists" in refusal.output
 
 
 def test_what_is_shipped() -> None:

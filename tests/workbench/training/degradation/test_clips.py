@@ -37,7 +37,7 @@ from tests.support.pictures import write_tiles
 SETTINGS = PairSettings(scale=2, mosaics=6, ways=3)
 
 
-def ignore(_done: int, _total: int) -> None:
+def ignore(_step: int, _total: int) -> None:
     """Report nothing."""
 
 
@@ -85,7 +85,7 @@ def test_the_figure_is_a_psnr(folder: Path) -> None:
 
 def test_clips_are_made_once(tiles: list[Tile], folder: Path) -> None:
     reports: list[int] = []
-    assert make_clips(tiles, folder.parent, SETTINGS, lambda done, _: reports.append(done)) == folder
+    assert make_clips(tiles, folder.parent, SETTINGS, lambda step, _: reports.append(step)) == folder
     assert not reports
 
 
@@ -118,14 +118,14 @@ def test_an_unfinished_cache_is_none(tmp_path: Path) -> None:
 def test_a_network_is_trained_on_video(name: str, tmp_path: Path) -> None:
     spec, tiles = resolve(name), write_tiles(tmp_path / "tiles", size=256)
     settings = TrainingSettings(degradation=VIDEO, mosaics=4, ways=2, steps=40, batch=4, crop=24)
-    seen: list[Progress] = []
+    reports: list[Progress] = []
 
     def stop() -> bool:
-        return len(seen) == 3
+        return len(reports) == 3
 
     with pytest.raises(TrainingStoppedError, match="after clip 3 of 4"):
-        train(spec, tiles, tmp_path / "out", settings, seen.append, stop)
-    assert seen[-1].doing == "degrading clips"
+        train(spec, tiles, tmp_path / "out", settings, reports.append, stop)
+    assert reports[-1].doing == "degrading clips"
     journal = train(spec, tiles, tmp_path / "out", settings, lambda _: None)
     assert journal.curve[-1][3] > journal.curve[0][3] + 0.3
     if name.startswith("esr_tr"):  # what its fused kernel is fast by
@@ -188,8 +188,8 @@ def test_training_of_nodes(tmp_path: Path) -> None:
 
 
 def _after(calls: int) -> Callable[[], bool]:
-    left = iter(range(calls))
-    return lambda: next(left, None) is None
+    countdown = iter(range(calls))
+    return lambda: next(countdown, None) is None
 
 
 @pytest.mark.parametrize(

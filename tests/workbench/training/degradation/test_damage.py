@@ -56,8 +56,8 @@ def test_coding_and_noise() -> None:
     large = np.stack([np.roll(synthetic_luma(192, 256), 2 * n, 1) for n in range(4)])
     way = Degradation(kernel="area")
     small = way.apply(large, 2, rng)
-    found = [damage_of(large[2], recode(small, "x264", crf)[2], way, 2, rng) for crf in (18, 28, 36)]
-    assert found == pytest.approx([18, 28, 36], abs=4)
+    damages = [damage_of(large[2], recode(small, "x264", crf)[2], way, 2, rng) for crf in (18, 28, 36)]
+    assert damages == pytest.approx([18, 28, 36], abs=4)
     noisy = Degradation(kernel="area", noise=2.0, coding=Coding("x264", 18))
     assert damage_of(large[2], noisy.apply(large, 2, rng)[2], noisy, 2, rng) > 18
 

@@ -19,18 +19,18 @@ TILES = [synthetic_luma(256, 256), synthetic_luma(256, 256)[::-1].copy()]
 EVEN = (1.0, 1.0)
 
 
-def ignore(_done: int, _total: int) -> None:
+def ignore(_step: int, _total: int) -> None:
     """Report nothing."""
 
 
 def test_the_mixture_has_its_shares() -> None:
     rng = np.random.default_rng(1)
-    drawn = [draw_degradation(rng) for _ in range(3000)]
-    clean = [way for way in drawn if way.coding is None]
-    assert len(clean) / len(drawn) == pytest.approx(0.2, abs=0.03)
-    assert {way.coding.codec for way in drawn if way.coding} == CODECS.keys()
+    ways = [draw_degradation(rng) for _ in range(3000)]
+    clean = [way for way in ways if way.coding is None]
+    assert len(clean) / len(ways) == pytest.approx(0.2, abs=0.03)
+    assert {way.coding.codec for way in ways if way.coding} == CODECS.keys()
     assert all(way.before is None and way.noise == 0 for way in clean)
-    for way in drawn:
+    for way in ways:
         for coding in (way.before, way.coding):
             if coding is not None:
                 row = RECODERS[coding.codec]
@@ -76,8 +76,8 @@ def test_a_stopped_run_goes_on(tmp_path: Path) -> None:
     settings = PairSettings(scale=2, mosaics=3, ways=1, seed=4)
     make_pairs(TILES, EVEN, tmp_path / "whole", settings, ignore)
 
-    def stop(done: int, _total: int) -> None:
-        if done == 2:
+    def stop(step: int, _total: int) -> None:
+        if step == 2:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

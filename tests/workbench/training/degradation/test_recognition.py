@@ -38,14 +38,14 @@ def test_samples(tmp_path: Path) -> None:
 
 
 def _samples(node: float, spread: float, per_name: int = 60) -> list[PictureSample]:
-    rng, made = np.random.default_rng(2), []
+    rng, samples = np.random.default_rng(2), []
     for number in range(per_name):
         for name in SHARES:
             features: NDArray[np.float64] = rng.normal(0, spread, 3)
             features[0] += {"area": 1.0, "lanczos3": -1.0}.get(name, 0.0)
             gains = {"area": (0.3, -0.5), "lanczos3": (-0.5, 0.3)}.get(name, (-0.2, 0.1))
-            made.append(PictureSample(number, node, name, features, gains))
-    return made
+            samples.append(PictureSample(number, node, name, features, gains))
+    return samples
 
 
 def test_the_fit_takes_what_gains() -> None:
@@ -66,9 +66,9 @@ def test_too_few_pictures() -> None:
 def test_a_model_without_sets_for_downscalers(model: str, tmp_path: Path) -> None:
     tiles = write_tiles(tmp_path / "tiles", size=256)
     command = ["calibrate", "--tiles", str(tiles), "--estimate", "downscaler", "--model", model]
-    done = CliRunner().invoke(app, [*command, "--out", str(tmp_path / "out.json")])
-    assert done.exit_code == 2
-    assert "--model is a model of x2 with sets for downscalers" in " ".join(done.stderr.split())
+    result = CliRunner().invoke(app, [*command, "--out", str(tmp_path / "out.json")])
+    assert result.exit_code == 2
+    assert "--model is a model of x2 with sets for downscalers" in " ".join(result.stderr.split())
 
 
 def test_the_command(tmp_path: Path) -> None:
@@ -77,10 +77,10 @@ def test_the_command(tmp_path: Path) -> None:
     save_weights(SPEC, TRAINED, card, tmp_path / "w", NODES)
     command = ["calibrate", "--tiles", str(tiles), "--estimate", "downscaler", "--model", SPEC.canonical_id]
     out = tmp_path / "out.json"
-    done = CliRunner().invoke(app, [*command, "--weights", str(tmp_path / "w"), "--clips", "48", "--out", str(out)])
-    assert done.exit_code == 0, done.output
-    found = json.loads(out.read_text())
-    assert found["made"]["model"] == SPEC.canonical_id
-    assert found["functions"]["0"]["names"] == list(SHARES)
-    assert found["held_out"]["0"]["area"]["pictures"] == 12
-    assert "made small by" in done.stdout
+    result = CliRunner().invoke(app, [*command, "--weights", str(tmp_path / "w"), "--clips", "48", "--out", str(out)])
+    assert result.exit_code == 0, result.output
+    content = json.loads(out.read_text())
+    assert content["made"]["model"] == SPEC.canonical_id
+    assert content["functions"]["0"]["names"] == list(SHARES)
+    assert content["held_out"]["0"]["area"]["pictures"] == 12
+    assert "made small by" in result.stdout

@@ -77,9 +77,9 @@ def make_clips(tiles: list[Tile], folder: Path, settings: PairSettings, report: 
         digest.update(tile.hr.tobytes())
         digest.update(repr(tile.emphasis).encode())
     place = folder / f"clips_x{settings.scale}_{digest.hexdigest()[:12]}"
-    trained, held_out = split(tiles)
-    judged = replace(settings, mosaics=max(4, settings.mosaics // _HELD_SHARE))
-    for name, part, part_settings in ((_TRAINED, trained, settings), (_HELD, held_out, judged)):
+    training_tiles, held_out_tiles = split(tiles)
+    held_out_settings = replace(settings, mosaics=max(4, settings.mosaics // _HELD_SHARE))
+    for name, part, part_settings in ((_TRAINED, training_tiles, settings), (_HELD, held_out_tiles, held_out_settings)):
         pictures = [tile.picture_hr() for tile in part]
         make_pairs(pictures, [tile.emphasis for tile in part], place / name, part_settings, report)
     return place
@@ -205,18 +205,19 @@ class ClipSource:
         Raises:
             InvalidInputError: it is not there, or not finished; or there is no clip for the node.
         """
-        self._trained, self._held = PairCache(folder / _TRAINED), PairCache(folder / _HELD)
+        self._training_clips, self._held_out_clips = PairCache(folder / _TRAINED), PairCache(folder / _HELD)
         self._node = node
-        self._chances, self._judged = chances_of(self._trained, node), chances_of(self._held, node)
-        self.smallest = self._trained.window
+        self._training_chances = chances_of(self._training_clips, node)
+        self._held_out_chances = chances_of(self._held_out_clips, node)
+        self.smallest = self._training_clips.window
 
     def crops(self, size: int, margin: int) -> ClipCrops:
-        return ClipCrops(self._trained, self._chances, size, margin)
+        return ClipCrops(self._training_clips, self._training_chances, size, margin)
 
     @torch.no_grad()
     def judge(self, module: nn.Module, scale: int) -> float:
         """Return the mean PSNR in dB over up to JUDGED held-out windows."""
-        cache, parts = self._held, np.flatnonzero(self._judged >= 0.5)
+        cache, parts = self._held_out_clips, np.flatnonzero(self._held_out_chances >= 0.5)
         figures = []
         for number, part in enumerate(parts[:: -(-len(parts) // JUDGED)]):
             small, large = (
@@ -228,7 +229,7 @@ class ClipSource:
         return float(np.mean(figures))
 
     def describe(self) -> str:
-        settings = self._trained.settings
+        settings = self._training_clips.settings
         if self._node is None:
             part = f"the clips, {POOR_DRAWN:g} times as often those damaged by more than {POOR:g}, of "
         else:
