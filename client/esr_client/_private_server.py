@@ -113,8 +113,8 @@ class PrivateServer:
 
 def _failure_message(log: str) -> str:
     if "ModuleNotFoundError" in log:
-        missing = log.rpartition("ModuleNotFoundError: ")[2].splitlines()[0]
-        return f'the private server needs more than the client ({missing}): pip install "edge-sr[server]"'
+        module = log.rpartition("ModuleNotFoundError: ")[2].splitlines()[0]
+        return f'the private server needs more than the client ({module}): pip install "edge-sr[server]"'
     # What `esr-serve` says of a wrong model or setting is an answer to the user, and the rest of its log is not.
     answer = re.findall(r"^esr-serve: (.+)$", log, re.MULTILINE)
     return answer[-1] if answer else f"the private server did not start: {log or 'it said nothing'}"

@@ -156,8 +156,8 @@ class SharedMemory(StreamMemory):
 
     def put(self, sequence: int, planes: Sequence[NDArray[Any]]) -> SlotPlanes | None:
         size, mapping = self._layout.input_slot_bytes, self._mapping
-        offsets, needed = arrange([plane.nbytes for plane in planes])
-        if not self._accepted or mapping is None or needed > size or not self._idle_inputs:
+        offsets, total_bytes = arrange([plane.nbytes for plane in planes])
+        if not self._accepted or mapping is None or total_bytes > size or not self._idle_inputs:
             return None
         # The last one that came back: memory that was never touched stays so.
         slot = self._idle_inputs.pop()

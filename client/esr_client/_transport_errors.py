@@ -54,6 +54,6 @@ def plain_text(message: str) -> str:
         match = pattern.search(message)
         if match is not None:
             address = _ADDRESS.search(message)
-            known = address["address"].rstrip(":") if address else "this address"
-            return text.format(**{"address": known, **match.groupdict()})
+            name = address["address"].rstrip(":") if address else "this address"
+            return text.format(**{"address": name, **match.groupdict()})
     return message

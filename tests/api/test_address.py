@@ -16,7 +16,7 @@ from tests.support.server import running
 
 
 @pytest.mark.parametrize(
-    ("text", "address", "written"),
+    ("text", "address", "canonical"),
     [
         ("localhost", Address("localhost", 50051), "localhost:50051"),
         ("edge-1.example.org:7", Address("edge-1.example.org", 7), "edge-1.example.org:7"),
@@ -30,10 +30,10 @@ from tests.support.server import running
         ("unix:///run/socket", Address(path="/run/socket"), "unix:/run/socket"),
     ],
 )
-def test_parse_address_reads(text: str, address: Address, written: str) -> None:
+def test_parse_address_reads(text: str, address: Address, canonical: str) -> None:
     assert parse_address(text) == address
-    assert str(address) == written
-    assert parse_address(written) == address
+    assert str(address) == canonical
+    assert parse_address(canonical) == address
 
 
 def test_parse_address_default_port() -> None:

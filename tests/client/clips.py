@@ -147,8 +147,8 @@ def join(path: Path, first: Path, second: Path) -> Path:
     """Write a file with the video streams of two others."""
     with av.open(str(first)) as a, av.open(str(second)) as b, av.open(str(path), "w") as output:
         pairs = [(f, output.add_stream_from_template(f.streams.video[0], opaque=True)) for f in (a, b)]
-        for opened, stream in pairs:
-            for packet in opened.demux(opened.streams.video[0]):
+        for container, stream in pairs:
+            for packet in container.demux(container.streams.video[0]):
                 if packet.size:
                     packet.stream = stream
                     output.mux(packet)
@@ -173,9 +173,9 @@ class Video:
 
 def video(path: Path) -> Video:
     """Decode the first video stream."""
-    with av.open(str(path)) as opened:
-        stream = opened.streams.video[0]
-        frames = list(opened.decode(stream))
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        frames = list(container.decode(stream))
         context = stream.codec_context
         color = (context.color_range, context.color_primaries, context.color_trc, context.colorspace)
         times = tuple(None if f.pts is None else f.pts * (f.time_base or Fraction(1)) for f in frames)
@@ -185,11 +185,11 @@ def video(path: Path) -> Video:
 
 def others(path: Path) -> list[tuple[str, str | None, int, str, list[Fraction | None]]]:
     """Of all streams but the first video: type, language, disposition, hash of the packets, their times."""
-    with av.open(str(path)) as opened:
-        first = opened.streams.video[0].index
-        streams = [s for s in opened.streams if s.index != first and s.type != "attachment"]
+    with av.open(str(path)) as container:
+        first = container.streams.video[0].index
+        streams = [s for s in container.streams if s.index != first and s.type != "attachment"]
         rows = {s.index: (s.type, s.language, int(s.disposition), hashlib.sha256(), list[Any]()) for s in streams}
-        for packet in opened.demux(*streams) if streams else ():
+        for packet in container.demux(*streams) if streams else ():
             if packet.size > _EMPTY_TEXT_BYTES:
                 rows[packet.stream_index][3].update(bytes(packet))
                 rows[packet.stream_index][4].append(None if packet.pts is None else packet.pts * packet.time_base)
@@ -198,21 +198,21 @@ def others(path: Path) -> list[tuple[str, str | None, int, str, list[Fraction | 
 
 def attachments(path: Path) -> list[tuple[str | None, str | None, bytes]]:
     """Name, type and bytes of each attachment."""
-    with av.open(str(path)) as opened:
-        return [(s.name, s.mimetype, s.data) for s in opened.streams.attachments]
+    with av.open(str(path)) as container:
+        return [(s.name, s.mimetype, s.data) for s in container.streams.attachments]
 
 
 def chapters(path: Path) -> list[tuple[Fraction, Fraction, str]]:
     """Start and end in seconds, and title."""
-    with av.open(str(path)) as opened:
-        rows = opened.chapters()
+    with av.open(str(path)) as container:
+        rows = container.chapters()
         return [(r["start"] * _base(r), r["end"] * _base(r), r["metadata"]["title"]) for r in rows]
 
 
 def wipe(path: Path, number: int) -> None:
     """Overwrite packet `number` of the video with zeros, in place."""
-    with av.open(str(path)) as opened:
-        data = next(bytes(p) for i, p in enumerate(opened.demux(opened.streams.video[0])) if i == number)
+    with av.open(str(path)) as container:
+        data = next(bytes(p) for i, p in enumerate(container.demux(container.streams.video[0])) if i == number)
     whole = path.read_bytes()
     assert whole.count(data) == 1
     path.write_bytes(whole.replace(data, bytes(len(data))))
@@ -220,16 +220,16 @@ def wipe(path: Path, number: int) -> None:
 
 def is_length_prefixed(path: Path) -> bool:
     """Whether the units of H.264 or HEVC in an MP4 or Matroska file have their lengths before them, as they must."""
-    with av.open(str(path)) as opened:
-        stream = opened.streams.video[0]
-        whole = [bytes(packet) for packet in opened.demux(stream) if packet.size]
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        whole = [bytes(packet) for packet in container.demux(stream) if packet.size]
         return (stream.codec_context.extradata or b"")[:1] == b"\1" and all(_lengths_fit(data) for data in whole)
 
 
 def slices(path: Path) -> set[int]:
     """How many slices (units of type 1 and 5) the pictures of H.264 in an MP4 or Matroska file have."""
-    with av.open(str(path)) as opened:
-        whole = [bytes(packet) for packet in opened.demux(opened.streams.video[0]) if packet.size]
+    with av.open(str(path)) as container:
+        whole = [bytes(packet) for packet in container.demux(container.streams.video[0]) if packet.size]
     return {sum(data[at + 4] & 31 in (1, 5) for at in _units(data)[:-1]) for data in whole}
 
 
@@ -252,5 +252,5 @@ def _base(chapter: Any) -> Fraction:
 
 def metadata(path: Path) -> dict[str, str]:
     """Of the container."""
-    with av.open(str(path)) as opened:
-        return {key.lower(): value for key, value in opened.metadata.items()}
+    with av.open(str(path)) as container:
+        return {key.lower(): value for key, value in container.metadata.items()}

@@ -33,8 +33,8 @@ def write(path: Path, pictures: Sequence[np.ndarray], rate: int = 25) -> Path:
 
 def luma(path: Path) -> list[np.ndarray]:
     """The luma planes of a file."""
-    with av.open(str(path)) as opened:
-        return [frame.to_ndarray(format="gray") for frame in opened.decode(video=0)]
+    with av.open(str(path)) as container:
+        return [frame.to_ndarray(format="gray") for frame in container.decode(video=0)]
 
 
 @pytest.fixture

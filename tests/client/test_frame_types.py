@@ -89,9 +89,9 @@ def test_copies_may_be_written_to(client: esr_client.Client) -> None:
     (view,) = client.upscale([COLOURED], model="bicubic_x2")
     (copy,) = client.upscale([COLOURED], model="bicubic_x2", copy=True)
     frame = Frame((COLOURED[..., 0].copy(),), 24, 16, "gray")
-    (copied,) = client.upscale([frame], model="bicubic_x2", copy=True)
+    (frame_copy,) = client.upscale([frame], model="bicubic_x2", copy=True)
     assert not view.flags.writeable
-    assert (copy.flags.writeable, copied.planes[0].flags.writeable) == (True, True)
+    assert (copy.flags.writeable, frame_copy.planes[0].flags.writeable) == (True, True)
     copy[:] = 0
 
 

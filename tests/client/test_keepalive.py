@@ -97,8 +97,8 @@ def test_a_frozen_client_loses_its_stream() -> None:
             process.send_signal(signal.SIGSTOP)
             assert eventually(lambda: server.scheduler.active == 0)
             process.kill()
-        cancelled = server.metrics.registry.get_sample_value("esr_streams_total", {"outcome": "cancelled"})
-    assert cancelled == 1
+        count = server.metrics.registry.get_sample_value("esr_streams_total", {"outcome": "cancelled"})
+    assert count == 1
 
 
 def test_an_idle_stream_is_kept() -> None:

@@ -42,9 +42,9 @@ def piped(server: str, data: bytes, *arguments: object) -> tuple[int, bytes, str
 
 def as_matroska(source: Path, path: Path) -> bytes:
     """The packets of a file in a container that needs no seeking."""
-    with av.open(str(source)) as opened, av.open(str(path), "w", format="matroska") as output:
-        streams = {s.index: output.add_stream_from_template(s, opaque=True) for s in opened.streams}
-        for packet in opened.demux():
+    with av.open(str(source)) as container, av.open(str(path), "w", format="matroska") as output:
+        streams = {s.index: output.add_stream_from_template(s, opaque=True) for s in container.streams}
+        for packet in container.demux():
             if packet.size:
                 packet.stream = streams[packet.stream_index]
                 output.mux(packet)
@@ -253,8 +253,8 @@ def test_sixteen_bit_gray_becomes_a_video(server: str, tmp_path: Path) -> None:
         picture.write_to_file(str(tmp_path / f"gray_{number}.png"))
     code, _, text = piped(server, b"", tmp_path / "gray_%d.png", tmp_path / "out.mkv", "--crf", 0, *QUICK)
     assert code == 0, text
-    with av.open(str(tmp_path / "out.mkv")) as opened:
-        pixels = next(opened.decode(video=0)).to_ndarray(format="gray16le")
+    with av.open(str(tmp_path / "out.mkv")) as container:
+        pixels = next(container.decode(video=0)).to_ndarray(format="gray16le")
     assert clips.video(tmp_path / "out.mkv").pixel_format == "yuv420p10le"
     assert np.abs(pixels[::2, ::2].astype(int) - ramp)[4:-4, 4:-4].mean() < 400
 
@@ -275,6 +275,6 @@ def test_pictures_of_a_video_have_its_colours(server: str, tmp_path: Path) -> No
         output.mux(stream.encode(None))
     code, _, text = piped(server, b"", source, tmp_path / "red_%d.png", "--model", "bicubic_x2")
     assert code == 0, text
-    with av.open(str(tmp_path / "red_1.png")) as opened:
-        red, green, blue = next(opened.decode(video=0)).to_ndarray(format="rgb24").mean(axis=(0, 1))
+    with av.open(str(tmp_path / "red_1.png")) as container:
+        red, green, blue = next(container.decode(video=0)).to_ndarray(format="rgb24").mean(axis=(0, 1))
     assert (red > 250, green < 5, blue < 5) == (True, True, True), (red, green, blue)

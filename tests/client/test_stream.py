@@ -287,8 +287,8 @@ def test_a_response_over_the_limit(target: str) -> None:
 
 def _lose(which: str, number: int) -> object:
     def tamper(response: pb.UpscaleResponse) -> list[pb.UpscaleResponse]:
-        lost = response.WhichOneof("payload") == which and (which != "frame" or response.frame.sequence == number)
-        return [] if lost else [response]
+        is_match = response.WhichOneof("payload") == which and (which != "frame" or response.frame.sequence == number)
+        return [] if is_match else [response]
 
     return tamper
 

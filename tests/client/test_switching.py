@@ -51,17 +51,17 @@ def test_a_switch_before_the_stream_begins(client: Client, script: Script) -> No
 
 
 def test_switches_from_another_thread(client: Client, script: Script) -> None:
-    asked = threading.Event()
+    switch_requested = threading.Event()
 
     def frames() -> Iterator[esr_client.Frame]:
         yield frame(0)
-        asked.wait(10)
+        switch_requested.wait(10)
         yield frame(1)
 
     def ask() -> None:
         eventually(lambda: script.frames == 1)
         stream.switch_model("other")
-        asked.set()
+        switch_requested.set()
 
     stream = client.upscale(frames(), model="m")
     thread = threading.Thread(target=ask)

@@ -76,9 +76,9 @@ def test_nothing_in_the_part(client: esr_client.Client, source: Path, tmp_path: 
 
 
 def test_a_part_of_what_has_no_times(client: esr_client.Client, source: Path, tmp_path: Path) -> None:
-    with av.open(str(source)) as opened, av.open(str(tmp_path / "in.264"), "w") as raw:
-        video = raw.add_stream_from_template(opened.streams.video[0])
-        for packet in opened.demux(opened.streams.video[0]):
+    with av.open(str(source)) as container, av.open(str(tmp_path / "in.264"), "w") as raw:
+        video = raw.add_stream_from_template(container.streams.video[0])
+        for packet in container.demux(container.streams.video[0]):
             if packet.size:
                 packet.stream = video
                 raw.mux(packet)
@@ -123,7 +123,7 @@ def test_audio_is_encoded_anew_where_it_must(client: esr_client.Client, source: 
     with av.open(str(source)) as old, av.open(str(tmp_path / "out.webm")) as new:
         assert new.streams.audio[0].codec_context.name in ("opus", "libopus")
         assert new.streams.audio[0].language == "eng"
-        samples = [sum(f.samples for f in opened.decode(opened.streams.audio[0])) for opened in (old, new)]
+        samples = [sum(f.samples for f in container.decode(container.streams.audio[0])) for container in (old, new)]
     assert samples[1] == pytest.approx(samples[0], abs=2 * 1024)
 
 

@@ -26,8 +26,8 @@ def named_model(models: tuple[ModelInfo, ...], name: str) -> ModelInfo:
 
 def models_json(models: ModelInfo | tuple[ModelInfo, ...]) -> str:
     """Return one model as a JSON object, or several as an array, with the field names of `ModelInfo`."""
-    listed = [dataclasses.asdict(model) for model in (models if isinstance(models, tuple) else (models,))]
-    return json.dumps(listed if isinstance(models, tuple) else listed[0], indent=2, ensure_ascii=False)
+    objects = [dataclasses.asdict(model) for model in (models if isinstance(models, tuple) else (models,))]
+    return json.dumps(objects if isinstance(models, tuple) else objects[0], indent=2, ensure_ascii=False)
 
 
 def model_details(model: ModelInfo) -> Table:

@@ -49,9 +49,9 @@ class BarDisplay:
         self._task = self._bar.add_task(name, total=None, counted="0", fps=0.0)
 
     def show(self, state: Progress) -> None:
-        counted = f"{state.frames}/{state.total}" if state.total else str(state.frames)
+        count = f"{state.frames}/{state.total}" if state.total else str(state.frames)
         fps = state.frames / state.elapsed_s if state.elapsed_s else 0.0
-        self._bar.update(self._task, completed=state.frames, total=state.total, counted=counted, fps=fps)
+        self._bar.update(self._task, completed=state.frames, total=state.total, counted=count, fps=fps)
 
     def __enter__(self) -> Self:
         self._bar.start()

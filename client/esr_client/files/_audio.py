@@ -46,11 +46,11 @@ class AudioTranscoder:
         self._source = source
         rates = av.Codec(codec, "w").audio_rates
         rate = source.rate if not rates or source.rate in rates else 48000
-        added: Any = output.add_stream(codec, rate=rate, layout=source.layout.name)
-        self._stream: AudioStream = added
+        av_stream: Any = output.add_stream(codec, rate=rate, layout=source.layout.name)
+        self._stream: AudioStream = av_stream
         self._stream.bit_rate = _BITS_PER_SECOND_PER_CHANNEL * source.layout.nb_channels
         self._stream.time_base = Fraction(1, rate)
-        added.disposition = source.disposition
+        av_stream.disposition = source.disposition
         self._stream.metadata.update(lasting_metadata(source.metadata))
         self._graph: Graph | None = None
 

@@ -177,9 +177,11 @@ def _common_size(inputs: Sequence[_Input]) -> tuple[int, int]:
 def _check_times(inputs: Sequence[_Input], frames: Sequence[av.VideoFrame], number: int) -> None:
     """Refuse videos whose frames do not belong together, such as those of two frame rates."""
     times = [source.since_begin_s(frame) for source, frame in zip(inputs, frames, strict=True)]
-    known = [time for time in times if time is not None]
-    if len(known) == len(times) and max(known) - min(known) > _MOST_APART_S:
-        times_text = ", ".join(f"{source.name} at {time:.3f} s" for source, time in zip(inputs, known, strict=True))
+    known_times = [time for time in times if time is not None]
+    if len(known_times) == len(times) and max(known_times) - min(known_times) > _MOST_APART_S:
+        times_text = ", ".join(
+            f"{source.name} at {time:.3f} s" for source, time in zip(inputs, known_times, strict=True)
+        )
         raise InputError(f"frame {number} is {times_text}; only videos with the same frames can be compared")
 
 
@@ -236,10 +238,10 @@ class _Screen:
         options = {"update": "1"} if self._is_picture else {}
         container = av.open(str(self._part.path), "w", format=self._format_name, options=options)
         codec = "png" if self._encoding is None else self._encoding.codec
-        added: Any = container.add_stream(
+        av_stream: Any = container.add_stream(
             codec, rate=25, options=dict(self._encoding.options) if self._encoding else {}
         )
-        stream: VideoStream = added
+        stream: VideoStream = av_stream
         stream.width, stream.height = frame.width, frame.height
         stream.pix_fmt = "rgb24" if self._is_picture else "yuv420p"
         stream.codec_context.time_base = stream.time_base = time_base

@@ -133,9 +133,9 @@ def parse_destination(out: str | os.PathLike[str], format_name: str | None = Non
             f"and one picture is made of one of {', '.join(_PICTURE_SUFFIXES)}"
         )
     if container is None:
-        known = ", ".join(_SUFFIX_FORMATS)
+        suffixes = ", ".join(_SUFFIX_FORMATS)
         raise OutputError(
-            f"{path.name!r} has no suffix of a known container; known are {known}, or name it with --output-format"
+            f"{path.name!r} has no suffix of a known container; known are {suffixes}, or name it with --output-format"
         )
     if container == "hls":
         return Destination(name=name, url=name, kind=Kind.URL, format_name=container, options=_WHOLE_PLAYLIST)

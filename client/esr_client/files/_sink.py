@@ -215,9 +215,9 @@ class Sink:
         except (av.FFmpegError, OSError, ValueError, OutputError):
             pass  # it is thrown away
         finally:
-            for opened in (self._part, self._pipe):
-                if opened is not None:
-                    opened.close()
+            for output in (self._part, self._pipe):
+                if output is not None:
+                    output.close()
             self._part = self._pipe = None
 
     def __enter__(self) -> Self:

@@ -48,10 +48,10 @@ def chroma_location(frame: VideoFrame, stream: VideoStream, packet: Packet[Any])
 
 def location_in_headers(stream: VideoStream, packet: Packet[Any]) -> ChromaLocation:
     """Return the siting that the headers before or in `packet` say; unspecified if they do not, or cannot be read."""
-    known = _HEADERS.get(stream.codec_context.codec.canonical_name)
-    if known is None or _FILTER not in bitstream_filters_available:
+    header = _HEADERS.get(stream.codec_context.codec.canonical_name)
+    if header is None or _FILTER not in bitstream_filters_available:
         return ChromaLocation.UNSPECIFIED
-    pattern, locations = known
+    pattern, locations = header
     matches = (pattern.search(line) for line in _trace(stream, packet))
     code = next((int(match[1]) for match in matches if match), -1)
     return locations.get(code, ChromaLocation.UNSPECIFIED)

@@ -174,8 +174,8 @@ class Source:
         """Return the number of frames to come, if the container says it."""
         settings = self._settings
         if settings.start_s or settings.duration_s is not None:
-            known = Fraction(self.container.duration or 0, av.time_base) - settings.start_s
-            length = min(known, settings.duration_s or known) if self.container.duration else settings.duration_s
+            rest_s = Fraction(self.container.duration or 0, av.time_base) - settings.start_s
+            length = min(rest_s, settings.duration_s or rest_s) if self.container.duration else settings.duration_s
             return round((length or 0) * self.frame_rate) or None
         if self.video.frames:
             return self.video.frames
@@ -241,11 +241,11 @@ class Source:
             frames = []  # not a picture to start at; whether that is an error is for the server to say
         context.flush_buffers()
         if frames:
-            known = known_name(frames[0].format.name)
+            pixel_format = known_name(frames[0].format.name)
             first = frames[0]
             location = chroma_location(first, self.video, packet)
             self.picture = Picture(
-                known, first.rotation, display_matrix(first), location, is_interlaced=first.interlaced_frame
+                pixel_format, first.rotation, display_matrix(first), location, is_interlaced=first.interlaced_frame
             )
         return bool(frames)
 

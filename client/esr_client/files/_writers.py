@@ -152,8 +152,8 @@ class FrameWriter:
         if self._sink.destination.is_live or self._sink.destination.is_playlist:
             # Whoever joins a live stream waits for a key frame, and a playlist is cut at them.
             options["g"] = str(max(1, round(_KEY_FRAME_INTERVAL_S * self._source.frame_rate)))
-        added: Any = container.add_stream(codec, rate=self._source.frame_rate, options=options)
-        stream: VideoStream = added
+        av_stream: Any = container.add_stream(codec, rate=self._source.frame_rate, options=options)
+        stream: VideoStream = av_stream
         stream.width, stream.height, stream.pix_fmt = frame.width, frame.height, name
         stream.codec_context.time_base = stream.time_base = self._source.time_base
         stream.codec_context.thread_type = ThreadType.AUTO  # as FFmpeg has it; PyAV's choice would cut pictures up
