@@ -39,8 +39,8 @@ class LogLevel(StrEnum):
     ERROR = "ERROR"
 
 
-def _print_version(asked: bool) -> None:
-    if asked:
+def _print_version(value: bool) -> None:
+    if value:
         typer.echo(f"esr-serve {version('edge-sr')}")
         raise typer.Exit
 

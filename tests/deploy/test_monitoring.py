@@ -121,14 +121,14 @@ async def test_dashboard_and_alerts_name_real_series() -> None:
         with metrics.track_rate(25) as paced:
             paced.delivered("m", late=True)
         samples = [sample for family in metrics.registry.collect() for sample in family.samples]
-    known = {sample.name for sample in samples}
+    series = {sample.name for sample in samples}
     labels = {label for sample in samples for label in sample.labels} | {"instance", "job"}
     text = " ".join(_dashboard().values()) + " " + (DEPLOY / "alerts.yml").read_text()
-    named = set(re.findall(r"\b(?:esr|process)_[a-z_]+\b", text))
-    assert len(named) > 14
-    assert named <= known
-    grouped = {label for group in re.findall(r"by \(([^)]*)\)", text) for label in group.split(", ")}
-    assert grouped <= labels
+    names = set(re.findall(r"\b(?:esr|process)_[a-z_]+\b", text))
+    assert len(names) > 14
+    assert names <= series
+    group_labels = {label for group in re.findall(r"by \(([^)]*)\)", text) for label in group.split(", ")}
+    assert group_labels <= labels
 
 
 @pytest.mark.parametrize(

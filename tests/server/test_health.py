@@ -38,7 +38,7 @@ async def test_reflection_tells_the_services_and_their_file() -> None:
     async with running() as server, grpc.aio.insecure_channel(target(server)) as channel:
         untyped: Any = channel  # the types know the sync channel only
         stub: Any = ServerReflectionStub(untyped)
-        listed, described = [answer async for answer in stub.ServerReflectionInfo(iter((listing, describing)))]
-    names = {service.name for service in listed.list_services_response.service}
+        services, files = [answer async for answer in stub.ServerReflectionInfo(iter((listing, describing)))]
+    names = {service.name for service in services.list_services_response.service}
     assert {NAME, "grpc.health.v1.Health"} <= names
-    assert any(b"UpscaleImage" in file for file in described.file_descriptor_response.file_descriptor_proto)
+    assert any(b"UpscaleImage" in file for file in files.file_descriptor_response.file_descriptor_proto)

@@ -147,8 +147,8 @@ class Catalog:
             raise InvalidInputError(f"this is no path of a file: {file[:100]!r}") from error
         if not path.is_relative_to(self._folder):
             raise InvalidInputError(f"{file!r} does not lie in the folder of --weights, and is not loaded")
-        named = next((source.name for source in self._own.values() if source.path == path), None)
-        return self._read(named or path.stem, path, file)
+        name = next((source.name for source in self._own.values() if source.path == path), None)
+        return self._read(name or path.stem, path, file)
 
     def add(self, source: ModelSource) -> None:
         """Add own weights, or put them in the place of those that had the name."""
@@ -179,8 +179,8 @@ class Catalog:
                 f"not {name!r}; {hint}"
             )
         specs = [source.spec for source in self._packaged.values()]
-        known = {each for spec in specs for each in (spec.canonical_id, spec.alias, spec.paper_id.lower())}
-        if AUTO.fullmatch(name) or name.lower() in known:
+        names = {each for spec in specs for each in (spec.canonical_id, spec.alias, spec.paper_id.lower())}
+        if AUTO.fullmatch(name) or name.lower() in names:
             raise InvalidInputError(f"{origin}: {name!r} is the name of a model of edge-sr already; {hint}")
         for other in self._own.values():
             if other.name.lower() == name.lower() and other.path != path:

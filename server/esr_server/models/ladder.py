@@ -19,8 +19,8 @@ def ordered(models: Iterable[ServedModel]) -> tuple[ServedModel, ...]:
     unique = {served.name: served for served in models}
     scales = sorted({served.scale for served in unique.values()})
     if len(scales) > 1:
-        named = ", ".join(f"×{scale}" for scale in scales)
-        raise ConfigError(f"the models of a ladder have one scale, not {named}: a stream's size does not change")
+        names = ", ".join(f"×{scale}" for scale in scales)
+        raise ConfigError(f"the models of a ladder have one scale, not {names}: a stream's size does not change")
     sets = set.intersection(*(set(served.card.psnr) for served in unique.values()))
     rungs: list[ServedModel] = []
     for served in sorted(unique.values(), key=lambda each: _quality(each, sets), reverse=True):

@@ -98,8 +98,8 @@ class ModelPool:
         scale = int(auto[1]) if auto[1] else self.get("").scale
         rungs = [served for served in self.loaded if served.scale == scale]
         if not rungs:
-            known = ", ".join(f"×{each}" for each in SCALES if any(served.scale == each for served in self.loaded))
-            raise ConfigError(f"no model of ×{scale} is loaded here; there are some of {known}")
+            scales = ", ".join(f"×{each}" for each in SCALES if any(served.scale == each for served in self.loaded))
+            raise ConfigError(f"no model of ×{scale} is loaded here; there are some of {scales}")
         return ordered(rungs)
 
     def unload(self, name: str) -> ModelEntry:
@@ -114,9 +114,9 @@ class ModelPool:
         with self._loading:
             if source.name not in self._loaded:
                 raise ConfigError(f"{source.name} is not loaded")
-            gone = self._loaded[source.name]
+            served_model = self._loaded[source.name]
             self._loaded = {each: served for each, served in self._loaded.items() if each != source.name}
-        self._observer.model_unloaded(gone.model)
+        self._observer.model_unloaded(served_model.model)
         return self.entry(source)
 
     @property

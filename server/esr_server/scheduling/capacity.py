@@ -145,8 +145,8 @@ class Capacity(Generic[RungT]):
     @property
     def load(self) -> float:
         """Return the share of the machine that running streams need with their models; 1 is all of it."""
-        asked = sum(reservation.load for reservation in tuple(self._reservations))
-        return asked * self._slowdown.factor / self._frames_at_once
+        total = sum(reservation.load for reservation in tuple(self._reservations))
+        return total * self._slowdown.factor / self._frames_at_once
 
     def fits(self, demand: Demand[RungT]) -> bool:
         """Return whether a stream would be taken in that may run any of these models."""

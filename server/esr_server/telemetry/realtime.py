@@ -64,5 +64,5 @@ class RateTrackers:
         now_s = self._clock()
         with self._lock:
             parts = [tracker.seconds(now_s) for tracker in self._streams]
-        passed_s = sum(passed for _, passed in parts)
+        passed_s = sum(span_s for _, span_s in parts)
         return sum(media for media, _ in parts) / passed_s if passed_s else 1.0

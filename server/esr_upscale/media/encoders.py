@@ -60,8 +60,8 @@ def _parse_number(kind: Callable[[str], float], text: str) -> float:
 
 
 def _one_of(names: str) -> Values:
-    known = tuple(names.split())
-    return Values(f"one of {', '.join(known)}", lambda text: text in known)
+    values = tuple(names.split())
+    return Values(f"one of {', '.join(values)}", lambda text: text in values)
 
 
 _BITRATE = Values(

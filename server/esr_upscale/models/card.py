@@ -61,7 +61,7 @@ def parse_card(text: str, origin: str) -> ModelCard:
     """Read a card. Raises WeightsError, naming `origin`, when it is not one."""
     try:
         raw: dict[str, Any] = json.loads(text)
-        known = {f.name: raw[f.name] for f in fields(ModelCard)}
-        return ModelCard(**known | {"credits": tuple(known["credits"])})
+        values = {f.name: raw[f.name] for f in fields(ModelCard)}
+        return ModelCard(**values | {"credits": tuple(values["credits"])})
     except (ValueError, TypeError, KeyError) as error:
         raise WeightsError(f"{origin} is not a model card: {error!r}") from error

@@ -126,10 +126,10 @@ def _spec_of(model: str, origin: str) -> ModelSpec:
 
     spec = spec_named(model)
     if spec is None or not spec.tensor_shapes:
-        trained = ", ".join(name for name, family in FAMILIES.items() if family.hyper)
+        families = ", ".join(name for name, family in FAMILIES.items() if family.hyper)
         raise WeightsError(
             f"{origin} should say in its metadata, its card or its name which network it is of, such as "
-            f"esr_tr_x2_k5_c2; it says {model!r}. Known families are {trained}"
+            f"esr_tr_x2_k5_c2; it says {model!r}. Known families are {families}"
         )
     return spec
 

@@ -27,10 +27,10 @@ def test_photograph_that_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(FileNotFoundError, match=r"carries no sunset\.png"):
         Photograph("sunset", (0, 0), (0, 0), "").read()
 
-    def missing(package: str) -> None:
+    def raise_not_found(package: str) -> None:
         raise importlib.metadata.PackageNotFoundError(package)
 
-    monkeypatch.setattr(importlib.metadata, "files", missing)
+    monkeypatch.setattr(importlib.metadata, "files", raise_not_found)
     with pytest.raises(FileNotFoundError, match="scikit-image is not installed: pip install"):
         PHOTOGRAPHS[0].read()
 

@@ -47,16 +47,16 @@ def test_unknown_model(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> No
 
 
 def test_unknown_option(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as ended:
+    with pytest.raises(SystemExit) as exit_info:
         main(["--nothing"])
-    assert ended.value.code == 2
+    assert exit_info.value.code == 2
     assert "--model" in capsys.readouterr().err
 
 
 def test_photographs_not_installed(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    def missing(package: str) -> None:
+    def raise_not_found(package: str) -> None:
         raise importlib.metadata.PackageNotFoundError(package)
 
-    monkeypatch.setattr(importlib.metadata, "files", missing)
+    monkeypatch.setattr(importlib.metadata, "files", raise_not_found)
     assert main([]) == 1
     assert "error: scikit-image is not installed" in capsys.readouterr().err

@@ -243,7 +243,7 @@ async def test_loading_and_unloading_while_a_stream_runs() -> None:
         await call.write(ladder())
         await call.read()
         assert (await _frame(call, 0)).model == BEST
-        gone = await stub.UnloadModel(pb.UnloadModelRequest(model=BEST), **_as(TOKEN))
+        unloading = await stub.UnloadModel(pb.UnloadModelRequest(model=BEST), **_as(TOKEN))
         assert (await _frame(call, 1)).model == CHEAP
         info = {"model": BEST, "alias": "", "family": "esr_max", "scale": "2", "backend": "fused"}
         assert server.metrics.registry.get_sample_value("esr_model_info", info) is None
@@ -251,7 +251,7 @@ async def test_loading_and_unloading_while_a_stream_runs() -> None:
         assert server.metrics.registry.get_sample_value("esr_model_info", info) == 1
         await call.done_writing()
         assert (await rest(call)).statistics is not None
-    assert (gone.model.loaded, back.model.loaded) == (False, True)
+    assert (unloading.model.loaded, back.model.loaded) == (False, True)
     assert back.model.seconds_per_pixel > 0
 
 

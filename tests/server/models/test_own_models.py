@@ -75,10 +75,10 @@ async def test_own_weights_are_served_under_their_name(tmp_path: Path) -> None:
             frame = await _run(stub, model)
             assert frame.model == "mine"
             _assert_is_model(frame, path)
-        listed = (await stub.ListModels(pb.ListModelsRequest())).models
+        models = (await stub.ListModels(pb.ListModelsRequest())).models
         body = server.metrics.render("")[0].decode()
-    (mine,) = [each for each in listed if each.model == "mine"]
-    assert listed[0] == mine
+    (mine,) = [each for each in models if each.model == "mine"]
+    assert models[0] == mine
     assert (mine.network, mine.alias, mine.family, mine.scale, mine.loaded) == (
         "esr_tr_x2_k3_c2", "", "esr_tr", 2, True,
     )  # fmt: skip
@@ -94,8 +94,8 @@ async def test_own_weights_are_served_under_their_name(tmp_path: Path) -> None:
 
 async def test_models_of_the_package_say_their_hash_and_card(tmp_path: Path) -> None:
     async with running() as server, stub_of(server) as stub:
-        listed = {each.model: each for each in (await stub.ListModels(pb.ListModelsRequest())).models}
-    packaged, fixed = listed["esr_tr_x2_k5_c2"], listed["bicubic_x2"]
+        models = {each.model: each for each in (await stub.ListModels(pb.ListModelsRequest())).models}
+    packaged, fixed = models["esr_tr_x2_k5_c2"], models["bicubic_x2"]
     assert (packaged.network, packaged.alias, packaged.card.licence) == ("esr_tr_x2_k5_c2", "esr_tr_x2", "Apache-2.0")
     assert len(packaged.weights_sha256) == 64
     assert (fixed.network, fixed.weights_sha256) == ("bicubic_x2", "")
@@ -248,9 +248,9 @@ def test_the_client_shows_own_models(tmp_path: Path) -> None:
     for part in ("mine", "esr_tr_x2_k3_c2", "CC0-1.0", "eSR-TR_s2_K3_C2"):
         assert part in details
     assert mine.weights_sha256 in "".join(details.split())
-    listed = {model["model"]: model for model in json.loads(as_json)}
-    assert listed["mine"]["weights_sha256"] == mine.weights_sha256
-    assert listed["esr_tr_x2_k5_c2"]["card"]["licence"] == "Apache-2.0"
+    models = {model["model"]: model for model in json.loads(as_json)}
+    assert models["mine"]["weights_sha256"] == mine.weights_sha256
+    assert models["esr_tr_x2_k5_c2"]["card"]["licence"] == "Apache-2.0"
     assert unknown.exit_code == 1
 
 

@@ -230,11 +230,11 @@ async def test_a_stage_that_dies_leaves_nobody_waiting(error: BaseException) -> 
         model.upscaler = DyingUpscaler(model.upscaler, 7, error)  # type: ignore[assignment]
         dying = upscale(stub, [raw_config(model="bicubic_x4"), *map(raw_frame, range(20))])
         bad, neighbour = await asyncio.wait_for(asyncio.gather(dying, upscale(stub, _steady())), 20)
-        lost = server.metrics.registry.get_sample_value(
+        failures = server.metrics.registry.get_sample_value(
             "esr_frames_total", {"model": "bicubic_x4", "outcome": "failed"}
         )
     assert bad.code is grpc.StatusCode.INTERNAL
     assert "secret" not in bad.details
     assert [frame.pts for frame in bad.frames] == [1, 3, 5]
-    assert lost in (1, 2, 3, 4)  # the one that died, and those that were handed out with it
+    assert failures in (1, 2, 3, 4)  # the one that died, and those that were handed out with it
     _assert_whole(neighbour)

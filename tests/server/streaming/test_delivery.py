@@ -209,11 +209,11 @@ def test_which_frames_exceed_the_declared_rate() -> None:
 
 
 async def test_dropped_excess_says_nothing_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    counted: list[bool] = []
+    late_flags: list[bool] = []
     async with holding_server() as (server, stub, upscaler):
-        monkeypatch.setattr(server.capacity, "delivered", lambda *, late: counted.append(late))
+        monkeypatch.setattr(server.capacity, "delivered", lambda *, late: late_flags.append(late))
         config = raw_config(delivery=LATEST, target_fps=pb.Rational(num=1, den=10))
         answers = await _burst(server, stub, upscaler, config)
     assert [kind for kind, *_ in answers] == ["frame", *["dropped"] * 4, "frame"]
     # The first came in its time, and two a frame time or two early; the others are more than was declared.
-    assert counted == [False, True, True]
+    assert late_flags == [False, True, True]

@@ -28,35 +28,35 @@ def memory() -> Iterator[ClientMemory]:
         yield memory
 
 
-def _placement(mapped: SharedMemory, frame: Frame) -> SlotPlanes | None:
+def _placement(shared_memory: SharedMemory, frame: Frame) -> SlotPlanes | None:
     """Where the next frame lies in output."""
-    return mapped.output().publish(frame)[1]
+    return shared_memory.output().publish(frame)[1]
 
 
 @pytest.fixture
-def mapped(memory: ClientMemory) -> Iterator[SharedMemory]:
-    with map_offer(memory_offer(memory.offer), Limits().max_shared_bytes) as mapped:
-        yield mapped
+def shared_memory(memory: ClientMemory) -> Iterator[SharedMemory]:
+    with map_offer(memory_offer(memory.offer), Limits().max_shared_bytes) as shared_memory:
+        yield shared_memory
 
 
-def test_low_slots_are_used_again_before_high_ones(mapped: SharedMemory) -> None:
+def test_low_slots_are_used_again_before_high_ones(shared_memory: SharedMemory) -> None:
     frame = noise_frame(GRAY, 16, 12)
-    placements = [_placement(mapped, frame) for _ in range(3)]
+    placements = [_placement(shared_memory, frame) for _ in range(3)]
     assert [place and place.slot for place in placements] == [0, 1, None]
-    mapped.free([1, 0])
-    again = _placement(mapped, frame)
+    shared_memory.free([1, 0])
+    again = _placement(shared_memory, frame)
     assert again is not None
     assert again.slot == 0
 
 
-def test_a_slot_is_freed_once(mapped: SharedMemory) -> None:
-    mapped.output()
+def test_a_slot_is_freed_once(shared_memory: SharedMemory) -> None:
+    shared_memory.output()
     with pytest.raises(ProtocolError, match="free each frame's slot once"):
-        mapped.free([0, 0])
+        shared_memory.free([0, 0])
 
 
-def test_planes_made_in_a_slot_stay_where_they_are(mapped: SharedMemory, memory: ClientMemory) -> None:
-    output, frame = mapped.output(), noise_frame(PIXEL_FORMATS["yuv444p"], 16, 12)
+def test_planes_made_in_a_slot_stay_where_they_are(shared_memory: SharedMemory, memory: ClientMemory) -> None:
+    output, frame = shared_memory.output(), noise_frame(PIXEL_FORMATS["yuv444p"], 16, 12)
     first, second = output.allocate((12, 40), BYTES), output.allocate((12, 16), BYTES)
     assert first is not None
     assert second is not None
@@ -71,8 +71,8 @@ def test_planes_made_in_a_slot_stay_where_they_are(mapped: SharedMemory, memory:
     assert slot[704:896] == frame.planes[2].tobytes()
 
 
-def test_a_frame_that_does_not_fit_leaves_its_slot(mapped: SharedMemory) -> None:
-    output, frame = mapped.output(), noise_frame(PIXEL_FORMATS["yuv444p"], 64, 40)
+def test_a_frame_that_does_not_fit_leaves_its_slot(shared_memory: SharedMemory) -> None:
+    output, frame = shared_memory.output(), noise_frame(PIXEL_FORMATS["yuv444p"], 64, 40)
     first = output.allocate((40, 64), BYTES)
     assert first is not None
     assert output.allocate((40, 64), BYTES) is None
@@ -81,20 +81,20 @@ def test_a_frame_that_does_not_fit_leaves_its_slot(mapped: SharedMemory) -> None
     first[:] = 6
     assert placement is None
     assert (other.planes[0] == 5).all()
-    outputs = [mapped.output() for _ in range(3)]
+    outputs = [shared_memory.output() for _ in range(3)]
     assert [isinstance(each, SlotBuffer) for each in outputs] == [True, True, False]
 
 
-def test_input_cannot_be_written_to(mapped: SharedMemory) -> None:
-    assert mapped.input_slot(1).readonly
+def test_input_cannot_be_written_to(shared_memory: SharedMemory) -> None:
+    assert shared_memory.input_slot(1).readonly
 
 
-def test_a_plane_that_lies_there_outlives_it(mapped: SharedMemory, memory: ClientMemory) -> None:
+def test_a_plane_that_lies_there_outlives_it(shared_memory: SharedMemory, memory: ClientMemory) -> None:
     memory.view[:3] = b"abc"
     own = traces(os.getpid())
-    plane = plane_from_buffer(GRAY, 0, 3, 1, plane_bytes(mapped.input_slot(0), 0, 3, 1), 3)
-    mapped.close()
+    plane = plane_from_buffer(GRAY, 0, 3, 1, plane_bytes(shared_memory.input_slot(0), 0, 3, 1), 3)
+    shared_memory.close()
     assert bytes(plane) == b"abc"
     del plane
     assert traces(os.getpid()) == own - 2  # the mapping, and the descriptor that Python keeps for it
-    assert _placement(mapped, noise_frame(GRAY, 16, 12)) is None
+    assert _placement(shared_memory, noise_frame(GRAY, 16, 12)) is None

@@ -125,13 +125,13 @@ async def test_results_come_in_order_and_are_counted(stages: Echo) -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "raised"),
+    ("error", "expected"),
     [(RuntimeError("broken"), RuntimeError), (MemoryError(), MemoryError), (SystemExit(3), StageDiedError)],
     ids=repr,
 )
 @pytest.mark.parametrize("base", [Echo, FrameEcho])
 async def test_a_stage_that_dies_ends_the_stream_in_order(
-    base: type[Echo], error: BaseException, raised: type[Exception]
+    base: type[Echo], error: BaseException, expected: type[Exception]
 ) -> None:
     class Broken(base):  # type: ignore[misc, valid-type]
         """Fails at item 3."""
@@ -147,7 +147,7 @@ async def test_a_stage_that_dies_ends_the_stream_in_order(
     numbers: list[int] = []
     async with _running(Broken()) as (pipeline,):
         pipeline.start(lambda: _feed(pipeline, 20))
-        with pytest.raises(raised):
+        with pytest.raises(expected):
             await asyncio.wait_for(_collect(pipeline, numbers), 5)
     assert numbers == [0, 1, 2]
 

@@ -249,9 +249,9 @@ async def test_slots_need_a_mapping(stub: Stub, memory: ClientMemory, offered: b
 async def test_a_picture_alone_has_no_slot(stub: Stub) -> None:
     fmt = pb.VideoFormat(width=16, height=12, pixel_format="gray")
     request = pb.UpscaleImageRequest(model="bicubic_x2", format=fmt, frame=_in_slot(0).frame)
-    with pytest.raises(grpc.RpcError) as raised:
+    with pytest.raises(grpc.RpcError) as error_info:
         await stub.UpscaleImage(request)
-    assert raised.value.code() is grpc.StatusCode.FAILED_PRECONDITION
+    assert error_info.value.code() is grpc.StatusCode.FAILED_PRECONDITION
 
 
 async def test_a_config_frees_nothing(stub: Stub, memory: ClientMemory) -> None:

@@ -58,8 +58,8 @@ async def test_raw_frames(own_models: dict[str, Path], quality: float | None, no
     expected = torch_kernel.plan(SPEC, _weights(1.0) if node is None else NODES.at(Source(node)), 8)(luma)
     assert np.abs(plane_values(frame.planes[0], 40).astype(int) - expected).max() <= 1
     samples = [s for family in text_string_to_metric_families(body) for s in family.samples]
-    counted = [s.value for s in samples if s.name == "esr_source_quantizer_sum" and s.labels["model"] == "mine"]
-    assert counted == ([] if node is None else [node])
+    sums = [s.value for s in samples if s.name == "esr_source_quantizer_sum" and s.labels["model"] == "mine"]
+    assert sums == ([] if node is None else [node])
 
 
 def test_what_made_a_source_small_is_recognised(tmp_path: Path) -> None:
@@ -81,13 +81,13 @@ def test_what_made_a_source_small_is_recognised(tmp_path: Path) -> None:
     assert (poor.source_quantizer, poor.source_downscaler) == (30.0, "")
     expected = torch_kernel.plan(SPEC, nodes.at(Source(0.0, "area")), 8)(small)
     assert np.abs(output.planes[0].astype(int) - expected).max() <= 1
-    counted = {
+    counts = {
         (sample.labels["model"], sample.labels["downscaler"]): sample.value
         for family in text_string_to_metric_families(body)
         for sample in family.samples
         if sample.name == "esr_source_downscaler_frames_total"
     }
-    assert counted == {("mine", "area"): 1, ("mine", "any"): 1}
+    assert counts == {("mine", "area"): 1, ("mine", "any"): 1}
 
 
 async def test_packets_are_estimated(tmp_path: Path) -> None:
@@ -109,12 +109,12 @@ async def test_nodes_that_are_not_served_are_not_listed(
 ) -> None:
     monkeypatch.setattr(halide, "is_halide_installed", lambda: False)  # as without Halide
     async with running(models=("mine",), own_models=own_models) as server, stub_of(server) as stub:
-        listed = await stub.ListModels(pb.ListModelsRequest())
+        response = await stub.ListModels(pb.ListModelsRequest())
         outcome = await upscale(
             stub,
             [raw_config(32, 20, model="mine", source_quality=pb.SourceQuality(quantizer=0)), raw_frame(0, 32, 20)],
         )
-    assert [list(model.nodes) for model in listed.models if model.model == "mine"] == [[]]
+    assert [list(model.nodes) for model in response.models if model.model == "mine"] == [[]]
     assert not any(frame.HasField("source_quantizer") for frame in outcome.frames)
 
 

@@ -89,16 +89,16 @@ def test_raw_frames_in_any_order_of_their_work(model: OneModel) -> None:
 
 
 def test_a_frame_that_shares_the_processor_costs_more(model: OneModel) -> None:
-    asked: list[float] = []
+    costs: list[float] = []
 
     def gate(_arrived_s: float, cost_s: float) -> DropReason:
-        asked.append(cost_s)
+        costs.append(cost_s)
         return DropReason.LATE
 
     sharers = iter([1, 2])
     stages = StreamStages(StagesConfig(), model, Limits(), concurrency=lambda: next(sharers))
     results = [result for i in range(2) for result in _results(stages.push(Arrival(_frame(i), i, 0.0), gate))]
-    assert asked == [model.costs.current.of(64 * 48), 2 * model.costs.current.of(64 * 48)]
+    assert costs == [model.costs.current.of(64 * 48), 2 * model.costs.current.of(64 * 48)]
     assert [result.item for result in results] == [Dropped(i, DropReason.LATE) for i in range(2)]
 
 

@@ -80,11 +80,11 @@ def test_render_figures() -> None:
     }
 
 
-@pytest.mark.parametrize(("seconds", "written"), [(0, "0 min 0 s"), (61, "1 min 1 s"), (7260, "2 h 1 min")])
-def test_render_uptime(seconds: float, written: str) -> None:
+@pytest.mark.parametrize(("seconds", "text"), [(0, "0 min 0 s"), (61, "1 min 1 s"), (7260, "2 h 1 min")])
+def test_render_uptime(seconds: float, text: str) -> None:
     status = Status(state="a<b", version="1", uptime_s=seconds, addresses="", streams=0, load=0.0, realtime_ratio=1.0)
     page = render(status, ()).decode()
-    assert f"up {written}." in page
+    assert f"up {text}." in page
     assert "edge-sr is a&lt;b" in page
 
 
