@@ -63,18 +63,20 @@ class Block:
 
 def blocks(path: Path) -> Iterator[Block]:
     """Yield the fenced blocks of a page."""
-    opened: tuple[int, str, str] | None = None
+    fence_start: tuple[int, str, str] | None = None
     lines: list[str] = []
     for number, line in enumerate(path.read_text().splitlines(), 1):
         fence = re.fullmatch(r"(\s*)(`{3,}|~{3,})(.*)", line)
-        if opened is None and fence:
-            opened, lines = (number, fence[2], fence[3].strip()), []
-        elif opened is not None and fence and fence[2] == opened[1] and not fence[3]:
-            yield Block(path.relative_to(ROOT).as_posix(), opened[0], opened[2], textwrap.dedent("\n".join(lines)))
-            opened = None
+        if fence_start is None and fence:
+            fence_start, lines = (number, fence[2], fence[3].strip()), []
+        elif fence_start is not None and fence and fence[2] == fence_start[1] and not fence[3]:
+            yield Block(
+                path.relative_to(ROOT).as_posix(), fence_start[0], fence_start[2], textwrap.dedent("\n".join(lines))
+            )
+            fence_start = None
         else:
             lines.append(line)
-    assert opened is None, f"{path.name}:{opened and opened[0]}: the block has no end"
+    assert fence_start is None, f"{path.name}:{fence_start and fence_start[0]}: the block has no end"
 
 
 BLOCKS = [block for path in PAGES for block in blocks(path)]
@@ -180,8 +182,8 @@ def test_commands_in_sentences_have_their_options(page: str, text: str) -> None:
         assert arguments[0] in program.commands
         program, arguments = program.commands[arguments[0]], arguments[1:]
     options = {option for parameter in program.params for option in (*parameter.opts, *parameter.secondary_opts)}
-    used = {argument.partition("=")[0] for argument in arguments if argument.startswith("--")}
-    assert used <= options | {"--help", "--install-completion"}
+    flags = {argument.partition("=")[0] for argument in arguments if argument.startswith("--")}
+    assert flags <= options | {"--help", "--install-completion"}
 
 
 # ---- toml, python
