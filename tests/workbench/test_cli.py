@@ -127,8 +127,8 @@ def test_train(tiles: Path, tmp_path: Path) -> None:
     assert (card.seed, card.credits) == (3, ("drawing (there), CC-BY-4.0: p1.jpg",))
     assert card.licence == "LicenseRef-unknown"
     assert "5 steps of 8192" in card.recipe
-    listed = RUNNER.invoke(app, ["models", "--weights", str(out)])
-    assert "esr_max_x2_k3_c2" in listed.stdout
+    models = RUNNER.invoke(app, ["models", "--weights", str(out)])
+    assert "esr_max_x2_k3_c2" in models.stdout
 
 
 def _checkpoint(directory: Path, name: str) -> Path:

@@ -132,8 +132,8 @@ def test_tiles_are_not_replaced(photos: Path, tmp_path: Path) -> None:
     assert replaced.exit_code == 0, replaced.output
     assert "photos__sea_48_96.png" not in _names(out)
     (out / "holiday.jpg").write_text("x")
-    mixed = RUNNER.invoke(app, [*command, "64", "--overwrite"])
-    assert f"{out} has files that are not tiles, holiday.jpg for one" in mixed.stderr
+    second_refusal = RUNNER.invoke(app, [*command, "64", "--overwrite"])
+    assert f"{out} has files that are not tiles, holiday.jpg for one" in second_refusal.stderr
     assert (out / "holiday.jpg").exists()
 
 

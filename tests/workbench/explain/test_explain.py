@@ -125,11 +125,11 @@ def test_explain_writes_pictures(tmp_path: Path) -> None:
     command = ["explain", "eSR-TR_s2_K5_C2", "--picture", str(tmp_path / "p.png"), "--out", str(tmp_path / "figures")]
     result = CliRunner().invoke(app, command)
     assert result.exit_code == 0, result.output
-    written = [Path(line) for line in result.stdout.splitlines()]
-    assert written == [
+    paths = [Path(line) for line in result.stdout.splitlines()]
+    assert paths == [
         tmp_path / "figures" / f"esr_tr_x2_k5_c2_{f}.png" for f in ("phases", "filters", "frequency", "attention")
     ]
-    for path in written:
+    for path in paths:
         with Image.open(path) as image:
             assert image.format == "PNG"
             assert min(image.size) > 300

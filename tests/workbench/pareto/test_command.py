@@ -33,19 +33,19 @@ def _run(tmp_path: Path, *options: str) -> Result:
 
 def test_all_models_are_timed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # Every model has a kernel to compile: a dozen tell as much as all.
-    known = [
+    specs = [
         spec
         for spec in list_models()
         if (spec.scale == 2 and spec.alias and not spec.clean) or spec.family == "bicubic"
     ]
-    monkeypatch.setattr(command, "list_models", lambda *_: tuple(known))
+    monkeypatch.setattr(command, "list_models", lambda *_: tuple(specs))
     result = _run(tmp_path, "--size", "16x12", "--json", str(tmp_path / "p.json"))
     assert result.exit_code == 0, result.output
     report = json.loads((tmp_path / "p.json").read_text())
     assert (tmp_path / "out" / "pareto.png").stat().st_size > 10_000
     page = (tmp_path / "out" / "pareto.html").read_text()
-    assert len(report["models"]) == len(known) > 8
-    for spec in known:
+    assert len(report["models"]) == len(specs) > 8
+    for spec in specs:
         entry = report["models"][spec.canonical_id]
         assert entry["size"] == [16, 12]
         assert entry["output"] == [16 * spec.scale, 12 * spec.scale]

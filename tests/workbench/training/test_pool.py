@@ -126,9 +126,9 @@ def test_a_licence_that_is_none(tiles: Path, tmp_path: Path) -> None:
 
 def test_weights_that_no_run_can_start_from(tiles: Path, tmp_path: Path) -> None:
     command = ["train", "--tiles", str(tiles), "--out", str(tmp_path), "--steps", "1", "--start"]
-    missing = RUNNER.invoke(app, [*command, str(tmp_path), "espcn_x2"])
-    assert missing.exit_code == 2
-    assert "has no weights of espcn_x2_d10_s15 to start from" in missing.stderr
+    refusal = RUNNER.invoke(app, [*command, str(tmp_path), "espcn_x2"])
+    assert refusal.exit_code == 2
+    assert "has no weights of espcn_x2_d10_s15 to start from" in refusal.stderr
     one_layer = RUNNER.invoke(app, [*command, "shipped", "esr_tr_x2"])
     assert one_layer.exit_code == 2
     assert "has one layer and is always trained anew" in one_layer.stderr
@@ -139,8 +139,8 @@ def test_a_run_that_grows_from_another_network(tiles: Path, tmp_path: Path) -> N
     assert RUNNER.invoke(app, [*command, "esr_stack_x2_c4_l6", "--start", "shipped"]).exit_code == 0
     card, before = load_card(resolve("esr_stack_x2_c4_l6"), tmp_path), load_card(resolve("esr_stack_x2_c4_l5"))
     assert before.recipe.count(NODES) == 1  # which the new weights do not come from
-    trained = before.recipe.partition(NODES)[0]
-    assert card.recipe.startswith(trained + "; grown from that esr_stack_x2_c4_l5 and 4 steps")
+    recipe = before.recipe.partition(NODES)[0]
+    assert card.recipe.startswith(recipe + "; grown from that esr_stack_x2_c4_l5 and 4 steps")
 
 
 @pytest.mark.parametrize(("file", "count"), [("pool.toml", 42), ("pool_video.toml", 30)])

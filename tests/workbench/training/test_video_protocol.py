@@ -94,16 +94,16 @@ def test_what_lanczos_has_is_nought(pictures: Path) -> None:
 
 def test_what_is_known_of_the_source(tmp_path: Path) -> None:
     shutil.copy(str(files("skimage") / "data" / "astronaut.png"), tmp_path / "portrait.png")  # NASA, public domain
-    known: list[Source | None] = []
+    source_list: list[Source | None] = []
 
     def upscale(clip: Clip, sources: Sequence[Source | None]) -> Clip:
         (source,) = set(sources)
-        known.append(source)
+        source_list.append(source)
         return resampler("bicubic", 2)(clip, sources)
 
     conditions = parse_conditions(["area"], ["x264:15,37"])
     judge_clips({"it": upscale}, {"clip": read_clip(tmp_path, 2, 4)}, conditions, 2, lambda _, __: None)
-    clean, good, poor = known
+    clean, good, poor = source_list
     assert clean == Source(0.0, "area")
     assert good is not None
     assert poor is not None

@@ -13,7 +13,7 @@ from esr_workbench.training.vmaf import check_vmaf, vmaf
 from tests.support.pictures import synthetic_luma
 
 
-def _missing() -> str:
+def _absence() -> str:
     try:
         check_vmaf()
     except EngineError as error:
@@ -21,7 +21,7 @@ def _missing() -> str:
     return ""
 
 
-@pytest.mark.skipif(bool(_missing()), reason=_missing() or "libvmaf is there")
+@pytest.mark.skipif(bool(_absence()), reason=_absence() or "libvmaf is there")
 def test_worse_picture_scores_less() -> None:
     truth = np.stack([np.roll(synthetic_luma(144, 177), i, axis=1) for i in range(3)])
     noise = np.random.default_rng(0).normal(0, 12, truth.shape)

@@ -168,15 +168,15 @@ def _draw(report: Report, rows: Sequence[Sequence[str]], out: Path) -> None:
 def _say_best(report: Report, target: Target) -> bool:
     from esr_workbench.pareto.choose import MARGIN, recommend
 
-    allowed = f"{target.limit_s * 1e3:.1f} ms may be used, with {MARGIN:.0%} of a frame's time left"
+    limit = f"{target.limit_s * 1e3:.1f} ms may be used, with {MARGIN:.0%} of a frame's time left"
     best = recommend(report.places, target)
     if best is None:
         fastest = max(report.places, key=lambda place: place.measured.fps)
         typer.echo(
-            f"{target.name}: no model of known quality holds it here. The fastest, {_figures(fastest)}; {allowed}."
+            f"{target.name}: no model of known quality holds it here. The fastest, {_figures(fastest)}; {limit}."
         )
         return False
-    typer.echo(f"{target.name}: {_figures(best)}; {allowed}.")
+    typer.echo(f"{target.name}: {_figures(best)}; {limit}.")
     for scale in sorted({place.measured.spec.scale for place in report.places}):
         of_scale = recommend((p for p in report.places if p.measured.spec.scale == scale), target)
         typer.echo(f"  best of ×{scale}: " + (_figures(of_scale) if of_scale else "none holds it"))

@@ -52,9 +52,9 @@ def test_the_command(tmp_path: Path) -> None:
     arguments = ["calibrate", "--tiles", str(tiles), "--out", str(tmp_path / "out.json"), "--clips", "64"]
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 0, result.output
-    written = json.loads((tmp_path / "out.json").read_text())
-    assert written["made"]["clips"] == 64
-    assert written["function"].keys() == {"codecs", "low", "high", "linear", "quadratic", "least", "most"}
+    content = json.loads((tmp_path / "out.json").read_text())
+    assert content["made"]["clips"] == 64
+    assert content["function"].keys() == {"codecs", "low", "high", "linear", "quadratic", "least", "most"}
     assert "mean error of the quantiser" in result.stdout
     refusal = CliRunner().invoke(app, arguments)
     assert refusal.exit_code == 2

@@ -52,8 +52,8 @@ class Degradation:
         small = resample(source, matrices[0], matrices[1])
         if self.noise:
             small = small + rng.normal(0, self.noise, small.shape).astype(np.float32)
-        rounded = np.clip(np.rint(small), 0, 255).astype(np.uint8)
-        return rounded if self.coding is None else recode(rounded, *astuple(self.coding))
+        pixels = np.clip(np.rint(small), 0, 255).astype(np.uint8)
+        return pixels if self.coding is None else recode(pixels, *astuple(self.coding))
 
 
 _KERNELS = {"bicubic": 0.28, "area": 0.27, "lanczos3": 0.2, "spline36": 0.07, "bilinear": 0.1, "bicubic_sharp": 0.08}
