@@ -26,9 +26,9 @@ def test_geometry_is_that_of_ffmpeg(fmt: PixelFormat, size: tuple[int, int]) -> 
 
 @every_format
 def test_depth_and_model_are_those_of_ffmpeg(fmt: PixelFormat) -> None:
-    described = av.VideoFormat(fmt.name)
-    assert described.components[0].bits == fmt.depth
-    assert described.is_rgb == (fmt.model.value == "rgb")
+    av_format = av.VideoFormat(fmt.name)
+    assert av_format.components[0].bits == fmt.depth
+    assert av_format.is_rgb == (fmt.model.value == "rgb")
 
 
 def test_an_unknown_format_names_the_known_ones() -> None:

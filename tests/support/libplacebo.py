@@ -11,7 +11,7 @@ from esr_workbench.shaders.libplacebo import check_libplacebo
 
 
 @cache
-def _missing() -> str:
+def _absence() -> str:
     try:
         check_libplacebo()
     except EngineError as error:
@@ -19,5 +19,5 @@ def _missing() -> str:
     return ""
 
 
-needs_libplacebo = pytest.mark.skipif(bool(_missing()), reason=_missing() or "libplacebo runs here")
+needs_libplacebo = pytest.mark.skipif(bool(_absence()), reason=_absence() or "libplacebo runs here")
 """Skips with what is missing: ffmpeg, its filter, or Vulkan."""

@@ -76,17 +76,17 @@ def test_another_source_is_followed_at_once(small: NDArray[np.uint8]) -> None:
 
 
 def test_not_every_frame_is_measured(small: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch) -> None:
-    measured: list[float] = []
+    calls: list[float] = []
 
     def measure(luma: NDArray[np.uint8], depth: int, bits: float) -> NDArray[np.float64]:
-        measured.append(bits)
+        calls.append(bits)
         return measures_of(luma, depth, bits)
 
     monkeypatch.setattr("esr_upscale.source_quality.measures_of", measure)
     tracker = SourceTracker()
     for _ in range(3 * LEAST_APART):
         tracker.source_of(_frame(small, KeyFrame("mjpeg", 90_000)))
-    assert len(measured) == 3
+    assert len(calls) == 3
 
 
 @pytest.mark.parametrize("name", ["gray", "rgb24"])

@@ -205,7 +205,7 @@ def test_arm_gives_the_picture_of_x86(tmp_path: Path) -> None:
     compile_library(models, (8, 10), "arm-64-linux", tmp_path)
     subprocess.run([ARM_GCC, "-O1", "-o", str(tmp_path / "call"), str(HARNESS), "-ldl"], check=True)
     weights = {spec.canonical_id: tensors for spec, tensors in models}
-    checked = 0
+    count = 0
     for entry in read_manifest(tmp_path).functions:
         if entry.model not in weights:
             continue
@@ -214,8 +214,8 @@ def test_arm_gives_the_picture_of_x86(tmp_path: Path) -> None:
         here = fused.plan(resolve(entry.model), weights[entry.model], entry.layout.depth, 1)
         assert here is not None
         _nearly_equal(actual, here(plane))
-        checked += 1
-    assert checked == 2 * len(NAMES)
+        count += 1
+    assert count == 2 * len(NAMES)
 
 
 def _plane(depth: int) -> NDArray[np.generic]:

@@ -77,9 +77,9 @@ def _agree(kernel: PlaneKernel, reference: PlaneKernel, planes: list[NDArray[np.
         assert actual.shape == expected.shape == (scale * plane.shape[0], scale * plane.shape[1])
         assert actual.dtype == expected.dtype == plane.dtype
         differences.append(np.abs(actual.astype(np.int64) - expected.astype(np.int64)).ravel())
-    joined = np.concatenate(differences)
-    assert joined.max() <= 1
-    assert (joined == 0).mean() >= 0.999
+    all_differences = np.concatenate(differences)
+    assert all_differences.max() <= 1
+    assert (all_differences == 0).mean() >= 0.999
 
 
 @pytest.mark.parametrize("spec", DEFAULTS, ids=lambda spec: spec.canonical_id)
@@ -240,13 +240,13 @@ def test_others_go_on_while_a_kernel_is_compiled(monkeypatch: pytest.MonkeyPatch
         while not done.wait(0.001):
             beats[0] += 1
 
-    def counted(pipeline: Pipeline, target: Any) -> None:
+    def compile_and_count(pipeline: Pipeline, target: Any) -> None:
         before = beats[0]
         compile_(pipeline, target)
         during.append(beats[0] - before)
 
     compile_ = fused.compile_pipeline
-    monkeypatch.setattr(fused, "compile_pipeline", counted)
+    monkeypatch.setattr(fused, "compile_pipeline", compile_and_count)
     thread = threading.Thread(target=beat)
     gc.collect()
     gc.disable()  # in a process of so many tests it stops all threads for nearly a second
