@@ -65,9 +65,9 @@ class UpscalerServiceServicer(object):
     """Missing associated documentation comment in .proto file."""
 
     def Upscale(self, request_iterator, context):
-        """One video. The first request is a config and the first response the negotiated stream; then frames or packets both
-        ways, and a last response with the stream's statistics. Reading and writing are independent: a client that does
-        not read its responses is made to wait by flow control.
+        """One video. The first request is a config and the first response the negotiated stream. Frames or packets follow in
+        both directions, and the last response has the stream's statistics. Reading and writing are independent: flow
+        control blocks a client that does not read its responses.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -88,14 +88,15 @@ class UpscalerServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def LoadModel(self, request, context):
-        """For an administrator, who says `authorization: Bearer TOKEN` in the metadata. Streams go on meanwhile.
+        """Load a model. Requires `authorization: Bearer TOKEN` in the metadata. Streams keep running.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def UnloadModel(self, request, context):
-        """As LoadModel. Streams that run the model keep it to their end, unless a ladder has other rungs for them.
+        """Unload a model. Requires the same metadata. Streams that run the model keep it to their end, unless their ladder
+        has other models.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

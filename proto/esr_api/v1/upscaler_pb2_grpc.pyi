@@ -26,9 +26,9 @@ class UpscalerServiceStub:
         esr_api.v1.upscaler_pb2.UpscaleRequest,
         esr_api.v1.upscaler_pb2.UpscaleResponse,
     ]
-    """One video. The first request is a config and the first response the negotiated stream; then frames or packets both
-    ways, and a last response with the stream's statistics. Reading and writing are independent: a client that does
-    not read its responses is made to wait by flow control.
+    """One video. The first request is a config and the first response the negotiated stream. Frames or packets follow in
+    both directions, and the last response has the stream's statistics. Reading and writing are independent: flow
+    control blocks a client that does not read its responses.
     """
 
     UpscaleImage: grpc.UnaryUnaryMultiCallable[
@@ -47,22 +47,24 @@ class UpscalerServiceStub:
         esr_api.v1.upscaler_pb2.LoadModelRequest,
         esr_api.v1.upscaler_pb2.LoadModelResponse,
     ]
-    """For an administrator, who says `authorization: Bearer TOKEN` in the metadata. Streams go on meanwhile."""
+    """Load a model. Requires `authorization: Bearer TOKEN` in the metadata. Streams keep running."""
 
     UnloadModel: grpc.UnaryUnaryMultiCallable[
         esr_api.v1.upscaler_pb2.UnloadModelRequest,
         esr_api.v1.upscaler_pb2.UnloadModelResponse,
     ]
-    """As LoadModel. Streams that run the model keep it to their end, unless a ladder has other rungs for them."""
+    """Unload a model. Requires the same metadata. Streams that run the model keep it to their end, unless their ladder
+    has other models.
+    """
 
 class UpscalerServiceAsyncStub:
     Upscale: grpc.aio.StreamStreamMultiCallable[
         esr_api.v1.upscaler_pb2.UpscaleRequest,
         esr_api.v1.upscaler_pb2.UpscaleResponse,
     ]
-    """One video. The first request is a config and the first response the negotiated stream; then frames or packets both
-    ways, and a last response with the stream's statistics. Reading and writing are independent: a client that does
-    not read its responses is made to wait by flow control.
+    """One video. The first request is a config and the first response the negotiated stream. Frames or packets follow in
+    both directions, and the last response has the stream's statistics. Reading and writing are independent: flow
+    control blocks a client that does not read its responses.
     """
 
     UpscaleImage: grpc.aio.UnaryUnaryMultiCallable[
@@ -81,13 +83,15 @@ class UpscalerServiceAsyncStub:
         esr_api.v1.upscaler_pb2.LoadModelRequest,
         esr_api.v1.upscaler_pb2.LoadModelResponse,
     ]
-    """For an administrator, who says `authorization: Bearer TOKEN` in the metadata. Streams go on meanwhile."""
+    """Load a model. Requires `authorization: Bearer TOKEN` in the metadata. Streams keep running."""
 
     UnloadModel: grpc.aio.UnaryUnaryMultiCallable[
         esr_api.v1.upscaler_pb2.UnloadModelRequest,
         esr_api.v1.upscaler_pb2.UnloadModelResponse,
     ]
-    """As LoadModel. Streams that run the model keep it to their end, unless a ladder has other rungs for them."""
+    """Unload a model. Requires the same metadata. Streams that run the model keep it to their end, unless their ladder
+    has other models.
+    """
 
 class UpscalerServiceServicer(metaclass=abc.ABCMeta):
     @abc.abstractmethod
@@ -96,9 +100,9 @@ class UpscalerServiceServicer(metaclass=abc.ABCMeta):
         request_iterator: _MaybeAsyncIterator[esr_api.v1.upscaler_pb2.UpscaleRequest],
         context: _ServicerContext,
     ) -> typing.Union[collections.abc.Iterator[esr_api.v1.upscaler_pb2.UpscaleResponse], collections.abc.AsyncIterator[esr_api.v1.upscaler_pb2.UpscaleResponse]]:
-        """One video. The first request is a config and the first response the negotiated stream; then frames or packets both
-        ways, and a last response with the stream's statistics. Reading and writing are independent: a client that does
-        not read its responses is made to wait by flow control.
+        """One video. The first request is a config and the first response the negotiated stream. Frames or packets follow in
+        both directions, and the last response has the stream's statistics. Reading and writing are independent: flow
+        control blocks a client that does not read its responses.
         """
 
     @abc.abstractmethod
@@ -123,7 +127,7 @@ class UpscalerServiceServicer(metaclass=abc.ABCMeta):
         request: esr_api.v1.upscaler_pb2.LoadModelRequest,
         context: _ServicerContext,
     ) -> typing.Union[esr_api.v1.upscaler_pb2.LoadModelResponse, collections.abc.Awaitable[esr_api.v1.upscaler_pb2.LoadModelResponse]]:
-        """For an administrator, who says `authorization: Bearer TOKEN` in the metadata. Streams go on meanwhile."""
+        """Load a model. Requires `authorization: Bearer TOKEN` in the metadata. Streams keep running."""
 
     @abc.abstractmethod
     def UnloadModel(
@@ -131,6 +135,8 @@ class UpscalerServiceServicer(metaclass=abc.ABCMeta):
         request: esr_api.v1.upscaler_pb2.UnloadModelRequest,
         context: _ServicerContext,
     ) -> typing.Union[esr_api.v1.upscaler_pb2.UnloadModelResponse, collections.abc.Awaitable[esr_api.v1.upscaler_pb2.UnloadModelResponse]]:
-        """As LoadModel. Streams that run the model keep it to their end, unless a ladder has other rungs for them."""
+        """Unload a model. Requires the same metadata. Streams that run the model keep it to their end, unless their ladder
+        has other models.
+        """
 
 def add_UpscalerServiceServicer_to_server(servicer: UpscalerServiceServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...
