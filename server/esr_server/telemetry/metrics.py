@@ -63,19 +63,17 @@ class Metrics:
         self._make_real_time_series()
 
     def _make_frame_series(self) -> None:
-        self._frames = Counter(
-            "esr_frames", "Frames, by what became of them.", ["model", "outcome"], registry=self.registry
-        )
+        self._frames = Counter("esr_frames", "Frames, by outcome.", ["model", "outcome"], registry=self.registry)
         self._stage = Histogram(
             "esr_frame_stage_seconds",
-            "Time of one frame in one stage.",
+            "Seconds that one frame spent in one stage.",
             ["model", "stage"],
             buckets=LATENCY_BUCKETS_S,
             registry=self.registry,
         )
         self._latency = Histogram(
             "esr_frame_latency_seconds",
-            "Time from a frame's arrival until it was sent.",
+            "Seconds from a frame's arrival until it was sent.",
             ["model"],
             buckets=LATENCY_BUCKETS_S,
             registry=self.registry,
@@ -83,21 +81,21 @@ class Metrics:
 
         self._quantizer = Histogram(
             "esr_source_quantizer",
-            "Quantiser whose weights made a frame, of models with weights for sources of known quality.",
+            "Quantiser of the weights that made a frame, for models with weights for sources of known quality.",
             ["model"],
             buckets=QUANTIZER_BUCKETS,
             registry=self.registry,
         )
         self._downscaler = Counter(
             "esr_source_downscaler_frames",
-            "Frames made by weights for sources of known quality, by the downscaler that the weights are for.",
+            "Frames made by weights for sources of known quality, by the downscaler of the weights.",
             ["model", "downscaler"],
             registry=self.registry,
         )
 
     def _make_stream_series(self) -> None:
-        self._active = Gauge("esr_streams_active", "Streams that run now.", registry=self.registry)
-        self._streams = Counter("esr_streams", "Streams that ended, by how.", ["outcome"], registry=self.registry)
+        self._active = Gauge("esr_streams_active", "Running streams.", registry=self.registry)
+        self._streams = Counter("esr_streams", "Streams that ended, by outcome.", ["outcome"], registry=self.registry)
         self._received_bytes = Counter(
             "esr_received_bytes", "Bytes of planes and packets received.", registry=self.registry
         )
@@ -111,22 +109,22 @@ class Metrics:
             registry=self.registry,
         )
         self._load = Gauge(
-            "esr_model_load_seconds", "Time to load a model and warm it up.", ["model"], registry=self.registry
+            "esr_model_load_seconds", "Seconds to load a model and warm it up.", ["model"], registry=self.registry
         )
 
     def _make_real_time_series(self) -> None:
         self._dropped = Counter(
-            "esr_frames_dropped", "Frames that were not upscaled, by why.", ["reason"], registry=self.registry
+            "esr_frames_dropped", "Frames that were not upscaled, by reason.", ["reason"], registry=self.registry
         )
         self._late = Counter(
             "esr_frames_late",
-            "Frames sent after they were due, of streams with a rate.",
+            "Frames sent after their due time, of streams with a declared rate.",
             ["model"],
             registry=self.registry,
         )
         self._paced = Counter(
             "esr_frames_paced",
-            "Frames sent, late or in time, of streams with a rate.",
+            "Frames sent, late or on time, of streams with a declared rate.",
             ["model"],
             registry=self.registry,
         )
@@ -134,11 +132,11 @@ class Metrics:
             "esr_model_switches", "Changes of a stream's model.", ["from", "to"], registry=self.registry
         )
         self._rejections = Counter(
-            "esr_stream_rejections", "Streams that were not taken in, by why.", ["reason"], registry=self.registry
+            "esr_stream_rejections", "Refused streams, by reason.", ["reason"], registry=self.registry
         )
         ratio = Gauge(
             "esr_realtime_ratio",
-            "Media time delivered over time passed, over streams with a rate, in the last 5 seconds.",
+            "Media time delivered divided by elapsed time, for streams with a declared rate, over the last 5 seconds.",
             registry=self.registry,
         )
         ratio.set_function(self._real_time.ratio)
@@ -148,7 +146,9 @@ class Metrics:
         stream would be taken in.
         """
         Gauge(
-            "esr_load", "What streams with a rate ask of the machine; 1 is all of it.", registry=self.registry
+            "esr_load",
+            "Fraction of the machine that streams with a declared rate need; 1 is all of it.",
+            registry=self.registry,
         ).set_function(load)
         self.registry.register(_Acceptance(accepts))
 
@@ -348,7 +348,7 @@ class _Acceptance(Collector):
     def collect(self) -> Iterable[GaugeMetricFamily]:
         family = GaugeMetricFamily(
             "esr_can_accept",
-            "1 if one more stream of this size at 30 frames per second would be taken in.",
+            "1 if one more stream of this size at 30 frames per second would be admitted.",
             labels=["model", "size"],
         )
         for model, size, fits in self._accepts():
