@@ -86,7 +86,7 @@ def _fit_downscaler(
     nodes = load_nodes(spec, *directories)
     if nodes is None or not any(source.downscaler for source in nodes.sets) or spec.scale != SCALE:
         raise InvalidInputError(f"--model is a model of x{SCALE} with sets for downscalers, not {model}")
-    with show_progress("looking at clips") as show, torch_threads(1):  # pictures are small
+    with show_progress("looking at clips") as show, torch_threads(1):  # pictures and fits are small
         samples = sample_pictures(
             pictures,
             SetJudge(spec, nodes),
@@ -94,7 +94,7 @@ def _fit_downscaler(
             origin["seed"],
             lambda count, total: show(count, total, ""),
         )
-    functions, figures = fit(samples)
+        functions, figures = fit(samples)
     text = json.dumps(describe(functions, figures, origin | {"model": spec.canonical_id})) + "\n"
     write_text(path, text)
     rows = [
