@@ -1,4 +1,4 @@
-"""Generate the stubs beside the .proto, or check (`--check`) that those committed are what it generates.
+"""Generate the stubs next to the .proto, or check (`--check`) that those committed are what it generates.
 
 Generated code refuses a runtime older than its generator, so the generator is the oldest that serves the supported
 Pythons, and it lives in an environment of its own (`--tools DIR`, made when missing): its protobuf is older than ours.

@@ -7,7 +7,7 @@ EsrError                        `code`, `retryable`, and the server's own words 
 │   ├── UnsupportedError            UNIMPLEMENTED: this server cannot do that
 │   ├── DamagedInputError           DATA_LOSS: a packet that could not be decoded
 │   ├── ResourceExhaustedError      RESOURCE_EXHAUSTED: the server is full, or something is over a limit
-│   ├── UnavailableError            UNAVAILABLE, ABORTED: nobody there, or shutting down; try again
+│   ├── UnavailableError            UNAVAILABLE, ABORTED: no server there, or one that shuts down; try again
 │   ├── DeadlineExceededError       DEADLINE_EXCEEDED: `timeout_s` has passed
 │   ├── CallCancelledError          CANCELLED: by the other side, or by `close()` from another thread
 │   ├── AccessError                 UNAUTHENTICATED, PERMISSION_DENIED
@@ -128,7 +128,7 @@ class ResourceExhaustedError(ServerError):
 
 
 class UnavailableError(ServerError):
-    """Nobody answers there, or the server is shutting down."""
+    """No server answers there, or the server is shutting down."""
 
     default_code = ErrorCode.UNAVAILABLE
 

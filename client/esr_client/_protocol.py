@@ -277,7 +277,7 @@ class StreamProtocol(Generic[ItemT]):
         if not self._is_frame_to_frame:
             return IDENTITY
         if not self._adapters:
-            raise ContractError(f"the server {verb} frame {sequence}, which nobody asked for")
+            raise ContractError(f"the server {verb} frame {sequence}, which was never asked for")
         return self._adapters.popleft()
 
     def _count_dropped(self, dropped: Dropped) -> None:

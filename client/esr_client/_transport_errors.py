@@ -1,4 +1,4 @@
-"""What gRPC itself says when no server has answered, in words for whoever uses this package."""
+"""What gRPC itself says when no server has answered, in words for users of this package."""
 
 from __future__ import annotations
 

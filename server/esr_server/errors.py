@@ -11,7 +11,7 @@ ServiceError
 │   ├── BusyError       as many streams run as the server was configured for
 │   ├── OverloadedError the machine's time is promised to others
 │   └── TooDemandingError  the machine is too slow for it, other streams or none
-├── UnauthenticatedError  an administrator's call without the token, ForbiddenError: nobody is one here
+├── UnauthenticatedError  an administrator's call without the token, ForbiddenError: no one is one here
 └── StageDiedError    something in a stage asked for the whole process to end
 
 `esr_server.rpc.errors` has the one table from these, and from the engine's, to status codes.

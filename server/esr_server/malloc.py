@@ -1,4 +1,4 @@
-"""The heap of the C library: pages that messages lay in are kept for the next ones, and given back when nobody streams.
+"""The heap of the C library: pages that messages lay in are kept for the next ones, and given back when no stream runs.
 
 By itself glibc gives every freed block of some megabytes back to the kernel at once, and the next frame pays for new
 pages: of the time that an inline 540p frame took in server and client together, half was that.

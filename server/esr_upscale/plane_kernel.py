@@ -33,8 +33,8 @@ def own_memory(_shape: tuple[int, int], _dtype: np.dtype[Any]) -> None: ...
 
 
 FRAMES_AT_ONCE = 2
-"""How many frames are best worked on at the same time, where there are so many: each has its share of the threads then,
-which need not meet so often, and what comes before and after the one's kernels lies beside those of the other.
+"""The best number of frames to work on at the same time. Each has its share of the threads, which then meet less often,
+and one frame's other stages overlap with the other's kernels.
 """
 
 

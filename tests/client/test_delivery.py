@@ -233,7 +233,7 @@ def _negotiate_no_deadline(response: pb.UpscaleResponse) -> list[pb.UpscaleRespo
         (_change("dropped", "reason", 0), "dropped frame 2 for no reason"),
         (_change("dropped", "reason", 77), "dropped frame 2 for no reason"),
         (_lose_a_drop, "sent frame 3 where frame 2 comes"),
-        (_drop_one_more, "dropped frame 5, which nobody asked for"),
+        (_drop_one_more, "dropped frame 5, which was never asked for"),
         (_change("statistics", "frames_dropped", 0), "frames dropped: 1 by this client's count, 0 by the server's"),
         (_change("statistics", "frames_dropped", 2), "frames dropped: 1 by this client's count, 2 by the server's"),
         (_change("statistics", "frames_failed", 1), "frames accounted for: 6"),

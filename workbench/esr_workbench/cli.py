@@ -1,4 +1,4 @@
-"""`esr`: the workbench of whoever chooses or makes models."""
+"""`esr`: the workbench for choosing and making models."""
 
 from __future__ import annotations
 

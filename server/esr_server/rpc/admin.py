@@ -13,17 +13,17 @@ _KEY = "authorization"
 
 
 def check_administrator(token: str | None, context: grpc.aio.ServicerContext[Any, Any]) -> None:
-    """Compare what a call brings along with the administrator's token, in a time that tells nothing of it.
+    """Compare a call's token with the administrator's, in constant time.
 
     Raises:
-        ForbiddenError: the server has no token, so that nobody is an administrator.
-        UnauthenticatedError: the call brings none, or another one.
+        ForbiddenError: the server has no token, and so no administrator.
+        UnauthenticatedError: the call has none, or another one.
     """
     if token is None:
         raise ForbiddenError("this server takes no administrator's calls: it was started without ESR_ADMIN_TOKEN")
-    said = next((value for key, value in context.invocation_metadata() or () if key == _KEY), "")
-    given = said if isinstance(said, bytes) else said.encode()
-    if not hmac.compare_digest(given, f"Bearer {token}".encode()):
+    header = next((value for key, value in context.invocation_metadata() or () if key == _KEY), "")
+    credentials = header if isinstance(header, bytes) else header.encode()
+    if not hmac.compare_digest(credentials, f"Bearer {token}".encode()):
         raise UnauthenticatedError(
             "the token is not the one that this server was started with (ESR_ADMIN_TOKEN); "
             f"it is sent as {_KEY}: Bearer TOKEN"

@@ -53,7 +53,7 @@ def details_of(code: StatusCode, message: str) -> tuple[tuple[str, bytes], ...]:
 def status_of(error: BaseException) -> tuple[StatusCode, str]:
     """The status code and message that a client gets for `error`.
 
-    An exception that nobody raised on purpose is INTERNAL, says nothing of its inside, and is logged with its
+    An exception outside the tree is INTERNAL, says nothing of its inside, and is logged with its
     traceback.
     """
     for kind, code in _CODES:

@@ -180,7 +180,7 @@ class _Exchange:
                 before_s = time.perf_counter()
                 size = await self.writer.results(results)
                 after_s = time.perf_counter()
-                self.services.metrics.sent(size)
+                self.services.metrics.bytes_sent(size)
                 for result in results:
                     self._record(result, after_s - before_s, after_s, clock)
         finally:
@@ -195,7 +195,7 @@ class _Exchange:
             if isinstance(item, SwitchModel):
                 await self._switch(item.model)
                 continue
-            self.services.metrics.received(item.payload_bytes)
+            self.services.metrics.bytes_received(item.payload_bytes)
             if item.pixels != pixels:
                 pixels = item.pixels
                 await self.pipeline.call_between(partial(self._resize, pixels))

@@ -1,8 +1,8 @@
 """The path of one stream's frames: inbox → stages on worker threads → outbox, in order, every frame accounted for.
 
 A reader puts arrivals into the inbox, a task of the pipeline advances the stages, a writer takes results from the
-outbox. A full queue makes whoever fills it wait, and gRPC's flow control carries that to the client; or it drops a
-frame, where the stream asked for that.
+outbox. A full queue makes its writer wait, and gRPC's flow control carries that to the client. A stream can ask
+for a full queue to drop a frame instead.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from esr_upscale.plane_kernel import FRAMES_AT_ONCE
 
 _T = TypeVar("_T")
 _END = None  # what a queue gives after its last item
-_AHEAD = FRAMES_AT_ONCE + 2
+_MOST_IN_FLIGHT = FRAMES_AT_ONCE + 2
 """Frames of a lossless stream that are being upscaled, wait for that, or wait to be sent."""
 
 
@@ -84,8 +84,8 @@ class StreamPipeline:
             else DroppingQueue(waiting[policy], marker_of_arrival)
         )
         # Frames that may be dropped are begun one at a time: those that wait can still be.
-        self._ahead = _AHEAD if lossless else 1
-        ready = _AHEAD if lossless and stages.is_frame_to_frame else settings.queue_items
+        self._most_in_flight = _MOST_IN_FLIGHT if lossless else 1
+        ready = _MOST_IN_FLIGHT if lossless and stages.is_frame_to_frame else settings.queue_items
         self._outbox: DroppingQueue[Result | _Failure | None] = (
             DroppingQueue(1, marker_of_result) if policy is DeliveryPolicy.LATEST else DroppingQueue(ready)
         )
@@ -93,7 +93,7 @@ class StreamPipeline:
         self._in_flight: deque[Future[Result | Encoding | None]] = deque()
         self._step: Future[Any] | None = None
         self._tasks: list[asyncio.Task[None]] = []
-        self._sent = StreamStatistics()
+        self._statistics = StreamStatistics()
         self._model = ""
         self._is_closed = False
 
@@ -102,7 +102,7 @@ class StreamPipeline:
         """Return what the stream has done so far; of results, what its writer has done with."""
         stages = self._stages
         return replace(
-            self._sent,
+            self._statistics,
             frames_in=stages.frames_in,
             packets_in=stages.packets_in,
             packets_skipped=stages.packets_skipped,
@@ -182,8 +182,7 @@ class StreamPipeline:
                 self._encoders.submit(self._stages.close)  # codecs may take a while: not on the event loop
             else:
                 self._step.add_done_callback(lambda _: self._stages.close())
-            # Nobody takes what is left, and frames are large: what a traceback holds goes now, not when the collector
-            # comes by.
+            # Frames are large: what a traceback holds is let go now, and not when the garbage collector runs.
             left = [*self._inbox.clear(), *self._outbox.clear()]
             for error in [*errors, *(item.error for item in left if isinstance(item, _Failure))]:
                 clear_frames(error)
@@ -217,7 +216,7 @@ class StreamPipeline:
     async def _next(self) -> Arrival | _Control | _Failure | None:
         if self._stages.is_frame_to_frame:  # a frame is taken when its work can begin: until then it can be dropped
             await self._outbox.wait_until(
-                lambda: len(self._in_flight) < self._ahead and self._outbox.has_space(len(self._in_flight))
+                lambda: len(self._in_flight) < self._most_in_flight and self._outbox.has_space(len(self._in_flight))
             )
         return await self._inbox.get()
 
@@ -293,13 +292,13 @@ class StreamPipeline:
         self._outbox.append(_Failure(error), counts=False)
 
     def _count(self, results: list[Result]) -> None:
-        sent = self._sent
+        statistics = self._statistics
         for result in results:
             if isinstance(result.item, Dropped):
-                sent.frames_dropped += 1
+                statistics.frames_dropped += 1
                 continue
-            sent.frames_out += 1
-            sent.packets_out += isinstance(result.item, Packet)
-            sent.model_switches += self._model not in ("", result.model)
+            statistics.frames_out += 1
+            statistics.packets_out += isinstance(result.item, Packet)
+            statistics.model_switches += self._model not in ("", result.model)
             self._model = result.model
-            sent.stages += result.stages
+            statistics.stages += result.stages

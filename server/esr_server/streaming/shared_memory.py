@@ -1,8 +1,8 @@
 """Memory that a stream's client has made, and this server maps: raw pixels of a client on the same host.
 
-The client makes an anonymous file (memfd) and names it by process and descriptor. It is no POSIX shared memory of
-`shm_open`, because that has a name in /dev/shm which outlives whoever is killed, and can be made shorter by its owner,
-so that reading it ends the reader with SIGBUS. A memfd is gone with its last user, and its seals hold its size.
+The client makes an anonymous file (memfd) and names it by process and descriptor. POSIX shared memory (`shm_open`) has
+a name in /dev/shm that outlives a killed process, and its owner can make it shorter, which ends a reader with SIGBUS. A
+memfd is gone with its last user, and its seals hold its size.
 
 Nothing that a client says is believed: an offer is checked before and after the file is opened, and every place in a
 slot before it is read. What does not hold makes a `SharedMemoryError`, and the stream goes on without.

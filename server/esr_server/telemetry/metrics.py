@@ -238,12 +238,12 @@ class Metrics:
         """`count` frames came in of a stream that ended before they could be sent."""
         self._frames.labels(model, "failed").inc(count)
 
-    def received(self, count: int) -> None:
-        """`count` bytes of planes or packets came in."""
+    def bytes_received(self, count: int) -> None:
+        """Count bytes of planes or packets that came in."""
         self._received_bytes.inc(count)
 
-    def sent(self, count: int) -> None:
-        """`count` bytes of planes or packets went out."""
+    def bytes_sent(self, count: int) -> None:
+        """Count bytes of planes or packets that went out."""
         self._sent_bytes.inc(count)
 
     def render(self, accept: str) -> tuple[bytes, str]:

@@ -66,8 +66,8 @@ def test_streams_and_bytes() -> None:
     metrics.stream_started()
     metrics.stream_ended("finished")
     metrics.stream_refused("busy")
-    metrics.received(10)
-    metrics.sent(40)
+    metrics.bytes_received(10)
+    metrics.bytes_sent(40)
     metrics.frames_lost("m", 3)
     value = metrics.registry.get_sample_value
     assert value("esr_streams_active") == 1
@@ -82,7 +82,7 @@ def test_streams_and_bytes() -> None:
 def test_the_process_series_are_of_this_registry() -> None:
     one, other = Metrics(), Metrics()
     assert one.registry.get_sample_value("process_resident_memory_bytes")
-    one.received(5)
+    one.bytes_received(5)
     assert other.registry.get_sample_value("esr_received_bytes_total") == 0
 
 

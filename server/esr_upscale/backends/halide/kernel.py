@@ -1,8 +1,8 @@
 """Fused kernels at work: pipelines compiled for this processor, and who may use one when.
 
-A pipeline is bound to its input while it runs, so that frames which run at the same time need one each. There are as
-many as have processors to run on, or FRAMES_AT_ONCE where one frame would have all of them; whoever finds none idle
-waits for one. Weights are an input too: kernels of one network with different weights share their pipelines.
+A pipeline is bound to its input while it runs: frames that run at the same time need one each. There are as many as
+there are processors for, or FRAMES_AT_ONCE if one frame has all of them. A call that finds none idle waits for one.
+Weights are an input too: kernels of one network with different weights share their pipelines.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ class HalideFamily:
     build: Callable[[ModelSpec, Weights, Job], Pipeline]
     """Builds the scheduled pipeline, not compiled yet."""
     in_code: bool = False
-    """Whether some weights are in the code, and not among the pipeline's constants."""
+    """Whether some weights are in the code instead of in the pipeline's constants."""
 
 
 @cache
