@@ -18,8 +18,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from esr_upscale.engine import EngineSettings, LoadedModel
 from esr_upscale.models import load_weights, resolve
+from esr_workbench.evaluation.protocol import degrade, psnr
 from esr_workbench.media.recoding import recode
-from esr_workbench.training.protocol import degrade, psnr
 
 SIZE = 320
 DETAIL = 4

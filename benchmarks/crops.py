@@ -22,11 +22,11 @@ from PIL import Image, ImageDraw, ImageFont
 from benchmarks.before_after import drawn_picture
 from esr_upscale.engine import EngineSettings, LoadedModel
 from esr_upscale.models import load_weights, resolve
-from esr_workbench.training.degradation.degrade import Coding, Degradation
-from esr_workbench.training.degradation.motion import Motion, moving
-from esr_workbench.training.degradation.resampling import enlarge
-from esr_workbench.training.pictures import read_luma
-from esr_workbench.training.protocol import psnr
+from esr_workbench.degradation.degrade import Coding, Degradation
+from esr_workbench.degradation.motion import Motion, moving
+from esr_workbench.degradation.resampling import enlarge
+from esr_workbench.evaluation.pictures import read_luma
+from esr_workbench.evaluation.protocol import psnr
 
 MODELS = ("esr_tr_x2", "esr_stack_x2")
 CRFS = (23, 28, 34)

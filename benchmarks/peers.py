@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from esr_upscale import nets
 from esr_upscale.backends.halide import kernel as fused
 from esr_upscale.models import ModelSpec, load_weights
-from esr_workbench.training.onnx_file import export_onnx
+from esr_workbench.model_files.onnx_file import export_onnx
 
 Plane: TypeAlias = NDArray[np.uint8]
 Run: TypeAlias = Callable[[], object]

@@ -16,7 +16,7 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from esr_workbench.training.degradation.resampling import enlarge
+from esr_workbench.degradation.resampling import enlarge
 
 Luma = NDArray[np.uint8]
 """(frames, H, W)."""

@@ -13,7 +13,7 @@ from esr_upscale.models import Source
 from esr_upscale.source import LEAST_APART, UNMARKED_APART, SourceTracker
 from esr_upscale.source_downscaler import features_of
 from esr_upscale.source_quality import measures_of
-from esr_workbench.training.degradation.degrade import Degradation
+from esr_workbench.degradation.degrade import Degradation
 from tests.support.pictures import photograph
 
 KEY = KeyFrame("h264", 90_000)

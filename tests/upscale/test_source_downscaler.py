@@ -14,7 +14,7 @@ from esr_upscale.source_downscaler import (
     features_of,
     recognitions,
 )
-from esr_workbench.training.degradation.degrade import Degradation
+from esr_workbench.degradation.degrade import Degradation
 from tests.support.pictures import photograph
 
 PHOTOGRAPHS = ("astronaut", "coffee", "chelsea", "rocket")

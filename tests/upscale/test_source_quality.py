@@ -7,10 +7,10 @@ import pytest
 from numpy.typing import NDArray
 
 from esr_upscale.source_quality import calibration, estimate, measures_of
+from esr_workbench.degradation.damage import damage_of
+from esr_workbench.degradation.degrade import Degradation
+from esr_workbench.degradation.motion import Motion, moving
 from esr_workbench.media.recoding import RECODERS, recode_measured
-from esr_workbench.training.degradation.damage import damage_of
-from esr_workbench.training.degradation.degrade import Degradation
-from esr_workbench.training.degradation.motion import Motion, moving
 from tests.support.pictures import photograph
 
 AREA = Degradation(kernel="area")

@@ -28,7 +28,7 @@ MARK, SEPARATOR = "@", "/"
 DOWNSCALERS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {"area": ("area",), "sharp": ("bicubic", "lanczos3", "spline36")}
 )
-"""The kernels of each downscaler, by their names in KERNELS of `esr_workbench.training.degradation.resampling`.
+"""The kernels of each downscaler, by their names in KERNELS of `esr_workbench.degradation.resampling`.
 Averages of areas alias; kernels with negative lobes are sharp, and too much alike for a picture to tell them apart."""
 
 

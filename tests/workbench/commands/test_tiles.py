@@ -13,8 +13,8 @@ from typer.testing import CliRunner
 
 from esr_upscale.models import load_card, resolve
 from esr_workbench.cli import app
-from esr_workbench.training.degradation.resampling import reduction_matrix, resample
-from esr_workbench.training.pictures import read_luma
+from esr_workbench.degradation.resampling import reduction_matrix, resample
+from esr_workbench.evaluation.pictures import read_luma
 from tests.support.pictures import synthetic_luma
 
 RUNNER = CliRunner()

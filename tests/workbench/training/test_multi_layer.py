@@ -15,14 +15,14 @@ from esr_upscale.backends.torch import kernel as torch_kernel
 from esr_upscale.backends.torch.kernel import torch_threads
 from esr_upscale.errors import InvalidInputError
 from esr_upscale.models import resolve
+from esr_workbench.datasets.crops import TileSource
+from esr_workbench.datasets.tiles import Crops, Tile, load_tiles, split
+from esr_workbench.evaluation.protocol import psnr
 from esr_workbench.training import multi_layer
 from esr_workbench.training.checkpoint import Checkpoint, Journal
-from esr_workbench.training.crops import TileSource
 from esr_workbench.training.loop import DivergedError, Trainer, TrainingStoppedError, run
 from esr_workbench.training.multi_layer import CropTrainer
 from esr_workbench.training.one_layer import PatchTrainer
-from esr_workbench.training.protocol import psnr
-from esr_workbench.training.tiles import Crops, Tile, load_tiles, split
 from tests.support.pictures import write_tiles
 
 NAME = "esr_tm_x2_k3_c2"

@@ -17,12 +17,12 @@ from esr_upscale.backends.torch.kernel import torch_threads
 from esr_upscale.errors import InvalidInputError
 from esr_upscale.models import ModelSpec, resolve
 from esr_upscale.models.edge_sr import TENSOR
+from esr_workbench.datasets.symmetry import symmetry
+from esr_workbench.datasets.tiles import PATCH_MSE, Patches, load_tiles, split
 from esr_workbench.training import one_layer
 from esr_workbench.training.checkpoint import Journal
 from esr_workbench.training.loop import Progress, run, steps_in
 from esr_workbench.training.one_layer import PatchTrainer
-from esr_workbench.training.symmetry import symmetry
-from esr_workbench.training.tiles import PATCH_MSE, Patches, load_tiles, split
 from tests.support.pictures import synthetic_luma, write_tiles
 
 FAMILIES = ["esr_max_x2", "esr_tm_x2", "esr_tr_x2", "esr_tr_x3"]

@@ -15,7 +15,7 @@ import esr_workbench
 from esr_upscale.errors import InvalidInputError
 from esr_upscale.models import ModelSpec, load_card, load_weights, resolve, save_weights
 from esr_workbench.cli import app
-from esr_workbench.training.cards import NODES
+from esr_workbench.model_files.cards import NODES
 from esr_workbench.training.checkpoint import Checkpoint
 from esr_workbench.training.one_layer import PatchTrainer
 from esr_workbench.training.pool import read_pool

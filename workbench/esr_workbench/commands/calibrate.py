@@ -45,9 +45,9 @@ def calibrate_source(
     overwrite: Overwrite = False,
 ) -> None:
     """Fit a function that tells from pictures how much coding has damaged a source, or by what it was made small."""
-    from esr_workbench.training.cards import today, versions
-    from esr_workbench.training.degradation.calibration import SCALE
-    from esr_workbench.training.tiles import load_tiles
+    from esr_workbench.datasets.tiles import load_tiles
+    from esr_workbench.estimates.source_quality import SCALE
+    from esr_workbench.model_files.cards import today, versions
 
     if estimate is Estimate.QUALITY and clips < LEAST_CLIPS:
         raise InvalidInputError(f"--clips is {LEAST_CLIPS} or more for --estimate quality, not {clips}")
@@ -63,7 +63,7 @@ def calibrate_source(
 
 
 def _fit_quality(pictures: list[Any], origin: dict[str, Any], path: Path) -> None:
-    from esr_workbench.training.degradation.calibration import describe, fit, sample_key_frames
+    from esr_workbench.estimates.source_quality import describe, fit, sample_key_frames
 
     with show_progress("coding clips") as show:
         samples = sample_key_frames(
@@ -79,8 +79,8 @@ def _fit_downscaler(
     pictures: list[Any], origin: dict[str, Any], path: Path, model: str, directories: tuple[Path, ...]
 ) -> None:
     from esr_upscale.backends.torch.kernel import torch_threads
-    from esr_workbench.training.degradation.calibration import SCALE
-    from esr_workbench.training.degradation.recognition import SetJudge, describe, fit, sample_pictures
+    from esr_workbench.estimates.source_downscaler import SetJudge, describe, fit, sample_pictures
+    from esr_workbench.estimates.source_quality import SCALE
 
     spec = resolve(model, list_models(*directories))
     nodes = load_nodes(spec, *directories)

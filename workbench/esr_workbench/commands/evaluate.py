@@ -19,8 +19,8 @@ from esr_workbench.commands.progress import show_progress
 from esr_workbench.commands.video import judge_on_clips
 
 if TYPE_CHECKING:
-    from esr_workbench.training.published_results import Published
-    from esr_workbench.training.quality import Quality
+    from esr_workbench.evaluation.published_results import Published
+    from esr_workbench.evaluation.quality import Quality
 
 ABSENT = "–"
 
@@ -64,7 +64,7 @@ def evaluate_models(
     clips, in PSNR, SSIM and, where ffmpeg has libvmaf, VMAF. MODELS may name resamplers too: area, bilinear, bicubic,
     lanczos3, spline36.
     """
-    from esr_workbench.training.cards import measured_card, write_card
+    from esr_workbench.model_files.cards import measured_card, write_card
 
     check_outputs([json_file], overwrite=overwrite)
     if video:
@@ -106,8 +106,8 @@ def evaluate_models(
 def _judge_models(
     specs: list[ModelSpec], sets: tuple[Path, ...], published_file: Path | None, weights: tuple[Path, ...], threads: int
 ) -> dict[ModelSpec, dict[str, Quality]]:
-    from esr_workbench.training.published_results import read_published
-    from esr_workbench.training.quality import judge
+    from esr_workbench.evaluation.published_results import read_published
+    from esr_workbench.evaluation.quality import judge
 
     published = read_published(published_file) if published_file else None
     missing = [data.name for data in sets if published and data.name.lower() not in published.sets]
@@ -126,7 +126,7 @@ def _judge_models(
 
 def print_qualities(scores: Mapping[ModelSpec, Mapping[str, Quality]], published: Published | None) -> None:
     """Print PSNR / SSIM for each model and set and their mean, next to published figures and the gain."""
-    from esr_workbench.training.quality import Quality
+    from esr_workbench.evaluation.quality import Quality
 
     sets = list(next(iter(scores.values())))
     head = ["model", *sets, "mean"]
@@ -153,7 +153,7 @@ def _published_cells(published: Published, spec: ModelSpec, score: Mapping[str, 
 
 def _judge_video(reference: Path, distorted: Path, json_file: Path | None, threads: int) -> None:
     from esr_upscale.backends.torch.kernel import torch_threads
-    from esr_workbench.training.videos import compare_videos
+    from esr_workbench.evaluation.videos import compare_videos
 
     with torch_threads(threads), show_progress("comparing frames") as show:
         quality = compare_videos(reference, distorted, lambda count: show(count, None))

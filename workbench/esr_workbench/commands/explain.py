@@ -20,8 +20,8 @@ def explain_model(
     overwrite: Overwrite = False,
 ) -> None:
     """Draw a model's filters, their frequency responses and where each channel wins, as PNG files."""
+    from esr_workbench.evaluation.pictures import read_luma
     from esr_workbench.explain import explain, figure_paths, synthetic_picture
-    from esr_workbench.training.pictures import read_luma
 
     directories = weights or ()
     spec = resolve(model, list_models(*directories))

@@ -83,7 +83,7 @@ def export_model(
         sha256 = file_sha256(weights_path(spec, *directories)) if spec.tensor_shapes else None
         typer.echo(export_mpv(spec, tensors, licence, sha256, path, node))
         return
-    from esr_workbench.training.onnx_file import export_onnx
+    from esr_workbench.model_files.onnx_file import export_onnx
 
     typer.echo(export_onnx(spec, tensors, licence, path, OPSET if opset is None else opset, node))
 

@@ -35,7 +35,7 @@ def import_model(
     overwrite: Overwrite = False,
 ) -> None:
     """Turn a published checkpoint into weights with a card, to be used with --weights."""
-    from esr_workbench.training.import_checkpoint import checkpoint_spec, import_checkpoint
+    from esr_workbench.model_files.import_checkpoint import checkpoint_spec, import_checkpoint
 
     check_licence(licence)
     spec = checkpoint_spec(file, name, "edge" if padding is PaddingChoice.EDGE else "zeros")

@@ -40,8 +40,8 @@ def cut_tiles(
 
     Pictures that cannot be read are named at the end; the exit code is then 1.
     """
-    from esr_workbench.training.pictures import Range
-    from esr_workbench.training.tile_maker import TileSettings, check_folder, find_pictures, make_tiles
+    from esr_workbench.datasets.tile_maker import TileSettings, check_folder, find_pictures, make_tiles
+    from esr_workbench.evaluation.pictures import Range
 
     check_licence(licence)
     check_folder(out, overwrite=overwrite)

@@ -133,8 +133,8 @@ def _train_pool(file: Path, tiles: Path, out: Path, settings: dict[str, Any]) ->
 
 
 def _judge(names: list[str | None], sets: tuple[Path, ...], out: Path, threads: int) -> None:
-    from esr_workbench.training.cards import measured_card, write_card
-    from esr_workbench.training.quality import judge
+    from esr_workbench.evaluation.quality import judge
+    from esr_workbench.model_files.cards import measured_card, write_card
 
     specs = [resolve(name) for name in names if name]
     with show_progress("judging") as show:

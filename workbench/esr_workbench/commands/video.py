@@ -20,7 +20,7 @@ from esr_workbench.commands.progress import show_progress
 from esr_workbench.shaders import Shader, check_libplacebo, run_shader
 
 if TYPE_CHECKING:
-    from esr_workbench.training.video_protocol import Figures, Upscaler
+    from esr_workbench.evaluation.video_protocol import Figures, Upscaler
 
 HEADS = {"psnr": ("PSNR in dB", 2), "ssim": ("SSIM", 4), "vmaf": ("VMAF", 2)}
 """Metric → what its table is called, and digits after the point."""
@@ -47,7 +47,7 @@ def judge_on_clips(
         EngineError: shaders cannot run here.
     """
     from esr_upscale.backends.torch.kernel import torch_threads
-    from esr_workbench.training.video_protocol import judge_clips, parse_conditions, read_clip
+    from esr_workbench.evaluation.video_protocol import judge_clips, parse_conditions, read_clip
 
     conditions = parse_conditions(downscalers, codecs)
     upscalers, scale = _upscalers(models, [Shader.read(path) for path in shaders], weights, threads)
@@ -68,8 +68,8 @@ def _upscalers(
     models: Sequence[str], shaders: Sequence[Shader], weights: tuple[Path, ...], threads: int
 ) -> tuple[dict[str, Upscaler], int]:
     from esr_upscale.engine import EngineSettings, LoadedModel
-    from esr_workbench.training.degradation.resampling import KERNELS
-    from esr_workbench.training.video_protocol import by_source, frame_by_frame, resampler
+    from esr_workbench.degradation.resampling import KERNELS
+    from esr_workbench.evaluation.video_protocol import by_source, frame_by_frame, resampler
 
     names = [*models, *(shader.name for shader in shaders)]
     if len(set(names)) < len(names):
@@ -115,7 +115,7 @@ def _common_scale(specs: Sequence[ModelSpec], shaders: Sequence[Shader]) -> int:
 
 
 def _metrics() -> list[str]:
-    from esr_workbench.training.vmaf import check_vmaf
+    from esr_workbench.evaluation.vmaf import check_vmaf
 
     try:
         check_vmaf()

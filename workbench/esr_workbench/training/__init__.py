@@ -1,1 +1,1 @@
-"""Making and judging models. Uses torch."""
+"""How models are trained, from an empty start or from weights: losses, optimizers, runs, checkpoints."""

@@ -20,11 +20,11 @@ from esr_upscale import nets
 from esr_upscale.models import ModelSpec
 from esr_upscale.nets.edge_sr import HEADS
 from esr_upscale.plane_kernel import Weights
+from esr_workbench.datasets.crops import CropSampler, CropSource, check_size
+from esr_workbench.datasets.symmetry import symmetry
 from esr_workbench.training.checkpoint import optimizer_tensors, restore_optimizer
-from esr_workbench.training.crops import CropSampler, CropSource, check_size
 from esr_workbench.training.jacobian import curvature
 from esr_workbench.training.newton import NewtonAdam
-from esr_workbench.training.symmetry import symmetry
 from esr_workbench.training.whitening import whitening
 
 RATE, RATES = 2e-2, {"esr_stack": 4e-3}

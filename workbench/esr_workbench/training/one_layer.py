@@ -17,10 +17,10 @@ from torch import Tensor
 from esr_upscale.models import ModelSpec
 from esr_upscale.models.edge_sr import TENSOR
 from esr_upscale.nets.edge_sr import HEADS
+from esr_workbench.datasets.symmetry import Symmetry, symmetry
+from esr_workbench.datasets.tiles import Patches, Tile, split
 from esr_workbench.training.checkpoint import optimizer_tensors, restore_optimizer
 from esr_workbench.training.newton import NewtonAdam
-from esr_workbench.training.symmetry import Symmetry, symmetry
-from esr_workbench.training.tiles import Patches, Tile, split
 from esr_workbench.training.whitening import whitening
 
 BATCH = 8192

@@ -28,16 +28,16 @@ from esr_upscale.models.nodes import DOWNSCALERS, parse_source
 from esr_upscale.models.weights_file import PACKAGED
 from esr_upscale.nets.edge_sr import HEADS
 from esr_upscale.plane_kernel import Weights
-from esr_workbench.training.cards import NODES, continued_card, new_card
+from esr_workbench.datasets.clips import ClipSource, Node, make_clips
+from esr_workbench.datasets.crops import CropSource, TileSource
+from esr_workbench.datasets.pairs import PairSettings
+from esr_workbench.datasets.tiles import Tile, load_tiles
+from esr_workbench.model_files.cards import NODES, continued_card, new_card
 from esr_workbench.training.checkpoint import DIRECTORY, Checkpoint, Journal
-from esr_workbench.training.crops import CropSource, TileSource
-from esr_workbench.training.degradation.clips import ClipSource, Node, make_clips
-from esr_workbench.training.degradation.pairs import PairSettings
 from esr_workbench.training.growth import grow_weights, nearest_start
 from esr_workbench.training.loop import Progress, Trainer, TrainingStoppedError, never, run, steps_in
 from esr_workbench.training.multi_layer import CropTrainer
 from esr_workbench.training.one_layer import PatchTrainer
-from esr_workbench.training.tiles import Tile, load_tiles
 
 MAY_CHANGE = {"seconds", "steps", "threads", "licence"}
 """Settings that an interrupted run goes on without."""

@@ -1,0 +1,1 @@
+"""What makes a picture worse: a smaller size, motion, codecs."""

@@ -1,0 +1,1 @@
+"""Files of models: weights with their cards, ONNX, and checkpoints of others."""
