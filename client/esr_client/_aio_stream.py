@@ -196,7 +196,7 @@ class AsyncUpscaleStream(StreamBase[ItemT, _AsyncTransport[ItemT]]):
             raise
 
     async def aclose(self) -> None:
-        """Cancel the rest of the call. Closing twice does no harm."""
+        """Cancel the rest of the call, or begin none. Closing twice does no harm."""
         self._cancel()
 
     async def __aenter__(self) -> Self:

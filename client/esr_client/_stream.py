@@ -146,6 +146,9 @@ class UpscaleStream(StreamBase[ItemT, _SyncTransport[ItemT]]):
                 protocol = self._begin(first)
                 if protocol is not None:
                     self._transport = _SyncTransport(self._start, protocol, first, source)
+                    # Another thread may have closed the stream before it had a call to cancel.
+                    if self._ended:
+                        self._cancel()
             if self._transport is not None:
                 self._receive(self._transport.read())
         except BaseException:
@@ -153,7 +156,7 @@ class UpscaleStream(StreamBase[ItemT, _SyncTransport[ItemT]]):
             raise
 
     def close(self) -> None:
-        """Cancel the rest of the call. Closing twice does no harm."""
+        """Cancel the rest of the call, or begin none. Closing twice does no harm; any thread may close."""
         self._cancel()
 
     def __enter__(self) -> Self:

@@ -69,8 +69,11 @@ class StreamBase(Generic[ItemT, TransportT]):
         self._switch.request(model)
 
     def _begin(self, first: list[ItemT]) -> StreamProtocol[ItemT] | None:
-        """Return the protocol of the stream with this first item, if that is known; None where there is no call."""
-        if self._spec.needs_first and not first:
+        """Return the protocol of the stream with this first item, if that is known; None where there is no call.
+
+        There is none for a stream without items, or for one that was closed while its source made the first.
+        """
+        if self._ended or (self._spec.needs_first and not first):
             self._end()
             return None
         item = first[0] if first else None
