@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Sequence
 from fractions import Fraction
 from types import TracebackType
-from typing import TYPE_CHECKING, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Self, cast
 
 import grpc
 import grpc.aio
-from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1 import health_pb2_grpc
 
 from esr_api.v1 import upscaler_pb2 as pb
 from esr_api.v1.upscaler_pb2_grpc import UpscalerServiceStub
-from esr_client import _convert, _unary
+from esr_client import _unary
 from esr_client._aio_stream import AsyncUpscaleStream, Call, StartCall
 from esr_client._client_base import ClientBase
 from esr_client._config import Options, StreamConfig, configs_for
@@ -23,14 +23,12 @@ from esr_client._frame import Frame, Packet
 from esr_client._frame_types import ChannelOrder, FrameAdapters, FrameT, check_iterable
 from esr_client._protocol import ConfigStreamSpec, FrameStreamSpec
 from esr_client._results import ModelInfo, ServerStatus, ServingState
+from esr_client._unary import RequestT, ResponseT, ResultT, UnaryCall
 
 if TYPE_CHECKING:
     from esr_api.v1.upscaler_pb2_grpc import UpscalerServiceAsyncStub
 
 __all__ = ["AsyncClient", "connect_async"]
-
-RequestT = TypeVar("RequestT")
-ResponseT = TypeVar("ResponseT")
 
 
 class AsyncClient(ClientBase):
@@ -102,33 +100,27 @@ class AsyncClient(ClientBase):
         timeout_s: float | None = None,
     ) -> FrameT:
         """Upscale one picture as `Client.upscale_image` does."""
-        request, answer = _unary.image_request(frame, model, source_quality, FrameAdapters(channel_order, copy=copy))
-        return answer(await self._call(self._stub.UpscaleImage, request, timeout_s))
+        call = _unary.image_call(frame, model, source_quality, FrameAdapters(channel_order, copy=copy))
+        return await self._call(self._stub.UpscaleImage, call, timeout_s)
 
     async def models(self) -> tuple[ModelInfo, ...]:
         """Return the server's models as `Client.models` does."""
-        response = await self._call(self._stub.ListModels, pb.ListModelsRequest())
-        return tuple(_convert.model_from(row) for row in response.models)
+        return await self._call(self._stub.ListModels, _unary.models_call())
 
     async def load_model(self, model: str, *, timeout_s: float | None = None) -> ModelInfo:
         """Load a model as `Client.load_model` does."""
-        request = pb.LoadModelRequest(model=model)
-        response = await self._call(self._stub.LoadModel, request, timeout_s, self._admin)
-        return _convert.model_from(response.model)
+        return await self._call(self._stub.LoadModel, _unary.load_call(model), timeout_s, self._admin)
 
     async def unload_model(self, model: str, *, timeout_s: float | None = None) -> ModelInfo:
         """Unload a model as `Client.unload_model` does."""
-        request = pb.UnloadModelRequest(model=model)
-        response = await self._call(self._stub.UnloadModel, request, timeout_s, self._admin)
-        return _convert.model_from(response.model)
+        return await self._call(self._stub.UnloadModel, _unary.unload_call(model), timeout_s, self._admin)
 
     async def status(self) -> ServerStatus:
         """Return the server's status as `Client.status` does."""
         states = []
         for service in ("", *_unary.SERVICES):
             try:
-                response = await self._call(self._health.Check, health_pb2.HealthCheckRequest(service=service))
-                states.append(_unary.state_from(response))
+                states.append(await self._call(self._health.Check, _unary.health_call(service)))
             except NotFoundError:
                 states.append(ServingState.UNKNOWN)
         return _unary.status_from(states)
@@ -136,15 +128,16 @@ class AsyncClient(ClientBase):
     async def _call(
         self,
         method: grpc.aio.UnaryUnaryMultiCallable[RequestT, ResponseT],
-        request: RequestT,
+        call: UnaryCall[RequestT, ResponseT, ResultT],
         timeout_s: float | None = None,
         metadata: tuple[tuple[str, str], ...] = (),
-    ) -> ResponseT:
+    ) -> ResultT:
         self._check_open()
         try:
-            return await method(request, timeout=timeout_s or self._options.timeout_s, metadata=metadata)
+            response = await method(call.request, timeout=timeout_s or self._options.timeout_s, metadata=metadata)
         except grpc.RpcError as error:
             raise from_rpc(error) from error
+        return call.read(response)
 
     async def close(self) -> None:
         """Close the connection; running streams are cancelled."""

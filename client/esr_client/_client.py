@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from fractions import Fraction
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Self
 
 import grpc
-from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1 import health_pb2_grpc
 
 from esr_api.v1 import upscaler_pb2 as pb
 from esr_api.v1.upscaler_pb2_grpc import UpscalerServiceStub
-from esr_client import _convert, _unary
+from esr_client import _unary
 from esr_client._client_base import ClientBase
 from esr_client._config import Options, StreamConfig, configs_for
 from esr_client._delivery import LOSSLESS, Delivery, Dropped
@@ -22,11 +22,9 @@ from esr_client._frame_types import ChannelOrder, FrameAdapters, FrameT, check_i
 from esr_client._protocol import ConfigStreamSpec, FrameStreamSpec
 from esr_client._results import ModelInfo, ServerStatus, ServingState
 from esr_client._stream import Call, StartCall, UpscaleStream
+from esr_client._unary import RequestT, ResponseT, ResultT, UnaryCall
 
 __all__ = ["Client"]
-
-RequestT = TypeVar("RequestT")
-ResponseT = TypeVar("ResponseT")
 
 
 class Client(ClientBase):
@@ -139,8 +137,8 @@ class Client(ClientBase):
             ValueError: source_quality is no quantiser.
             EsrError: the server refused, or the frame cannot be sent.
         """
-        request, answer = _unary.image_request(frame, model, source_quality, FrameAdapters(channel_order, copy=copy))
-        return answer(self._call(self._stub.UpscaleImage, request, timeout_s))
+        call = _unary.image_call(frame, model, source_quality, FrameAdapters(channel_order, copy=copy))
+        return self._call(self._stub.UpscaleImage, call, timeout_s)
 
     def models(self) -> tuple[ModelInfo, ...]:
         """Return every model that the server can run.
@@ -148,8 +146,7 @@ class Client(ClientBase):
         Raises:
             EsrError: the server cannot be reached.
         """
-        response = self._call(self._stub.ListModels, pb.ListModelsRequest())
-        return tuple(_convert.model_from(row) for row in response.models)
+        return self._call(self._stub.ListModels, _unary.models_call())
 
     def load_model(self, model: str, *, timeout_s: float | None = None) -> ModelInfo:
         """Load a model while streams run. For an administrator: see `connect`.
@@ -161,8 +158,7 @@ class Client(ClientBase):
             AccessError: the admin token is missing or wrong.
             EsrError: there is no such model, or it cannot be loaded.
         """
-        request = pb.LoadModelRequest(model=model)
-        return _convert.model_from(self._call(self._stub.LoadModel, request, timeout_s, self._admin).model)
+        return self._call(self._stub.LoadModel, _unary.load_call(model), timeout_s, self._admin)
 
     def unload_model(self, model: str, *, timeout_s: float | None = None) -> ModelInfo:
         """Let go of a model. Streams that run it keep it to their end, unless a ladder has other rungs for them.
@@ -171,8 +167,7 @@ class Client(ClientBase):
             AccessError: the admin token is missing or wrong.
             EsrError: there is no such model, or the server cannot do without it.
         """
-        request = pb.UnloadModelRequest(model=model)
-        return _convert.model_from(self._call(self._stub.UnloadModel, request, timeout_s, self._admin).model)
+        return self._call(self._stub.UnloadModel, _unary.unload_call(model), timeout_s, self._admin)
 
     def status(self) -> ServerStatus:
         """Return the health of the server.
@@ -183,8 +178,7 @@ class Client(ClientBase):
         states = []
         for service in ("", *_unary.SERVICES):
             try:
-                response = self._call(self._health.Check, health_pb2.HealthCheckRequest(service=service))
-                states.append(_unary.state_from(response))
+                states.append(self._call(self._health.Check, _unary.health_call(service)))
             except NotFoundError:
                 states.append(ServingState.UNKNOWN)
         return _unary.status_from(states)
@@ -192,15 +186,16 @@ class Client(ClientBase):
     def _call(
         self,
         method: grpc.UnaryUnaryMultiCallable[RequestT, ResponseT],
-        request: RequestT,
+        call: UnaryCall[RequestT, ResponseT, ResultT],
         timeout_s: float | None = None,
         metadata: tuple[tuple[str, str], ...] = (),
-    ) -> ResponseT:
+    ) -> ResultT:
         self._check_open()
         try:
-            return method(request, timeout=timeout_s or self._options.timeout_s, metadata=metadata)
+            response = method(call.request, timeout=timeout_s or self._options.timeout_s, metadata=metadata)
         except grpc.RpcError as error:
             raise from_rpc(error) from error
+        return call.read(response)
 
     def close(self) -> None:
         """Close the connection, which cancels running streams, and end a private server that `connect` started."""
