@@ -50,13 +50,15 @@ def esr_serve(
         list[str] | None,
         typer.Option(
             metavar="NAME[=FILE]",
-            help="Model, or own weights and a name for them; loaded at start, the first is the default. "
+            help="Model, or a name and file for your own weights; loaded at start, the first is the default. "
             f"[default: {DEFAULT_MODEL}]",
         ),
     ] = None,
     weights: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Folder of own weights, served under their file names without .safetensors."),
+        typer.Option(
+            metavar="DIR", help="Folder of your own weights, served under their file names without .safetensors."
+        ),
     ] = None,
     listen: Annotated[
         list[str] | None,
@@ -76,15 +78,13 @@ def esr_serve(
     ] = None,
     workers: Annotated[
         int,
-        typer.Option(
-            min=1, max=_MOST_THREADS, help="Frames that are upscaled at the same time, of all streams together."
-        ),
+        typer.Option(min=1, max=_MOST_THREADS, help="Number of frames upscaled at the same time, over all streams."),
     ] = SchedulerSettings().workers,
     max_streams: Annotated[
         int, typer.Option(min=1, help="Maximum number of concurrent streams; others are refused.")
     ] = SchedulerSettings().max_streams,
     max_load: Annotated[
-        float, typer.Option(help="Share of the machine that streams with a declared rate may reserve together.")
+        float, typer.Option(help="Maximum fraction of the machine that streams with a declared rate may reserve.")
     ] = CapacitySettings().max_load,
     max_pixels: Annotated[
         int, typer.Option(min=1, max=_MOST_PIXELS, help="Maximum number of pixels of an input picture.")
@@ -93,20 +93,18 @@ def esr_serve(
         int, typer.Option(min=1, max=_MOST_PIXELS, help="Maximum number of pixels of an output picture.")
     ] = Limits().max_output_pixels,
     no_shared_memory: Annotated[
-        bool, typer.Option("--no-shared-memory", help="Send frames of clients on this host in messages too.")
+        bool, typer.Option("--no-shared-memory", help="Do not use shared memory for clients on this host.")
     ] = False,
     keepalive: Annotated[
-        float, typer.Option(help="Seconds of silence after which a client gets a ping.")
+        float, typer.Option(help="Seconds without traffic before the server pings a client.")
     ] = ServerSettings().keepalive_s,
-    grace: Annotated[float, typer.Option(help="Seconds that running streams get to finish after SIGTERM.")] = 30.0,
+    grace: Annotated[float, typer.Option(help="Seconds for running streams to finish after SIGTERM.")] = 30.0,
     exit_with_stdin: Annotated[
         bool, typer.Option("--exit-with-stdin", help="Drain when standard input ends, as a private server does.")
     ] = False,
-    log_level: Annotated[
-        LogLevel, typer.Option(case_sensitive=False, help="Lowest level that is logged.")
-    ] = LogLevel.INFO,
+    log_level: Annotated[LogLevel, typer.Option(case_sensitive=False, help="Lowest level to log.")] = LogLevel.INFO,
     log_format: Annotated[
-        LogFormat, typer.Option(case_sensitive=False, help="Format of the log; json is one object for each line.")
+        LogFormat, typer.Option(case_sensitive=False, help="Log format; json writes one object per line.")
     ] = LogFormat.TEXT,
     _version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")

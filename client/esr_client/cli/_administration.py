@@ -27,7 +27,7 @@ ModelArgument = Annotated[str, typer.Argument(metavar="MODEL", help="Name of a m
 @app.command()
 def models(
     model: Annotated[
-        str | None, typer.Argument(metavar="[MODEL]", help="Show all that is known of this model, its card too.")
+        str | None, typer.Argument(metavar="[MODEL]", help="Show the details of this model and its card.")
     ] = None,
     server: ServerOption = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON: an array of models, or one object.")] = False,

@@ -20,19 +20,19 @@ from esr_client.files import compare as compare_files
 @app.command()
 def compare(
     a: Annotated[str, typer.Argument(metavar="A", help="A video or picture.")],
-    b: Annotated[str, typer.Argument(metavar="B", help="Another one of the same scene.")],
+    b: Annotated[str, typer.Argument(metavar="B", help="Another one, of the same scene.")],
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Picture (.png) or video that shows both.", metavar="OUT")
     ] = None,
     reference: Annotated[
-        str | None, typer.Option(metavar="HR", help="The original at full size: prints PSNR and SSIM of A and B.")
+        str | None, typer.Option(metavar="HR", help="Original at full size, to print PSNR and SSIM of A and B.")
     ] = None,
     layout: Annotated[
         Layout,
         typer.Option(help="side: A left of B; split: left half of A, right half of B; zoom: the middle, three times."),
     ] = Layout.SIDE,
     at: Annotated[
-        str | None, typer.Option(metavar="TIME", help="Frame that a picture shows. Default: the first.")
+        str | None, typer.Option(metavar="TIME", help="Frame to show in a picture. Default: the first.")
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT if it exists.")] = False,
 ) -> None:

@@ -47,8 +47,8 @@ def upscale(
         list[str],
         typer.Argument(
             metavar="IN... OUT",
-            help="Files, folders, patterns, - for standard input or URLs that FFmpeg opens; last the output: "
-            "a file, a folder, - for standard output, or a URL (rtmp, udp, rtsp).",
+            help="Inputs: files, folders, patterns, URLs for FFmpeg, or - for standard input. Last, the output: "
+            "a file, a folder, a URL (rtmp, udp, rtsp), or - for standard output.",
         ),
     ],
     model: Annotated[
@@ -75,7 +75,7 @@ def upscale(
         int | None,
         _option(
             _ENCODING,
-            "Quality; lower is better and a larger file. h264 and hevc: 0 to 51, default 18 and 20; "
+            "Quality; lower is better, with a larger file. h264 and hevc: 0 to 51, default 18 and 20; "
             "vp9 and av1: 0 to 63, default 24.",
         ),
     ] = None,
@@ -88,17 +88,17 @@ def upscale(
         ),
     ] = None,
     encode: Annotated[
-        Encode, _option(_ENCODING, "Who encodes. `server` sends no raw frames over the network.")
+        Encode, _option(_ENCODING, "Side that encodes. `server` sends no raw frames over the network.")
     ] = Encode.CLIENT,
     deinterlace: Annotated[
-        str, _option(_SIZE, "How to deinterlace. Interlaced video is refused without it.", "bwdif")
+        str, _option(_SIZE, "Deinterlacing filter. Interlaced video is refused without it.", "bwdif")
     ] = "",
-    start: Annotated[str, _option(_WINDOW, "Where to begin: seconds or [HH:]MM:SS.", "TIME")] = "0",
-    duration: Annotated[str | None, _option(_WINDOW, "How much to take. Live inputs have no end.", "TIME")] = None,
-    to: Annotated[str | None, _option(_WINDOW, "Where to end, instead of --duration.", "TIME")] = None,
+    start: Annotated[str, _option(_WINDOW, "Start, in seconds or [HH:]MM:SS.", "TIME")] = "0",
+    duration: Annotated[str | None, _option(_WINDOW, "Duration. Live inputs have no end.", "TIME")] = None,
+    to: Annotated[str | None, _option(_WINDOW, "End, instead of --duration.", "TIME")] = None,
     skip_undecodable: Annotated[
         bool,
-        _option(_WINDOW, "Go on after damaged packets, and count them.", None, "--skip-undecodable"),
+        _option(_WINDOW, "Skip damaged packets, and count them.", None, "--skip-undecodable"),
     ] = False,
     input_format: Annotated[
         str | None, _option(_RAW, "Container of IN: y4m, nut, matroska, mpegts, rawvideo, ...", "NAME")
@@ -111,10 +111,8 @@ def upscale(
     output_format: Annotated[
         str | None, _option(_RAW, "Container of OUT. Default: by its suffix; matroska for standard output.", "NAME")
     ] = None,
-    recursive: Annotated[bool, _option(_MANY, "Look into folders of folders.", None, "--recursive", "-r")] = False,
-    skip_existing: Annotated[
-        bool, _option(_MANY, "Leave out inputs whose output exists.", None, "--skip-existing")
-    ] = False,
+    recursive: Annotated[bool, _option(_MANY, "Include subfolders.", None, "--recursive", "-r")] = False,
+    skip_existing: Annotated[bool, _option(_MANY, "Skip inputs whose output exists.", None, "--skip-existing")] = False,
     overwrite: Annotated[bool, _option(_MANY, "Replace outputs that exist.", None, "--overwrite")] = False,
 ) -> None:
     """Upscale video and pictures. Audio, subtitles, chapters and metadata are copied.

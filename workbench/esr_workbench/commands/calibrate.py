@@ -30,21 +30,21 @@ class Estimate(StrEnum):
 def calibrate_source(
     tiles: Annotated[Path, typer.Option(help="Directory of 8-bit luma PNG tiles of 256x256.")],
     estimate: Annotated[
-        Estimate, typer.Option(help="What to tell of a source: how much coding damaged it, or what made it small.")
+        Estimate, typer.Option(help="Property of a source to estimate: its damage by coding, or its downscaler.")
     ] = Estimate.QUALITY,
     out: Annotated[
         Path | None,
-        typer.Option(help="File for the function. Default: source_quality.json, or source_downscaler.json."),
+        typer.Option(help="Output file of the function. Default: source_quality.json, or source_downscaler.json."),
     ] = None,
     clips: Annotated[int, typer.Option(min=48, help="Number of clips to make.")] = 1600,
     seed: Annotated[int, typer.Option(help="Random seed.")] = 1,
     model: Annotated[
-        str, typer.Option(help="Model whose sets for downscalers are chosen between, for --estimate downscaler.")
+        str, typer.Option(help="Model with sets for downscalers to choose between, for --estimate downscaler.")
     ] = MODEL,
     weights: Weights = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Fit a function that tells from pictures how much coding has damaged a source, or by what it was made small."""
+    """Fit the function that estimates a source's damage by coding, or its downscaler, from pictures."""
     from esr_workbench.datasets.tiles import load_tiles
     from esr_workbench.estimates.source_quality import SCALE
     from esr_workbench.model_files.cards import today, versions

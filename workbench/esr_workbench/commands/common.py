@@ -19,7 +19,7 @@ SETS = ("Set5", "Set14", "BSD100")
 """The sets of pictures that cards have figures of."""
 
 Weights = Annotated[list[Path] | None, typer.Option(help="Directory with more weights files; may be repeated.")]
-Data = Annotated[list[Path] | None, typer.Option(help="Directory of test pictures, a set; may be repeated.")]
+Data = Annotated[list[Path] | None, typer.Option(help="Directory of a set of test pictures; may be repeated.")]
 Threads = Annotated[int, typer.Option(min=1, help="Number of threads.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")]
 

@@ -34,7 +34,7 @@ def compile_models(
     weights: Weights = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Compile models, and the bicubic of their chroma, into one shared library: `esr-serve --kernels DIR` loads it."""
+    """Compile models, and bicubic for chroma, into one shared library for `esr-serve --kernels DIR`."""
     if not is_halide_installed():
         raise EngineError('compiling needs Halide, which is not installed: pip install "edge-sr[server]"')
     from esr_upscale.backends.aot.compile import compile_library

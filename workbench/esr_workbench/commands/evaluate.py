@@ -39,7 +39,7 @@ def evaluate_models(
     ] = None,
     clips: Annotated[
         list[Path] | None,
-        typer.Option(help="Clean video, or directory of pictures to pan over, to judge on; may be repeated."),
+        typer.Option(help="Clean test video, or directory of pictures to pan over; may be repeated."),
     ] = None,
     codec: Annotated[
         list[str] | None, typer.Option(help="Codec and qualities for --clips, as in x264:18,28; may be repeated.")
@@ -49,11 +49,11 @@ def evaluate_models(
     ] = None,
     shader: Annotated[
         list[Path] | None,
-        typer.Option(help="User shader of mpv to judge too on --clips, by ffmpeg's libplacebo; may be repeated."),
+        typer.Option(help="User shader of mpv to compare on --clips, run by ffmpeg's libplacebo; may be repeated."),
     ] = None,
-    frames: Annotated[int, typer.Option(min=1, help="Frames of each of the --clips.")] = 14,
+    frames: Annotated[int, typer.Option(min=1, help="Number of frames of each of the --clips.")] = 14,
     json_file: Annotated[Path | None, typer.Option("--json", help="JSON file for the figures.")] = None,
-    cards: Annotated[Path | None, typer.Option(help="Directory of cards to write the PSNR to.")] = None,
+    cards: Annotated[Path | None, typer.Option(help="Directory of the cards to write the PSNR to.")] = None,
     weights: Weights = None,
     threads: Threads = 1,
     overwrite: Overwrite = False,

@@ -52,7 +52,7 @@ def export_model(
         typer.Option(
             min=CLEAN,
             max=WORST,
-            help="CRF of x264 that damages as much as the sources the weights are for; 0: never coded. "
+            help="Quality of the sources that the weights are for, as a CRF of x264; 0: never coded. "
             "Default: weights for any source.",
             show_default=False,
         ),
@@ -60,7 +60,7 @@ def export_model(
     downscaler: Annotated[
         str | None,
         typer.Option(
-            help="What made the sources small, with --source-quality: area, or sharp for bicubic, Spline36 and "
+            help="Downscaler of the sources, with --source-quality: area, or sharp for bicubic, Spline36 and "
             "Lanczos. Default: any.",
             show_default=False,
         ),

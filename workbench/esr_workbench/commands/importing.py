@@ -28,13 +28,13 @@ def import_model(
     ],
     name: Annotated[str | None, typer.Option(help="Name of the model, if the file is not named after it.")] = None,
     padding: Annotated[
-        PaddingChoice, typer.Option(help="Padding that it was trained with; published checkpoints have zeros.")
+        PaddingChoice, typer.Option(help="Padding used in training; published checkpoints use zeros.")
     ] = PaddingChoice.ZEROS,
     licence: Annotated[str, typer.Option(help="SPDX id of the checkpoint's licence, for the card.")] = UNKNOWN_LICENCE,
     out: Annotated[Path, typer.Option(help="Directory for the weights and their card.")] = OUT,
     overwrite: Overwrite = False,
 ) -> None:
-    """Turn a published checkpoint into weights with a card, to be used with --weights."""
+    """Convert a published checkpoint into weights and a card, for use with --weights."""
     from esr_workbench.model_files.import_checkpoint import checkpoint_spec, import_checkpoint
 
     check_licence(licence)

@@ -51,11 +51,13 @@ def draw_pareto(
     size: Annotated[str | None, typer.Option(help="Size of the LR frames. Default: 960x540.")] = None,
     recommend: Annotated[
         str | None,
-        typer.Option(metavar="1080p60", help="Name the best model for this output, 1080p60 or 1920x1080@59.94."),
+        typer.Option(
+            metavar="1080p60", help="Output size and rate to recommend a model for, such as 1080p60 or 1920x1080@59.94."
+        ),
     ] = None,
     out: Annotated[Path, typer.Option(help="Directory for pareto.png and pareto.html.")] = OUT,
     json_file: Annotated[Path | None, typer.Option("--json", help="JSON file for the figures.")] = None,
-    rounds: Annotated[int, typer.Option(min=1, help="Number of turns in which each model is timed.")] = 7,
+    rounds: Annotated[int, typer.Option(min=1, help="Number of timing rounds of each model.")] = 7,
     threads: Annotated[int, typer.Option(min=0, help="Threads for one frame; 0 is one for each processor.")] = 0,
     device: Annotated[str, typer.Option(help="Device: cpu or cuda.")] = "cpu",
     weights: Weights = None,

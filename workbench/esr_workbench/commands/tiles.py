@@ -22,18 +22,21 @@ class RangeChoice(StrEnum):
 
 @clear_errors()
 def cut_tiles(
-    pictures: Annotated[list[Path], typer.Argument(help="Pictures, and folders of them with all below.")],
+    pictures: Annotated[list[Path], typer.Argument(help="Pictures, and folders with their subfolders.")],
     out: Annotated[Path, typer.Argument(help="Directory for the tiles.")],
-    size: Annotated[int, typer.Option(min=32, help="Pixels on a side of a tile.")] = 256,
-    most: Annotated[int, typer.Option(min=1, help="Tiles of a picture: those with the most detail.")] = 24,
+    size: Annotated[int, typer.Option(min=32, help="Side of a tile, in pixels.")] = 256,
+    most: Annotated[
+        int, typer.Option(min=1, help="Maximum number of tiles of a picture, the most detailed ones.")
+    ] = 24,
     reduce: Annotated[
-        int, typer.Option(min=1, help="Factor to make pictures smaller by first; 2 or more takes noise and JPEG away.")
+        int,
+        typer.Option(min=1, help="Factor to downscale pictures by first; 2 or more removes noise and JPEG artefacts."),
     ] = 1,
     samples: Annotated[
         RangeChoice, typer.Option("--range", help="Range of the samples: 0 … 255, or 16 … 235 as in video.")
     ] = RangeChoice.FULL,
     licence: Annotated[str, typer.Option(help="SPDX id of the pictures' licence, for CREDITS.csv.")] = UNKNOWN_LICENCE,
-    origin: Annotated[str, typer.Option(help="Where the pictures are from, for CREDITS.csv.")] = "",
+    origin: Annotated[str, typer.Option(help="Origin of the pictures, for CREDITS.csv.")] = "",
     overwrite: Overwrite = False,
 ) -> None:
     """Make luma tiles for `esr train` from pictures, colour or gray: PNG, JPEG, WebP, TIFF and others.

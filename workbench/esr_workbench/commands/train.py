@@ -36,25 +36,25 @@ def train_model(
     tiles: Annotated[Path, typer.Option(help="Directory of 8-bit luma PNG tiles, with an optional CREDITS.csv.")],
     model: Annotated[str | None, typer.Argument(help="Model to train, or a TOML file.")] = None,
     pool: Annotated[
-        Path | None, typer.Option(help="TOML file of models; those with weights in --out are left out.")
+        Path | None, typer.Option(help="TOML file of models; those with weights in --out are skipped.")
     ] = None,
     out: Annotated[Path, typer.Option(help="Directory for the weights and their cards.")] = OUT,
-    seconds: Annotated[float | None, typer.Option(min=1, help="Training time, about. Default: 100.")] = None,
+    seconds: Annotated[
+        float | None, typer.Option(min=1, help="Approximate training time, in seconds. Default: 100.")
+    ] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Number of steps, instead of --seconds.")] = None,
     seed: Annotated[int | None, typer.Option(help="Random seed. Default: 1.")] = None,
     restarts: Annotated[
-        int | None, typer.Option(min=1, help="Number of one-layer networks trained side by side.")
+        int | None, typer.Option(min=1, help="Number of one-layer networks trained in parallel.")
     ] = None,
-    batch: Annotated[
-        int | None, typer.Option(min=1, help="Number of crops in a step of a multi-layer network.")
-    ] = None,
+    batch: Annotated[int | None, typer.Option(min=1, help="Number of crops per step of a multi-layer network.")] = None,
     crop: Annotated[int | None, typer.Option(min=3, help="Side of a crop, in LR pixels.")] = None,
     rate: Annotated[float | None, typer.Option(min=0, help="Peak learning rate of a multi-layer network.")] = None,
     start: Annotated[str | None, typer.Option(help="Weights to continue from: a directory, or shipped.")] = None,
     degradation: Annotated[
         str | None,
         typer.Option(
-            help="What small pictures are made by: bicubic (default), or video: moving clips, many downscalers, "
+            help="How to make the small pictures: bicubic (default), or video: moving clips, many downscalers, "
             "blur, noise and codecs."
         ),
     ] = None,
@@ -65,7 +65,7 @@ def train_model(
     nodes: Annotated[
         str | None,
         typer.Option(
-            help="Sources to train weights for, from those of --start: quantisers, as in 0,17,25,29, where 0 is clean, "
+            help="Nodes to train from the weights of --start: quantisers, as in 0,17,25,29 with 0 for clean, "
             "or quantisers with downscalers, as in 0/area. Needs --degradation video."
         ),
     ] = None,
@@ -78,8 +78,8 @@ def train_model(
 ) -> None:
     """Train models on tiles, write weights and cards, and judge them if --data is given.
 
-    A run that is stopped, by Ctrl-C or SIGTERM, goes on from its checkpoint when the same command is given again.
-    Options for the training override those of a file.
+    After Ctrl-C or SIGTERM, the same command continues the run from its checkpoint. Options for training override
+    those of a file.
     """
     values: dict[str, Any] = {"seconds": seconds, "steps": steps, "seed": seed, "restarts": restarts, "batch": batch}
     values |= {"degradation": degradation, "mosaics": mosaics, "ways": ways}
