@@ -20,7 +20,7 @@ def server_address(target: str) -> Address:
         raise TypeError(f"an address is a string such as '127.0.0.1:50051', not {target!r}")
     address = parse_address(target)
     if not address.path and not address.port:
-        raise ValueError(f"a client connects to a port from 1 to 65535, and {target!r} has port 0")
+        raise ValueError(f"a client needs a port from 1 to 65535, but {target!r} has port 0")
     return address
 
 
@@ -38,7 +38,7 @@ def admin_metadata(token: str | None) -> tuple[tuple[str, str], ...]:
     if token is None:
         return ()
     if not token or not token.isascii() or not token.isprintable():
-        raise ValueError("an admin token is one or more printable ASCII characters")
+        raise ValueError("an admin token must be one or more printable ASCII characters")
     return (("authorization", f"Bearer {token}"),)
 
 
@@ -53,4 +53,4 @@ class ClientBase:
 
     def _check_open(self) -> None:
         if self._closed:
-            raise ClosedError("this client was closed")
+            raise ClosedError("this client is closed")

@@ -44,13 +44,13 @@ class Options:
 
     def __post_init__(self) -> None:
         if self.window < 1:
-            raise ValueError(f"window is at least 1, not {self.window}")
+            raise ValueError(f"window must be at least 1, not {self.window}")
         if self.max_frame_pixels < 1:
-            raise ValueError(f"max_frame_pixels is at least 1, not {self.max_frame_pixels}")
+            raise ValueError(f"max_frame_pixels must be at least 1, not {self.max_frame_pixels}")
         if self.keepalive_s is not None and not 1 <= self.keepalive_s <= _LONGEST_KEEPALIVE_S:
-            raise ValueError(f"keepalive_s is from 1 to {_LONGEST_KEEPALIVE_S:g}, or None, not {self.keepalive_s}")
+            raise ValueError(f"keepalive_s must be from 1 to {_LONGEST_KEEPALIVE_S:g}, or None, not {self.keepalive_s}")
         if self.max_scale < 1:
-            raise ValueError(f"max_scale is at least 1, not {self.max_scale}")
+            raise ValueError(f"max_scale must be at least 1, not {self.max_scale}")
 
     @property
     def max_receive_bytes(self) -> int:
@@ -172,16 +172,16 @@ def _check(
     check_source_quality(source_quality)
     if not isinstance(delivery, Delivery):
         constructors = "Delivery.lossless(), Delivery.latest() or Delivery.deadline(seconds)"
-        raise ValueError(f"delivery is {constructors}, not {delivery!r}")
+        raise ValueError(f"delivery must be {constructors}, not {delivery!r}")
     if isinstance(ladder, str) or not all(ladder):
-        raise ValueError(f"a ladder is a tuple of models' names, not {ladder!r}")
+        raise ValueError(f"a ladder must be a tuple of model names, not {ladder!r}")
     if ladder and model:
-        raise ValueError(f"a ladder takes the place of the model: leave out either it or {model!r}")
+        raise ValueError(f"a ladder replaces the model: leave out the ladder or {model!r}")
     if target_fps is not None and target_fps <= 0:
-        raise ValueError(f"target_fps is above 0, not {target_fps}")
+        raise ValueError(f"target_fps must be above 0, not {target_fps}")
     automatic = model == "auto" or model.startswith("auto_x")
     if (ladder or automatic) and target_fps is None:
-        raise ValueError(f"{model or 'a ladder'} needs target_fps: the model that runs is the best that holds it")
+        raise ValueError(f"{model or 'a ladder'} needs target_fps: the server runs the best model that holds it")
 
 
 WORST_QUANTIZER = 51.0
@@ -191,7 +191,8 @@ def check_source_quality(quantizer: float | None) -> None:
     """Raise ValueError for what is no CRF of x264."""
     if quantizer is not None and not 0 <= quantizer <= WORST_QUANTIZER:
         raise ValueError(
-            f"source_quality is a CRF of x264, from 0 (never coded) to {WORST_QUANTIZER:g}, or None, not {quantizer!r}"
+            f"source_quality must be a CRF of x264, from 0 (never coded) to {WORST_QUANTIZER:g}, or None, "
+            f"not {quantizer!r}"
         )
 
 
@@ -219,7 +220,7 @@ def configs_for(
     elif math.isfinite(target_fps):
         rate = Fraction(target_fps).limit_denominator(_RATE_DENOMINATOR)
     else:
-        raise ValueError(f"target_fps is finite, not {target_fps}")
+        raise ValueError(f"target_fps must be finite, not {target_fps}")
     _check(model, delivery, ladder, rate, source_quality)
     return lambda raw_input: StreamConfig(
         model=model,

@@ -177,7 +177,7 @@ def dropped_from(message: pb.Dropped) -> Dropped:
         ContractError: it does not say why.
     """
     if message.reason not in _REASONS:
-        raise ContractError(f"the server dropped frame {message.sequence} for no reason of the contract")
+        raise ContractError(f"the server dropped frame {message.sequence} for a reason that is not in the contract")
     pts = message.pts if message.HasField("pts") else None
     return Dropped(message.sequence, pts, _REASONS[message.reason])
 
@@ -308,7 +308,7 @@ def negotiated_from(message: pb.Negotiated) -> Negotiated:
         policy = _POLICIES_BACK[message.delivery.policy]
         delivery = Delivery(policy, message.delivery.deadline_s if policy is DeliveryPolicy.DEADLINE else None)
     except (KeyError, ValueError) as error:
-        raise ContractError(f"the negotiated stream has a delivery that is none: {error}") from error
+        raise ContractError(f"the negotiated stream has an invalid delivery: {error}") from error
     return Negotiated(
         stream_id=message.stream_id,
         model=message.model,

@@ -34,9 +34,9 @@ class Delivery:
 
     def __post_init__(self) -> None:
         if (self.deadline_s is None) is (self.policy is DeliveryPolicy.DEADLINE):
-            raise ValueError("a deadline in seconds belongs to DEADLINE, and to no other policy")
+            raise ValueError("the policy DEADLINE needs a deadline in seconds; other policies take none")
         if self.deadline_s is not None and not (math.isfinite(self.deadline_s) and self.deadline_s > 0):
-            raise ValueError(f"a deadline is a number of seconds above 0, not {self.deadline_s}")
+            raise ValueError(f"a deadline must be a number of seconds above 0, not {self.deadline_s}")
 
     @classmethod
     def lossless(cls) -> Self:

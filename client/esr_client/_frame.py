@@ -90,7 +90,7 @@ class Frame:
         row = pixel_format(self.pixel_format)
         what = f"a {self.width}x{self.height} {self.pixel_format} frame"
         if self.width < 1 or self.height < 1:
-            raise FrameError(f"a frame is at least 1x1, not {self.width}x{self.height}")
+            raise FrameError(f"a frame must be at least 1x1, not {self.width}x{self.height}")
         if len(self.planes) != len(row.planes):
             raise FrameError(f"{what} has {len(row.planes)} planes, not {len(self.planes)}")
         for index, plane in enumerate(self.planes):

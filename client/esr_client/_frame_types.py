@@ -86,7 +86,7 @@ class FrameAdapters:
             ValueError: there is no such order of channels.
         """
         if channel_order not in ("rgb", "bgr"):
-            raise ValueError(f"channel_order is 'rgb' or 'bgr' (OpenCV), not {channel_order!r}")
+            raise ValueError(f"channel_order must be 'rgb' or 'bgr' (OpenCV), not {channel_order!r}")
         self._frames = _FrameIdentity(copy)
         self._arrays = _ArrayAdapter(channel_order, copy)
 

@@ -80,7 +80,7 @@ class PrivateServer:
                         log = self._log.read_bytes()[-_LOG_TAIL_BYTES:]
                     raise PrivateServerError(_failure_message(log.decode(errors="replace").strip()))
                 if time.monotonic() > end:
-                    raise PrivateServerError(f"the private server did not begin to serve in {timeout_s:g} s")
+                    raise PrivateServerError(f"the private server did not start within {timeout_s:g} s")
                 time.sleep(_POLL_S)
         self._is_ready = True
 

@@ -111,7 +111,7 @@ class ModelSwitch:
             raise ValueError("a switch needs the name of a model")
         with self._lock:
             if self._ended:
-                raise ClosedError(f"no frame of this stream is left to send: it cannot switch to {model}")
+                raise ClosedError(f"this stream has no frame left to send: it cannot switch to {model}")
             self._model = model
 
     def pop(self) -> str:
@@ -191,7 +191,7 @@ class StreamProtocol(Generic[ItemT]):
         if not isinstance(value, Packet):
             request = self._frame_request(value)
         elif isinstance(self._config.input, RawInput):
-            raise FrameError("a packet on a stream of raw frames")
+            raise FrameError("this stream takes raw frames, not packets")
         else:
             request = pb.UpscaleRequest(packet=_convert.packet_to(value, self._sent_count))
         request.freed_output_slots.extend(self._memory.pop_freed_slots())
@@ -206,7 +206,7 @@ class StreamProtocol(Generic[ItemT]):
 
     def _frame_request(self, frame: Frame) -> pb.UpscaleRequest:
         if not isinstance(self._config.input, RawInput):
-            raise FrameError("a frame on a stream of packets")
+            raise FrameError("this stream takes packets, not frames")
         size = sum(plane.nbytes for plane in frame.planes)
         if size > self._max_send_bytes:
             raise FrameError(
@@ -236,7 +236,7 @@ class StreamProtocol(Generic[ItemT]):
         if (which == "negotiated") is (self.negotiated is not None):
             next_payloads = "a frame, a packet, a drop or the statistics"
             expected = "its negotiated answer" if self.negotiated is None else next_payloads
-            raise ContractError(f"the server sent {which or 'an empty response'} where {expected} comes")
+            raise ContractError(f"the server sent {which or 'an empty response'} where {expected} was expected")
         match which:
             case "negotiated":
                 answer = _convert.negotiated_from(response.negotiated)
@@ -273,11 +273,11 @@ class StreamProtocol(Generic[ItemT]):
     def _next_adapter(self, verb: str, sequence: int) -> FrameAdapter:
         """Return the adapter of the oldest frame without an answer, if this answer is for it."""
         if sequence != self._answer_count:
-            raise ContractError(f"the server {verb} frame {sequence} where frame {self._answer_count} comes")
+            raise ContractError(f"the server {verb} frame {sequence} where frame {self._answer_count} was expected")
         if not self._is_frame_to_frame:
             return IDENTITY
         if not self._adapters:
-            raise ContractError(f"the server {verb} frame {sequence}, which was never asked for")
+            raise ContractError(f"the server {verb} frame {sequence}, which was not requested")
         return self._adapters.popleft()
 
     def _count_dropped(self, dropped: Dropped) -> None:
@@ -333,6 +333,6 @@ def _in_time_base(frame: Frame, time_base: Fraction) -> Frame:
     ratio = frame.time_base / time_base
     pts = None if frame.pts is None else frame.pts * ratio
     if pts is not None and pts.denominator != 1:
-        raise FrameError(f"pts {frame.pts} in {frame.time_base} s is no whole number of this stream's {time_base} s")
+        raise FrameError(f"pts {frame.pts} in {frame.time_base} s is not a multiple of this stream's {time_base} s")
     duration = None if frame.duration is None else round(frame.duration * ratio)
     return replace(frame, pts=None if pts is None else int(pts), duration=duration, time_base=time_base)

@@ -107,7 +107,7 @@ class InlineMemory(StreamMemory):
         pass
 
     def take(self, index: int) -> NDArray[np.uint8]:
-        raise ContractError(f"the server sent a frame in slot {index} of shared memory, and this stream has none")
+        raise ContractError(f"the server sent a frame in slot {index} of shared memory, but this stream has none")
 
     def pop_freed_slots(self) -> list[int]:
         return []

@@ -41,7 +41,7 @@ class Limits:
     def check(self, width: int, height: int, scale: int) -> None:
         """Raise FrameError for an empty picture, LimitError where input or output would be over the limit."""
         if width < 1 or height < 1:
-            raise FrameError(f"a picture is at least 1x1, not {width}x{height}")
+            raise FrameError(f"a picture must be at least 1x1, not {width}x{height}")
         if width * height > self.max_pixels:
             raise LimitError(
                 f"a {width}x{height} picture has {width * height} pixels; this server takes at most {self.max_pixels}"
@@ -107,7 +107,7 @@ class CapacitySettings:
 
     def __post_init__(self) -> None:
         if not 0 < self.max_load < math.inf:
-            raise ConfigError(f"max_load is a share of the machine above 0, such as 0.9, not {self.max_load}")
+            raise ConfigError(f"max_load must be a fraction of the machine above 0, such as 0.9, not {self.max_load}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,8 +141,8 @@ class ServerSettings:
 
     def __post_init__(self) -> None:
         if not 0 <= self.grace_s < math.inf:
-            raise ConfigError(f"grace is a number of seconds from 0, such as 30, not {self.grace_s}")
+            raise ConfigError(f"grace must be a number of seconds from 0, such as 30, not {self.grace_s}")
         if not 1 <= self.keepalive_s <= _LONGEST_KEEPALIVE_S:
             raise ConfigError(
-                f"keepalive is a number of seconds from 1 to {_LONGEST_KEEPALIVE_S:g}, not {self.keepalive_s}"
+                f"keepalive must be a number of seconds from 1 to {_LONGEST_KEEPALIVE_S:g}, not {self.keepalive_s}"
             )

@@ -78,7 +78,7 @@ class Frame:
 
     def __post_init__(self) -> None:
         if self.width < 1 or self.height < 1:
-            raise FrameError(f"a frame is at least 1x1, not {self.width}x{self.height}")
+            raise FrameError(f"a frame must be at least 1x1, not {self.width}x{self.height}")
         if len(self.planes) != len(self.format.planes):
             raise FrameError(
                 f"{self.format.name} has {len(self.format.planes)} planes, the frame has {len(self.planes)}"
@@ -101,7 +101,7 @@ def planes_from_buffers(
         FrameError: the size, the number of planes, a stride or a length does not fit the format.
     """
     if width < 1 or height < 1:
-        raise FrameError(f"a frame is at least 1x1, not {width}x{height}")
+        raise FrameError(f"a frame must be at least 1x1, not {width}x{height}")
     if len(buffers) != len(fmt.planes):
         raise FrameError(f"{fmt.name} has {len(fmt.planes)} planes, the frame has {len(buffers)}")
     try:

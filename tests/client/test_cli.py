@@ -85,7 +85,7 @@ def test_remarks_are_shown(server: str, tmp_path: Path) -> None:
         ),
         (("in.mp4", "out.mp4", "--server", "http://nowhere"), 1, "write 'nowhere'"),
         (("in.mp4", "out.mp4", "--encode", "nobody"), 2, "nobody"),
-        (("in.mp4", "out.mp4", "--codec", "theora"), 1, "there is no encoder 'theora'"),
+        (("in.mp4", "out.mp4", "--codec", "theora"), 1, "unknown encoder 'theora'"),
     ],
 )
 def test_errors_are_one_line(
@@ -144,7 +144,7 @@ def test_a_private_server_that_never_serves(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(PrivateServer, "_serves", lambda *_: False)
     with (
         PrivateServer("bicubic_x2") as private,
-        pytest.raises(esr_client.PrivateServerError, match="did not begin to serve"),
+        pytest.raises(esr_client.PrivateServerError, match="did not start within"),
     ):
         private.wait(0.1)
 

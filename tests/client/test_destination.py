@@ -47,7 +47,7 @@ def test_kind_and_container(out: str, format_name: str | None, kind: Kind, conta
         ("frame.png", None, "is one picture: a video becomes pictures numbered by a pattern, such as frame_%04d.png"),
         ("out", None, "no suffix of a known container"),
         ("gopher://host/a", None, "cannot write to gopher://; an output is a file, - for standard output, or a URL"),
-        ("out.mp4", "theora", "there is no output format 'theora'; common ones are y4m, nut"),
+        ("out.mp4", "theora", "unknown output format 'theora'; common ones are y4m, nut"),
         ("-", "hls", "name a file such as out.m3u8"),
     ],
 )

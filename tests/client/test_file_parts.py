@@ -77,7 +77,7 @@ def test_the_usual_encoding() -> None:
 @pytest.mark.parametrize(
     ("codec", "crf", "preset", "message"),
     [
-        ("h264_nvenc", None, None, "there is no encoder 'h264_nvenc'; choose one of h264, .*libx264, libx265"),
+        ("h264_nvenc", None, None, "unknown encoder 'h264_nvenc'; choose one of h264, .*libx264, libx265"),
         ("h264", 60, None, "libx264 takes --crf 0 .best. to 51 .smallest., not 60"),
         ("av1", 64, None, "to 63"),
         ("h264", None, "sluggish", "libx264 takes --preset ultrafast, .*slower, veryslow or placebo, not 'sluggish'"),

@@ -81,7 +81,7 @@ def test_bgr_is_rgb_the_other_way_round(client: esr_client.Client) -> None:
     picture = client.upscale_image(noise[..., ::-1], model="bicubic_x2", channel_order="bgr")
     np.testing.assert_array_equal(bgr[..., ::-1], rgb)
     np.testing.assert_array_equal(picture[..., ::-1], rgb)
-    with pytest.raises(ValueError, match=r"channel_order is 'rgb' or 'bgr' \(OpenCV\)"):
+    with pytest.raises(ValueError, match=r"channel_order must be 'rgb' or 'bgr' \(OpenCV\)"):
         client.upscale([noise], model="bicubic_x2", channel_order="gbr")  # type: ignore[arg-type]
 
 

@@ -137,7 +137,7 @@ def _answers(client: esr_client.Client) -> bool:
 
 @pytest.mark.parametrize("seconds", [0, 0.5, -1, float("nan"), float("inf"), 1e9])
 def test_options_keepalive_refused(seconds: float) -> None:
-    with pytest.raises(ValueError, match="keepalive_s is from 1 to 86400, or None"):
+    with pytest.raises(ValueError, match="keepalive_s must be from 1 to 86400, or None"):
         Options(keepalive_s=seconds)
 
 

@@ -33,7 +33,7 @@ def test_sizes_that_cannot_be() -> None:
         WantedSize(height=2400).of(960, 540, even=True)
     with pytest.raises(ValueError, match="not both"):
         WantedSize(height=480, scale=Fraction(2))
-    with pytest.raises(ValueError, match="height is above 0, not 0"):
+    with pytest.raises(ValueError, match="height must be above 0, not 0"):
         WantedSize(height=0)
 
 

@@ -96,7 +96,7 @@ def test_other_time_bases_are_converted(client: Client) -> None:
     frames = [frame(1), frame(2, time_base=Fraction(1, 6400))]
     out = list(client.upscale(frames, model="m"))
     assert [(f.pts, f.time_base) for f in out] == [(10, Fraction(1, 12800)), (40, Fraction(1, 12800))]
-    with pytest.raises(esr_client.FrameError, match="no whole number"):
+    with pytest.raises(esr_client.FrameError, match="is not a multiple"):
         list(client.upscale([frame(1), frame(2, pts=1, time_base=Fraction(1, 90000))], model="m"))
 
 
@@ -318,13 +318,13 @@ def _nothing(response: pb.UpscaleResponse) -> list[pb.UpscaleResponse]:
 @pytest.mark.parametrize(
     ("tamper", "message"),
     [
-        (_lose("frame", 2), "frame 3 where frame 2 comes"),
+        (_lose("frame", 2), "frame 3 where frame 2 was expected"),
         (_lose("frame", 4), "frames received: 4 by this client's count, 5"),
         (_lose("statistics", 0), "without its statistics"),
-        (_statistics_for_negotiated, "where its negotiated answer comes"),
+        (_statistics_for_negotiated, "where its negotiated answer was expected"),
         (_change("statistics", "frames_in", 6), "frames sent: 5 by this client's count, 6"),
         (_change("statistics", "frames_failed", 1), "frames accounted for"),
-        (_change("frame", "sequence", 0), "frame 0 where frame 1 comes"),
+        (_change("frame", "sequence", 0), "frame 0 where frame 1 was expected"),
         (_twice, "sent negotiated where a frame"),
         (_nothing, "sent an empty response"),
     ],
@@ -360,7 +360,7 @@ def test_packets_in(client: Client, script: Script) -> None:
     assert stream.statistics is not None
     assert stream.statistics.packets_in == 40
     assert list(client.stream([], config)) == []
-    with pytest.raises(esr_client.FrameError, match="on a stream of packets"):
+    with pytest.raises(esr_client.FrameError, match="takes packets, not frames"):
         list(client.stream([frame(0)], config))
 
 

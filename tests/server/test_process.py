@@ -114,23 +114,23 @@ async def test_a_private_server_goes_with_its_parents_pipe() -> None:
         (("--model", "esr_tr_x9"), "no model is named 'esr_tr_x9'; did you mean"),
         (("--listen", "http://localhost"), "write 'localhost'"),
         (("--listen", "localhost:grpc"), "a port is a number"),
-        (("--backend", "magic"), "there are auto, fused, torch"),
-        (("--device", "tpu"), "there are cpu, cuda"),
+        (("--backend", "magic"), "choose one of auto, fused, torch"),
+        (("--device", "tpu"), "choose one of cpu, cuda"),
         (("--kernels", "/nowhere"), "/nowhere is no folder; `esr compile --out /nowhere` makes kernels there"),
         (("--kernels", "/usr"), "/usr has no kernels.json; `esr compile"),
         (("--kernels", "/etc/passwd"), "/etc/passwd is no folder"),
-        (("--keepalive", "nan"), "keepalive is a number of seconds from 1 to 86400, not nan"),
-        (("--keepalive", "0"), "keepalive is a number of seconds"),
+        (("--keepalive", "nan"), "keepalive must be a number of seconds from 1 to 86400, not nan"),
+        (("--keepalive", "0"), "keepalive must be a number of seconds"),
         (("--listen", "unix:/nowhere/socket"), "there is no folder /nowhere"),
-        (("--listen", "unix:/etc/passwd"), "a file is there that is no socket"),
+        (("--listen", "unix:/etc/passwd"), "a file that is not a socket exists there"),
         (("--listen", "192.0.2.1:1"), "cannot listen on 192.0.2.1:1: Cannot assign requested address"),
         (("--listen", "host.invalid"), "cannot listen on host.invalid:50051"),
         (("--listen", "127.0.0.1:0", "--http", "unix:/run/x"), "Unix sockets are for gRPC"),
-        (("--max-load", "nan"), "max_load is a share of the machine above 0, such as 0.9, not nan"),
-        (("--max-load", "0"), "max_load is a share of the machine above 0"),
-        (("--grace", "nan"), "grace is a number of seconds"),
-        (("--grace", "inf"), "grace is a number of seconds"),
-        (("--grace", "-1"), "grace is a number of seconds"),
+        (("--max-load", "nan"), "max_load must be a fraction of the machine above 0, such as 0.9, not nan"),
+        (("--max-load", "0"), "max_load must be a fraction of the machine above 0"),
+        (("--grace", "nan"), "grace must be a number of seconds"),
+        (("--grace", "inf"), "grace must be a number of seconds"),
+        (("--grace", "-1"), "grace must be a number of seconds"),
         (("--log-level", "loud"), "'loud' is not one of"),
         (("--threads", "-1"), "Invalid value for '--threads'"),
         (("--threads", "100000"), "Invalid value for '--threads'"),
@@ -186,13 +186,12 @@ def test_a_unix_socket_in_use(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as other:
         other.bind(str(path))
         other.listen()
-        assert (
-            f"cannot listen on unix:{path}: another server does" in _run_to_refusal("--listen", f"unix:{path}").stderr
-        )
+        message = f"cannot listen on unix:{path}: another server is listening there"
+        assert message in _run_to_refusal("--listen", f"unix:{path}").stderr
     assert path.exists()
     # The stale socket is taken; what is refused is the address after it.
     result = _run_to_refusal("--listen", f"unix:{path}", "--listen", f"unix:{path}")
-    assert f"cannot listen on unix:{path}: another server does" in result.stderr
+    assert f"cannot listen on unix:{path}: another server is listening there" in result.stderr
 
 
 SLOW = ("--model", "espcn_x4", "--model", "fsrcnn_x4", "--model", "esr_cnn_x4")
@@ -232,7 +231,7 @@ async def test_starting_refuses_streams_and_is_not_ready() -> None:
     assert alive == (200, "ok\n")
     for code, details in ((refusal.code, refusal.details), (error_info.value.code(), str(error_info.value.details()))):
         assert code is grpc.StatusCode.UNAVAILABLE
-        assert "still loads its models" in details
+        assert "still loading its models" in details
 
 
 def _get(address: str, path: str) -> tuple[int, str]:

@@ -39,7 +39,7 @@ def check_filter(name: str) -> None:
     """Raise EngineError unless there is an ffmpeg with this filter."""
     program = shutil.which(FFMPEG)
     if program is None:
-        raise EngineError("there is no ffmpeg here")
+        raise EngineError("ffmpeg is not installed")
     if name not in _filters(program):
         raise EngineError(f"ffmpeg has no filter {name} here")
 
@@ -56,7 +56,7 @@ def run_ffmpeg(
     try:
         process = subprocess.run(command, input=data, capture_output=True, timeout=timeout_s, cwd=folder, check=False)
     except FileNotFoundError as error:
-        raise EngineError("there is no ffmpeg here") from error
+        raise EngineError("ffmpeg is not installed") from error
     except subprocess.TimeoutExpired as error:
         raise EngineError(f"ffmpeg did not end within {timeout_s:.0f} s") from error
     return Outcome(process.returncode, process.stdout, process.stderr.decode(errors="replace"))

@@ -21,7 +21,7 @@ def named_model(models: tuple[ModelInfo, ...], name: str) -> ModelInfo:
     for model in models:
         if name == model.model or name.lower() in (model.model.lower(), model.alias, model.paper_id.lower()):
             return model
-    raise NotFoundError(f"the server has no model {name!r}; `esr-client models` lists those that it has")
+    raise NotFoundError(f"the server has no model {name!r}; `esr-client models` lists its models")
 
 
 def models_json(models: ModelInfo | tuple[ModelInfo, ...]) -> str:

@@ -114,7 +114,7 @@ def encoder_row(codec: str) -> EncoderRow:
         OutputError: the table has no such encoder.
     """
     if codec not in ENCODERS:
-        raise OutputError(f"there is no encoder {codec!r}; choose one of {', '.join((*CODEC_NAMES, *ENCODERS))}")
+        raise OutputError(f"unknown encoder {codec!r}; choose one of {', '.join((*CODEC_NAMES, *ENCODERS))}")
     return ENCODERS[codec]
 
 

@@ -54,7 +54,7 @@ def check_pixel_format(name: str) -> None:
     has_alpha = any(component.is_alpha for component in VideoFormat(name).components)
     what = "transparency" if has_alpha else "a depth or layout"
     raise InputError(
-        f"the video has {name} pictures, of {what} that is not taken; convert it first: "
+        f"the video has {name} pictures, with {what} that is not supported; convert it first: "
         "ffmpeg -i IN -pix_fmt yuv420p10le -c:v libx265 -c:a copy OUT.mkv"
     )
 

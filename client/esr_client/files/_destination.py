@@ -187,7 +187,7 @@ def output_format(name: str) -> str:
     """
     container = _format(name)
     if container is None or not container.is_output:
-        raise OutputError(f"there is no output format {name!r}; {_COMMON_FORMATS}")
+        raise OutputError(f"unknown output format {name!r}; {_COMMON_FORMATS}")
     return _FORMAT_NAMES.get(name, name)
 
 
@@ -199,7 +199,7 @@ def input_format(name: str) -> str:
     """
     container = _format(name)
     if container is None or not container.is_input:
-        raise ValueError(f"there is no input format {name!r}; {_COMMON_FORMATS}")
+        raise ValueError(f"unknown input format {name!r}; {_COMMON_FORMATS}")
     return _FORMAT_NAMES.get(name, name)
 
 

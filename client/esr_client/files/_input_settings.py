@@ -38,9 +38,9 @@ class InputSettings:
                 "(esr-client: --input-size 1920x1080 --input-pixel-format yuv420p)"
             )
         if self.start_s < 0:
-            raise ValueError(f"a start is at 0 s or later, not at {float(self.start_s):g}")
+            raise ValueError(f"a start must be at 0 s or later, not at {float(self.start_s):g}")
         if self.duration_s is not None and self.duration_s <= 0:
-            raise ValueError(f"a duration is above 0 s, not {float(self.duration_s):g}")
+            raise ValueError(f"a duration must be above 0 s, not {float(self.duration_s):g}")
 
     def options(self) -> dict[str, str]:
         """Return FFmpeg's options of the demuxer."""

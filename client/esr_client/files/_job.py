@@ -215,7 +215,7 @@ class FileJob:
         output: RawOutput | EncodedOutput = RawOutput()
         if settings.encode == Encode.SERVER:
             if not source.has_times:
-                raise OutputError("this input's packets have no times, which only --encode client can make up")
+                raise OutputError("this input's packets have no times, which only --encode client can fill in")
             # Headers in the packets: the first one then says all that the muxer must know.
             output = EncodedOutput(
                 codec=self._encoding.codec,
@@ -269,7 +269,7 @@ class FileJob:
             sink.copy(source.take_copied())
             progress(Progress(writer.frames, source.frames, time.monotonic() - started))
         if not writer.frames:
-            raise InputError("the input has no picture that could be decoded, or none in the part to take")
+            raise InputError("no picture could be decoded from the input, or from the part to take")
         writer.finish()
         sink.copy(source.take_copied())
         return writer

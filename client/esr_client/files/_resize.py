@@ -39,7 +39,7 @@ class WantedSize:
             raise ValueError("a size is either a scale or a width and height, not both")
         for name, value in (("width", self.width), ("height", self.height), ("scale", self.scale)):
             if value is not None and value <= 0:
-                raise ValueError(f"{name} is above 0, not {value}")
+                raise ValueError(f"{name} must be above 0, not {value}")
 
     def of(self, width: int, height: int, *, even: bool) -> tuple[int, int] | None:
         """Return the width and height of the output for an input's; None if the model's own size is wanted.

@@ -125,7 +125,7 @@ class FrameWriter:
             self._stream = self._open(item)
         old, new = (f"{frame.width}x{frame.height} {frame.pixel_format}" for frame in (self._first, item))
         if old != new:
-            raise OutputError(f"the video changes from {old} to {new} on its way, which an encoder cannot follow")
+            raise OutputError(f"the video changes from {old} to {new} midway, which an encoder cannot follow")
         pts = self._timeline.next_pts(None if item.pts is None else item.pts - self._shift)
         if item.duration:
             self._durations[pts] = item.duration

@@ -80,7 +80,7 @@ class PictureJob:
         self._out = Path(out)
         self._suffix = self._out.suffix.lower()
         if self._suffix not in _SAVE_OPTIONS:
-            raise OutputError(f"{out} is no picture that can be written; known are {', '.join(_SAVE_OPTIONS)}")
+            raise OutputError(f"{out} cannot be written as a picture; known are {', '.join(_SAVE_OPTIONS)}")
         check_file(self._out, os.fspath(source), overwrite=settings.overwrite)
         self._picture = self._open(os.fspath(source))
         self._size = settings.size.of(self._picture.width, self._picture.height, even=False)

@@ -136,7 +136,7 @@ class Catalog:
         """
         if self._folder is None:
             raise InvalidInputError(
-                f"{file!r} is a file, and this server was started without --weights: it loads models by name only"
+                f"{file!r} is a file, but this server was started without --weights: it loads models by name only"
             )
         # Links are followed first: where a file really lies decides. Nothing is said of files outside.
         try:
@@ -144,9 +144,9 @@ class Catalog:
             with contextlib.suppress(FileNotFoundError, NotADirectoryError):
                 path.stat()
         except (OSError, RuntimeError, ValueError) as error:  # too long, links in a circle, a null byte
-            raise InvalidInputError(f"this is no path of a file: {file[:100]!r}") from error
+            raise InvalidInputError(f"this is not a file path: {file[:100]!r}") from error
         if not path.is_relative_to(self._folder):
-            raise InvalidInputError(f"{file!r} does not lie in the folder of --weights, and is not loaded")
+            raise InvalidInputError(f"{file!r} is not in the folder of --weights, and is not loaded")
         name = next((source.name for source in self._own.values() if source.path == path), None)
         return self._read(name or path.stem, path, file)
 
@@ -181,10 +181,10 @@ class Catalog:
         specs = [source.spec for source in self._packaged.values()]
         names = {each for spec in specs for each in (spec.canonical_id, spec.alias, spec.paper_id.lower())}
         if AUTO.fullmatch(name) or name.lower() in names:
-            raise InvalidInputError(f"{origin}: {name!r} is the name of a model of edge-sr already; {hint}")
+            raise InvalidInputError(f"{origin}: {name!r} is already the name of an edge-sr model; {hint}")
         for other in self._own.values():
             if other.name.lower() == name.lower() and other.path != path:
-                raise InvalidInputError(f"{origin}: {name!r} is the name of other own weights already; {hint}")
+                raise InvalidInputError(f"{origin}: {name!r} is already the name of other own weights; {hint}")
 
 
 def is_file_name(name: str) -> bool:

@@ -20,7 +20,7 @@ def ordered(models: Iterable[ServedModel]) -> tuple[ServedModel, ...]:
     scales = sorted({served.scale for served in unique.values()})
     if len(scales) > 1:
         names = ", ".join(f"×{scale}" for scale in scales)
-        raise ConfigError(f"the models of a ladder have one scale, not {names}: a stream's size does not change")
+        raise ConfigError(f"the models of a ladder must have one scale, not {names}: a stream's size does not change")
     sets = set.intersection(*(set(served.card.psnr) for served in unique.values()))
     rungs: list[ServedModel] = []
     for served in sorted(unique.values(), key=lambda each: _quality(each, sets), reverse=True):

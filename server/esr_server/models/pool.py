@@ -90,7 +90,7 @@ class ModelPool:
             ConfigError: both a ladder and a model, or models of more than one scale.
         """
         if ladder and name:
-            raise ConfigError(f"a stream has a model or a ladder, not both: leave out {name!r} or the ladder")
+            raise ConfigError(f"a stream takes a model or a ladder, not both: leave out {name!r} or the ladder")
         if ladder:
             return ordered([self.get(each) for each in ladder])
         if not (auto := AUTO.fullmatch(name)):
@@ -98,8 +98,8 @@ class ModelPool:
         scale = int(auto[1]) if auto[1] else self.get("").scale
         rungs = [served for served in self.loaded if served.scale == scale]
         if not rungs:
-            scales = ", ".join(f"×{each}" for each in SCALES if any(served.scale == each for served in self.loaded))
-            raise ConfigError(f"no model of ×{scale} is loaded here; there are some of {scales}")
+            known = ", ".join(f"×{each}" for each in SCALES if any(served.scale == each for served in self.loaded))
+            raise ConfigError(f"no model of ×{scale} is loaded here, only {known}")
         return ordered(rungs)
 
     def unload(self, name: str) -> ModelEntry:
@@ -110,7 +110,7 @@ class ModelPool:
         """
         source = self._catalog.find(name)
         if source == self._catalog.find(self._default):
-            raise ConfigError(f"{source.name} is this server's default model and stays")
+            raise ConfigError(f"{source.name} is this server's default model and cannot be unloaded")
         with self._loading:
             if source.name not in self._loaded:
                 raise ConfigError(f"{source.name} is not loaded")

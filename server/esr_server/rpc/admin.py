@@ -20,7 +20,7 @@ def check_administrator(token: str | None, context: grpc.aio.ServicerContext[Any
         UnauthenticatedError: the call has none, or another one.
     """
     if token is None:
-        raise ForbiddenError("this server takes no administrator's calls: it was started without ESR_ADMIN_TOKEN")
+        raise ForbiddenError("this server accepts no administrator calls: it was started without ESR_ADMIN_TOKEN")
     header = next((value for key, value in context.invocation_metadata() or () if key == _KEY), "")
     credentials = header if isinstance(header, bytes) else header.encode()
     if not hmac.compare_digest(credentials, f"Bearer {token}".encode()):

@@ -31,11 +31,13 @@ def stream_config(config: pb.UpscaleConfig, limits: Limits) -> StreamConfig:
     """
     kind = config.WhichOneof("input")
     if kind is None:
-        raise ProtocolError("a config has raw_input or encoded_input; this one has neither")
+        raise ProtocolError("a config needs raw_input or encoded_input; this one has neither")
     source = config.raw_input if kind == "raw_input" else config.encoded_input
     ratio = source.time_base
     if ratio.num < 1 or ratio.den < 1:
-        raise FrameError(f"a time base is a positive ratio of seconds such as 1/90000, not {ratio.num}/{ratio.den}")
+        raise FrameError(
+            f"a time base must be a positive ratio of seconds, such as 1/90000, not {ratio.num}/{ratio.den}"
+        )
     time_base = Fraction(ratio.num, ratio.den)
     return StreamConfig(
         model=config.model,
@@ -66,7 +68,7 @@ def source_quantizer_of(message: pb.UpscaleConfig | pb.UpscaleImageRequest) -> f
     quantizer = message.source_quality.quantizer
     if not CLEAN <= quantizer <= WORST:
         raise ConfigError(
-            f"source_quality is on the scale of x264's CRF, from 0 for a source that was never coded to {WORST:g}, "
+            f"source_quality must be a CRF of x264, from 0 for a source that was never coded to {WORST:g}, "
             f"not {quantizer:g}"
         )
     return quantizer
@@ -100,7 +102,7 @@ def _encoder(encoded: pb.EncodedOutput) -> EncoderSettings:
 def _delivery(asked: pb.Delivery) -> Delivery:
     if asked.policy not in _POLICIES:
         raise ConfigError(
-            f"there is no delivery policy {asked.policy}; there are {', '.join(p.name for p in DeliveryPolicy)}"
+            f"unknown delivery policy {asked.policy}; choose one of {', '.join(p.name for p in DeliveryPolicy)}"
         )
     return Delivery(_POLICIES[asked.policy], asked.deadline_s or math.inf)
 
@@ -110,7 +112,7 @@ def _target_fps(config: pb.UpscaleConfig) -> float | None:
         return None
     ratio = config.target_fps
     if ratio.num < 1 or ratio.den < 1:
-        raise ConfigError(f"target_fps is a positive ratio such as 30000/1001, not {ratio.num}/{ratio.den}")
+        raise ConfigError(f"target_fps must be a positive ratio, such as 30000/1001, not {ratio.num}/{ratio.den}")
     return ratio.num / ratio.den
 
 

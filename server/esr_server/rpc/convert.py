@@ -62,7 +62,7 @@ def frame_value(message: pb.Frame, fmt: VideoFormat, time_base: Fraction, memory
     if message.HasField("slot"):
         buffers = _slot_buffers(message, fmt, row, memory)
     elif any(plane.offset for plane in message.planes):
-        raise FrameError("a plane has an offset only where its frame has a slot")
+        raise FrameError("a plane may have an offset only if its frame has a slot")
     else:
         buffers = [(plane.data, plane.stride) for plane in message.planes]
     frame = Frame(

@@ -65,8 +65,8 @@ def _check_path(address: Address) -> None:
     except FileNotFoundError:
         return
     if not stat.S_ISSOCK(mode):
-        raise OSError(f"cannot listen on {address}: a file is there that is no socket; choose another path")
+        raise OSError(f"cannot listen on {address}: a file that is not a socket exists there; choose another path")
     with socket.socket(socket.AF_UNIX) as probe:
         probe.settimeout(_CONNECT_S)
         if probe.connect_ex(address.path) not in (errno.ECONNREFUSED, errno.ENOENT):
-            raise OSError(f"cannot listen on {address}: another server does; choose another path")
+            raise OSError(f"cannot listen on {address}: another server is listening there; choose another path")

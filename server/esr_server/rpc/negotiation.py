@@ -123,7 +123,7 @@ def negotiate(config: StreamConfig, models: tuple[ServedModel, ...], limits: Lim
     if raw or fmt.width or fmt.height:
         limits.check(fmt.width, fmt.height, params.scale)
     if config.fps is None and (config.ladder or config.model.lower().startswith("auto")):
-        raise ConfigError("a ladder, or model auto, needs target_fps: the rate says which model is enough")
+        raise ConfigError("a ladder, or model auto, needs target_fps: the rate decides which model runs")
     if config.fps is not None and not fmt.pixels:
-        raise ConfigError("a stream with target_fps says the size of its pictures in the input's format")
+        raise ConfigError("a stream with target_fps needs the picture size in the input's format")
     return params

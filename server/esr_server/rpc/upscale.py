@@ -209,7 +209,9 @@ class _Exchange:
         services, reservation, scale = self.services, self.reservation, self.params.scale
         model = await services.scheduler.load(lambda: services.models.get(name))
         if model.scale != scale:
-            raise ConfigError(f"{model.name} is of ×{model.scale}; this stream is of ×{scale}, which does not change")
+            raise ConfigError(
+                f"{model.name} has scale ×{model.scale}, but this stream has ×{scale}, which cannot change"
+            )
         await self.pipeline.call_between(
             lambda: services.capacity.change(reservation, replace(reservation.demand, rungs=(model,)))
         )

@@ -50,12 +50,12 @@ async def read_config(requests: Requests, limits: Limits) -> StreamConfig:
     """
     request = await anext(requests, None)
     if request is None:
-        raise ProtocolError("a stream's first request is its config; this stream has no request at all")
+        raise ProtocolError("a stream's first request is its config; this stream has none")
     kind = request.WhichOneof("payload")
     if kind != "config":
         raise ProtocolError(f"a stream's first request is its config, not a {kind or 'request without payload'}")
     if request.freed_output_slots:
-        raise ProtocolError("a config frees slots of output, and all are free at the start")
+        raise ProtocolError("a config must not free output slots: all are free at the start")
     return stream_config(request.config, limits)
 
 
@@ -87,7 +87,7 @@ class RequestReader:
                 self._limits.check(self._format.width, self._format.height, self._scale)
                 self._pixels = self._format.pixels
             if not self._is_raw:
-                raise ProtocolError("the config announced packets, and a raw frame came")
+                raise ProtocolError("the config announced packets, but a raw frame came")
             frame, size = convert.frame_value(request.frame, self._format, self._time_base, self._memory)
             arrival = Arrival(frame, request.frame.sequence, now_s, self._clock.due_s(now_s))
             return Received(arrival, size, self._pixels)

@@ -232,8 +232,8 @@ class Capacity(Generic[RungT]):
             rung, fps = demand.rungs[demand.lowest], demand.fps * most / part
             step = 1 if fps >= 100 else 10 if fps >= 1 else 1000  # rounded down: what is named fits
             raise TooDemandingError(
-                f"this machine never keeps {demand.fps:g} fps with {rung.name} at {demand.pixels} pixels, also if no "
-                f"other stream runs: it takes {part:.0%} of it, and streams get {most:.0%}; ask for at most "
+                f"this machine cannot keep {demand.fps:g} fps with {rung.name} at {demand.pixels} pixels, even if no "
+                f"other stream runs: that takes {part:.0%} of it, and streams get {most:.0%}; ask for at most "
                 f"{math.floor(fps * step + 1e-6) / step:.6g} fps, a cheaper model or a smaller picture, or leave out "
                 "target_fps"
             )

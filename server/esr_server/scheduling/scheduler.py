@@ -73,7 +73,7 @@ class Scheduler:
     def check_started(self) -> None:
         """Raise StartingError while models are being loaded."""
         if self._starting:
-            raise StartingError("the server is starting and still loads its models; try again in a few seconds")
+            raise StartingError("the server is starting and still loading its models; try again in a few seconds")
 
     @property
     def draining(self) -> bool:
@@ -97,9 +97,9 @@ class Scheduler:
         """
         self.check_started()
         if self._draining:
-            raise DrainingError("the server is draining and takes no new stream; try again, or another server")
+            raise DrainingError("the server is draining and accepts no new streams; try again, or another server")
         if self.active >= self._settings.max_streams:
-            raise BusyError(f"all {self._settings.max_streams} streams of this server are taken; try again later")
+            raise BusyError(f"all {self._settings.max_streams} streams of this server are in use; try again later")
         admission = Admission()
         self._admitted.add(admission)
         self._idle.clear()

@@ -49,7 +49,7 @@ class Delivery:
     def __post_init__(self) -> None:
         if self.policy is DeliveryPolicy.DEADLINE and not 0 < self.deadline_s < math.inf:
             raise ConfigError(
-                f"delivery by deadline needs deadline_s, a number of seconds over 0, not {self.deadline_s}"
+                f"delivery by deadline needs deadline_s, a number of seconds above 0, not {self.deadline_s}"
             )
 
 

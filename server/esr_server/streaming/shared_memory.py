@@ -127,7 +127,7 @@ class InlineMemory:
         Raises:
             ProtocolError: there is none.
         """
-        raise ProtocolError(f"a frame in slot {index} of shared memory, and this stream has none: send planes inline")
+        raise ProtocolError(f"a frame in slot {index} of shared memory, but this stream has none: send planes inline")
 
     def output(self) -> OutputBuffer:
         """Return memory for the next output frame: a slot, if one is free. Any thread may call it."""
@@ -140,7 +140,7 @@ class InlineMemory:
             ProtocolError: a slot that does not exist, or is free already.
         """
         for slot in slots:
-            raise ProtocolError(f"slot {slot} is freed, and this stream has no shared memory")
+            raise ProtocolError(f"slot {slot} is freed, but this stream has no shared memory")
 
     def close(self) -> None: ...
 
@@ -200,7 +200,7 @@ class SharedMemory(InlineMemory):
                 if slot >= count:
                     raise ProtocolError(f"{_slots('output', count)}; slot {slot} is freed")
                 if slot in self._is_free:
-                    raise ProtocolError(f"slot {slot} is freed, and no frame lies in it: free each frame's slot once")
+                    raise ProtocolError(f"slot {slot} is freed, but no frame lies in it: free each frame's slot once")
                 self._is_free.add(slot)
                 heapq.heappush(self._free, slot)
 
@@ -219,9 +219,9 @@ def plane_bytes(slot: memoryview, offset: int, span: int, sample_bytes: int) -> 
         FrameError: they do not lie in the slot, or the plane splits samples.
     """
     if offset % sample_bytes:
-        raise FrameError(f"a plane's offset is a multiple of its samples' {sample_bytes} bytes, not {offset}")
+        raise FrameError(f"a plane's offset must be a multiple of its samples' {sample_bytes} bytes, not {offset}")
     if span < 0 or offset + span > len(slot):
-        raise FrameError(f"a plane lies within its slot's {len(slot)} bytes, not at {offset} … {offset + span}")
+        raise FrameError(f"a plane must lie within its slot's {len(slot)} bytes, not at {offset} … {offset + span}")
     return slot[offset : offset + span]
 
 
@@ -252,11 +252,11 @@ def map_offer(offer: Offer, max_bytes: int) -> SharedMemory:
 
 def _check_offer(offer: Offer, max_bytes: int) -> None:
     if not _NAME.fullmatch(offer.name):
-        raise SharedMemoryError(f"the name is edge-sr- and 32 hexadecimal digits, not {offer.name[:64]!r}")
+        raise SharedMemoryError(f"the name must be edge-sr- and 32 hexadecimal digits, not {offer.name[:64]!r}")
     if max(offer.layout.input_slots, offer.layout.output_slots) > MAX_SLOTS:
         raise SharedMemoryError(f"there are at most {MAX_SLOTS} slots in each direction")
     if offer.layout.input_slot_bytes % SLOT_ALIGNMENT or offer.layout.output_slot_bytes % SLOT_ALIGNMENT:
-        raise SharedMemoryError(f"slots are multiples of {SLOT_ALIGNMENT} bytes")
+        raise SharedMemoryError(f"slots must be multiples of {SLOT_ALIGNMENT} bytes")
     if not 0 < offer.layout.size <= max_bytes:
         raise SharedMemoryError(f"this server maps 1 to {max_bytes} bytes for a stream, not {offer.layout.size}")
 
@@ -292,7 +292,7 @@ def _check_file(fd: int, offer: Offer) -> None:
     if not stat.S_ISREG(status.st_mode) or fcntl.fcntl(fd, fcntl.F_GET_SEALS) & seals != seals:
         raise SharedMemoryError("the memory is not sealed with F_SEAL_SHRINK and F_SEAL_GROW")
     if status.st_size != offer.layout.size:
-        raise SharedMemoryError(f"the memory has {status.st_size} bytes, and the offer says {offer.layout.size}")
+        raise SharedMemoryError(f"the memory has {status.st_size} bytes, but the offer says {offer.layout.size}")
     # Huge pages (hugetlbfs) can run out at the first touch of one.
     if os.fstatvfs(fd).f_bsize != mmap.PAGESIZE:
         raise SharedMemoryError("the memory is not made of ordinary pages")

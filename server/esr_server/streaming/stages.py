@@ -161,7 +161,7 @@ class StreamStages:
             yield from self._upscaled(self._deinterlacer.push(frame), gate)
             return
         if not isinstance(arrival.item, Packet):
-            raise ProtocolError("the config announced packets, and a raw frame came")
+            raise ProtocolError("the config announced packets, but a raw frame came")
         self._check_number(arrival, self.packets_in)
         self.packets_in += 1
         self._arrivals[arrival.item.pts] = arrival
@@ -171,7 +171,7 @@ class StreamStages:
 
     def _raw_frame(self, arrival: Arrival) -> tuple[Frame, _Ticket]:
         if isinstance(arrival.item, Packet):
-            raise ProtocolError("the config announced raw frames, and a packet came")
+            raise ProtocolError("the config announced raw frames, but a packet came")
         assert isinstance(arrival.item, Frame)
         self._check_number(arrival, self.frames_in)
         self.frames_in += 1

@@ -33,9 +33,9 @@ class EngineSettings:
     def __post_init__(self) -> None:
         for value, allowed in ((self.backend, BACKEND_NAMES), (self.device, DEVICES)):
             if value not in allowed:
-                raise EngineError(f"no backend or device is named {value!r}; there are {', '.join(allowed)}")
+                raise EngineError(f"unknown backend or device {value!r}; choose one of {', '.join(allowed)}")
         if self.threads < 0:
-            raise EngineError(f"threads is 0 (all processors) or more, not {self.threads}")
+            raise EngineError(f"threads must be 0 (all processors) or more, not {self.threads}")
 
     @property
     def threads_of_frame(self) -> int:

@@ -101,7 +101,7 @@ class Decoder:
 
     def __init__(self, settings: DecoderSettings) -> None:
         if settings.codec not in _CODECS:
-            raise CodecOptionError(f"codec {settings.codec!r} is not decoded here; these are: {', '.join(DECODERS)}")
+            raise CodecOptionError(f"codec {settings.codec!r} is not supported; choose one of {', '.join(DECODERS)}")
         self._settings = settings
         self._codec = _CODECS[settings.codec]
         self._extradata = settings.extradata

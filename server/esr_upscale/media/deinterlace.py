@@ -156,6 +156,6 @@ def deinterlacer(name: str) -> FrameStage:
     """
     if name not in DEINTERLACERS:
         raise CodecOptionError(
-            f"deinterlace={name!r} is not known; it is 'bwdif', or empty to refuse interlaced frames"
+            f"deinterlace={name!r} is not known; use 'bwdif', or leave it empty to refuse interlaced frames"
         )
     return DEINTERLACERS[name]()

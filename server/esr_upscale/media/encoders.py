@@ -164,7 +164,7 @@ def encoder_row(codec: str) -> EncoderRow:
         CodecOptionError: it is not on the allow-list, which the message gives.
     """
     if codec not in ENCODERS:
-        raise CodecOptionError(f"encoder {codec!r} is not offered; these are: {', '.join(ENCODERS)}")
+        raise CodecOptionError(f"encoder {codec!r} is not supported; choose one of {', '.join(ENCODERS)}")
     return ENCODERS[codec]
 
 

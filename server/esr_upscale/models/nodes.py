@@ -103,7 +103,7 @@ def split_nodes(
         try:
             tensors_of_set = nodes.setdefault(parse_source(source), {}) if mark else blind
         except ValueError as error:
-            raise ValueError(f"tensor {full_name!r} is of no node: behind {MARK} {error}") from None
+            raise ValueError(f"tensor {full_name!r} belongs to no node: after {MARK} {error}") from None
         tensors_of_set[name] = tensor
     for node in nodes:
         if Source(node.quantizer) not in nodes:
@@ -131,7 +131,7 @@ def parse_source(text: str) -> Source:
     except ValueError:
         quantizer = -1.0
     if not CLEAN <= quantizer <= WORST:
-        raise ValueError(f"stands a quantiser of 0 … {WORST:g}, not {number!r}")
+        raise ValueError(f"must come a quantiser of 0 … {WORST:g}, not {number!r}")
     if separator and downscaler not in DOWNSCALERS:
-        raise ValueError(f"stands a quantiser{SEPARATOR}downscaler of {', '.join(DOWNSCALERS)}, not {text!r}")
+        raise ValueError(f"must come a quantiser{SEPARATOR}downscaler of {', '.join(DOWNSCALERS)}, not {text!r}")
     return Source(quantizer, downscaler)

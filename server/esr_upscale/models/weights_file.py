@@ -113,7 +113,7 @@ def read_weights_file(path: Path, origin: str) -> WeightsFile:
     card = parse_card(card_path.read_text(encoding="utf-8"), f"the card of {origin}") if card_path.is_file() else None
     spec = _spec_of(metadata.get("model") or (card.model if card else path.stem), origin)
     if card and card.model != spec.canonical_id:
-        raise WeightsError(f"{origin} has weights of {spec.canonical_id}, and the card next to it is of {card.model}")
+        raise WeightsError(f"{origin} has weights of {spec.canonical_id}, but the card next to it is of {card.model}")
     blind, nodes = _check_sets(spec, tensors, origin)
     for name, tensor in tensors.items():
         if not np.isfinite(tensor).all():
@@ -128,7 +128,7 @@ def _spec_of(model: str, origin: str) -> ModelSpec:
     if spec is None or not spec.tensor_shapes:
         families = ", ".join(name for name, family in FAMILIES.items() if family.hyper)
         raise WeightsError(
-            f"{origin} should say in its metadata, its card or its name which network it is of, such as "
+            f"{origin} must name its network in its metadata, its card or its file name, such as "
             f"esr_tr_x2_k5_c2; it says {model!r}. Known families are {families}"
         )
     return spec

@@ -148,14 +148,14 @@ async def test_nothing_outside_the_folder_is_loaded(tmp_path: Path) -> None:
     (folder / "link.safetensors").symlink_to(outside)
     (folder / "broken.safetensors").write_bytes(b"no tensors")
     cases = {
-        "../outside/" + FILE: "does not lie in the folder of --weights",
-        "../outside/nothing.safetensors": "does not lie in the folder of --weights",
-        str(outside): "does not lie in the folder of --weights",
-        "link.safetensors": "does not lie in the folder of --weights",
+        "../outside/" + FILE: "is not in the folder of --weights",
+        "../outside/nothing.safetensors": "is not in the folder of --weights",
+        str(outside): "is not in the folder of --weights",
+        "link.safetensors": "is not in the folder of --weights",
         "nothing.safetensors": "there is no such file",
         "broken.safetensors": "cannot be read as safetensors",
-        "a\0b.safetensors": "this is no path of a file",
-        "x" * 5000 + ".safetensors": "this is no path of a file",
+        "a\0b.safetensors": "this is not a file path",
+        "x" * 5000 + ".safetensors": "this is not a file path",
     }
     # The bad ones come after the start: a folder with them is refused then.
     paths = {name: folder / name for name in ("link.safetensors", "broken.safetensors")}

@@ -69,7 +69,7 @@ def _frame(sequence: int, **values: Any) -> Callable[[], pb.UpscaleRequest]:
 GOOD = (_config(), _frame(0))
 
 CASES = {
-    "no request": Case((), PRECONDITION, ("first request is its config", "no request at all")),
+    "no request": Case((), PRECONDITION, ("first request is its config", "this stream has none")),
     "empty request": Case((pb.UpscaleRequest,), PRECONDITION, ("first request is its config",)),
     "frame before config": Case((_frame(0),), PRECONDITION, ("first request is its config, not a frame",)),
     "second config": Case((*GOOD, _config()), PRECONDITION, ("not a second config", "new stream"), 1),

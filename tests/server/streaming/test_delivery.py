@@ -163,10 +163,10 @@ async def test_delivery_is_negotiated() -> None:
 @pytest.mark.parametrize(
     ("bad", "says"),
     [
-        (deadline(0), "a number of seconds over 0"),
-        (deadline(-1), "a number of seconds over 0"),
-        (deadline(float("nan")), "a number of seconds over 0"),
-        (pb.Delivery(policy=9), "no delivery policy 9; there are LOSSLESS, LATEST, DEADLINE"),  # type: ignore[arg-type]
+        (deadline(0), "a number of seconds above 0"),
+        (deadline(-1), "a number of seconds above 0"),
+        (deadline(float("nan")), "a number of seconds above 0"),
+        (pb.Delivery(policy=9), "unknown delivery policy 9; choose one of LOSSLESS, LATEST, DEADLINE"),  # type: ignore[arg-type]
     ],
     ids=["none", "negative", "not a number", "no such policy"],
 )
@@ -178,7 +178,7 @@ async def test_a_delivery_that_cannot_be(bad: pb.Delivery, says: str) -> None:
 
 
 def test_a_deadline_has_to_be_a_time() -> None:
-    with pytest.raises(ConfigError, match="seconds over 0"):
+    with pytest.raises(ConfigError, match="seconds above 0"):
         Delivery(DeliveryPolicy.DEADLINE)
 
 

@@ -106,8 +106,8 @@ REFUSED: dict[str, tuple[Callable[[ClientMemory], dict[str, Any]], str]] = {
     "another file": (lambda _: {"fd": 0}, "is not the memfd"),
     "a closed descriptor": (lambda _: {"fd": 1_000_000}, "No such file"),
     "no such process": (lambda _: {"pid": 2**22 + 1}, "No such file"),
-    "more bytes": (lambda _: {"output_slots": 3}, "the memory has 16384 bytes, and the offer says 20480"),
-    "fewer bytes": (lambda _: {"output_slots": 1}, "the memory has 16384 bytes, and the offer says 12288"),
+    "more bytes": (lambda _: {"output_slots": 3}, "the memory has 16384 bytes, but the offer says 20480"),
+    "fewer bytes": (lambda _: {"output_slots": 1}, "the memory has 16384 bytes, but the offer says 12288"),
     "slots of odd size": (lambda _: {"input_slot_bytes": 4095}, "multiples of 4096"),
     "too many slots": (lambda _: {"input_slots": 2**32 - 1}, "at most 1024 slots"),
     "too large": (lambda _: {"input_slot_bytes": 2**63}, f"maps 1 to {MAX} bytes"),
@@ -200,7 +200,7 @@ HOSTILE: dict[str, tuple[Callable[[], list[pb.UpscaleRequest]], grpc.StatusCode,
     ),
     "an offset without a slot": (
         lambda: [raw_frame(0, planes=[pb.Plane(data=bytes(192), stride=16, offset=1)])],
-        grpc.StatusCode.INVALID_ARGUMENT, "only where its frame has a slot",
+        grpc.StatusCode.INVALID_ARGUMENT, "only if its frame has a slot",
     ),
     "too many planes": (
         lambda: [pb.UpscaleRequest(frame=pb.Frame(planes=[pb.Plane(stride=16)] * 3, slot=pb.Slot()))],
@@ -208,7 +208,7 @@ HOSTILE: dict[str, tuple[Callable[[], list[pb.UpscaleRequest]], grpc.StatusCode,
     ),
     "freeing what is free": (
         lambda: [pb.UpscaleRequest(frame=_in_slot(0).frame, freed_output_slots=[0])],
-        grpc.StatusCode.FAILED_PRECONDITION, "slot 0 is freed, and no frame lies in it",
+        grpc.StatusCode.FAILED_PRECONDITION, "slot 0 is freed, but no frame lies in it",
     ),
     "freeing what is not there": (
         lambda: [pb.UpscaleRequest(frame=_in_slot(0).frame, freed_output_slots=[2])],
@@ -243,7 +243,7 @@ async def test_slots_need_a_mapping(stub: Stub, memory: ClientMemory, offered: b
     freed = await upscale(stub, [config, pb.UpscaleRequest(frame=raw_frame(0).frame, freed_output_slots=[0])])
     assert outcome.code is freed.code is grpc.StatusCode.FAILED_PRECONDITION
     assert "this stream has none: send planes inline" in outcome.details
-    assert "slot 0 is freed, and this stream has no shared memory" in freed.details
+    assert "slot 0 is freed, but this stream has no shared memory" in freed.details
 
 
 async def test_a_picture_alone_has_no_slot(stub: Stub) -> None:

@@ -156,10 +156,10 @@ def test_deinterlacing_keeps_order_and_is_decoding(model: OneModel) -> None:
 
 
 def test_items_that_were_not_announced(model: OneModel) -> None:
-    with pytest.raises(ProtocolError, match="announced raw frames, and a packet came"):
+    with pytest.raises(ProtocolError, match="announced raw frames, but a packet came"):
         _all(StreamStages(StagesConfig(), model, Limits()), [Packet(b"x")])
     config = StagesConfig(DecoderSettings("vp8", Fraction(1, 25)))
-    with pytest.raises(ProtocolError, match="announced packets, and a raw frame came"):
+    with pytest.raises(ProtocolError, match="announced packets, but a raw frame came"):
         _all(StreamStages(config, model, Limits()), [_frame(0)])
 
 

@@ -79,7 +79,7 @@ async def test_a_refused_stream(log: pytest.LogCaptureFixture) -> None:
         refusal = await upscale(stub, [raw_config()])
         first.cancel()
     assert refusal.code is grpc.StatusCode.RESOURCE_EXHAUSTED
-    assert any(line.startswith("stream refused: all 1 streams of this server are taken") for line, _ in _lines(log))
+    assert any(line.startswith("stream refused: all 1 streams of this server are in use") for line, _ in _lines(log))
 
 
 async def test_an_unexpected_error_names_its_stream(log: pytest.LogCaptureFixture) -> None:

@@ -93,8 +93,8 @@ def test_a_file_without_nodes(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("added", "message"),
     [
-        ({f"{NAME}@much": _set(1)[NAME]}, "is of no node: behind @ stands a quantiser of 0 … 51"),
-        ({f"{NAME}@52": _set(1)[NAME]}, "is of no node"),
+        ({f"{NAME}@much": _set(1)[NAME]}, "belongs to no node: after @ must come a quantiser of 0 … 51"),
+        ({f"{NAME}@52": _set(1)[NAME]}, "belongs to no node"),
         ({f"{NAME}@9/nearest": _set(1)[NAME]}, "quantiser/downscaler of area, sharp, not '9/nearest'"),
         ({f"{NAME}@9/area": _set(1)[NAME]}, "node 9 lacks a set for any downscaler"),
         ({"other@20": _set(1)[NAME], f"{NAME}@0": _set(1)[NAME]}, f"node 20 of it lacks tensor '{NAME}'"),

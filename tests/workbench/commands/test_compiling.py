@@ -44,7 +44,7 @@ def test_a_library_and_its_manifest(tmp_path: Path) -> None:
 
 def test_what_cannot_be_compiled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for options, says in (
-        (["--target", "z80"], "there are arm-64-linux"),
+        (["--target", "z80"], "choose one of arm-64-linux"),
         (["--model", "nothing_x2"], "no model is named"),
         (["--cc", "no-such-compiler"], "--cc names another"),
     ):

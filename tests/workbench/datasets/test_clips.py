@@ -211,5 +211,5 @@ def test_nodes_that_cannot_be(values: dict[str, object], message: str) -> None:
 
 def test_nodes_need_weights_to_start_from(tmp_path: Path) -> None:
     settings = TrainingSettings(degradation=VIDEO, nodes=("0", "20"))
-    with pytest.raises(InvalidInputError, match="nodes are trained from weights that are there"):
+    with pytest.raises(InvalidInputError, match="nodes are trained from existing weights"):
         train(resolve("esr_stack_x2"), tmp_path, tmp_path, settings, lambda _: None)

@@ -52,8 +52,8 @@ def test_conditions() -> None:
 @pytest.mark.parametrize(
     ("kernels", "codecs", "message"),
     [
-        (["nearest"], [], "no downscaler is named 'nearest'; there are area"),
-        (["area"], ["h264:20"], "no codec is named 'h264'; there are x264"),
+        (["nearest"], [], "unknown downscaler 'nearest'; choose one of area"),
+        (["area"], ["h264:20"], "unknown codec 'h264'; choose one of x264"),
         (["area"], ["x264"], "a quality of x264 is a whole number from 15 to 37, as in x264:15,37"),
         (["area"], ["x264:18,60"], "a quality of x264 is a whole number from 15 to 37"),
     ],

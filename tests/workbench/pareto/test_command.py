@@ -113,7 +113,7 @@ def test_a_model_without_figures_is_said(tmp_path: Path) -> None:
         (["--recommend", "1080i50"], "'1080i50' is not a size with a rate, as in 1080p60"),
         (["--recommend", "1080p60", "--size", "960x540"], "either --size or --recommend"),
         (["--size", "big"], "'big' is not a size as in 960x540"),
-        (["--device", "tpu"], "no backend or device is named 'tpu'"),
+        (["--device", "tpu"], "unknown backend or device 'tpu'"),
         (["esr_tr_x9"], "no model is named"),
     ],
 )

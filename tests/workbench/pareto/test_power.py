@@ -155,7 +155,7 @@ def test_nvml_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no CUDA device here")
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="torch finds no CUDA device here")
 def test_nvml_of_a_real_gpu() -> None:
     pytest.importorskip("pynvml", reason="nvidia-ml-py is not installed")
     meter = find_meter("cuda").meter

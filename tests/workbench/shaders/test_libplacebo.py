@@ -56,7 +56,7 @@ def test_unreadable_file_is_explained(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("script", "message"),
     [
-        (None, "there is no ffmpeg here"),
+        (None, "ffmpeg is not installed"),
         ("echo ' ... scale V->V'", "ffmpeg has no filter libplacebo"),
         (
             "case $* in *-filters*) echo ' ..C libplacebo V->V';; *) echo '[x @ 0x1] no Vulkan' >&2; exit 1;; esac",

@@ -127,7 +127,7 @@ def chances_of(cache: PairCache, node: Node | None) -> NDArray[np.float64]:
     rates = np.array([[_draw_rate(node.source, way) for way in row] for row in cache.ways])
     chances = (rates[..., None] * shares_of(node.source.quantizer, node.quantizers, cache.quantizers)).ravel()
     if not (chances >= 0.5).any():
-        raise InvalidInputError(f"no clip is for the node {node.source}; make more, or leave it out")
+        raise InvalidInputError(f"the node {node.source} has no clips; make more, or leave it out")
     return chances
 
 

@@ -103,7 +103,7 @@ def parse_conditions(kernels: Sequence[str], codecs: Sequence[str]) -> list[Cond
     """
     for kernel in kernels:
         if kernel not in KERNELS:
-            raise InvalidInputError(f"no downscaler is named {kernel!r}; there are {', '.join(KERNELS)}")
+            raise InvalidInputError(f"unknown downscaler {kernel!r}; choose one of {', '.join(KERNELS)}")
     codings = [coding for codec in codecs for coding in _codings(codec)]
     return [Condition(kernel, coding) for kernel in kernels for coding in (None, *codings)]
 
@@ -111,7 +111,7 @@ def parse_conditions(kernels: Sequence[str], codecs: Sequence[str]) -> list[Cond
 def _codings(text: str) -> list[Coding]:
     codec, _, qualities = text.partition(":")
     if codec not in RECODERS:
-        raise InvalidInputError(f"no codec is named {codec!r}; there are {', '.join(RECODERS)}, as in x264:18,28")
+        raise InvalidInputError(f"unknown codec {codec!r}; choose one of {', '.join(RECODERS)}, as in x264:18,28")
     row = RECODERS[codec]
     codings = []
     for quality in qualities.split(","):

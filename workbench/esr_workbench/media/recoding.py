@@ -89,9 +89,9 @@ def recode_measured(
     """
     height, width = luma.shape[1:]
     if height % 2 or width % 2:
-        raise InvalidInputError(f"a clip to encode has an even width and height, not {width}x{height}")
+        raise InvalidInputError(f"a clip to encode must have an even width and height, not {width}x{height}")
     if codec not in RECODERS:
-        raise InvalidInputError(f"no codec is named {codec!r} here; there are {', '.join(RECODERS)}")
+        raise InvalidInputError(f"unknown codec {codec!r}; choose one of {', '.join(RECODERS)}")
     recoder = RECODERS[codec]
     file = io.BytesIO()
     try:

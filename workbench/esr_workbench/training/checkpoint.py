@@ -70,7 +70,7 @@ class Checkpoint:
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it cannot be iterated)
                 return _parse(file.metadata()["journal"]), tensors
         except (SafetensorError, OSError, ValueError, TypeError, KeyError) as error:
-            raise InvalidInputError(f"{self.path} is not a checkpoint ({error}); delete it to start anew") from error
+            raise InvalidInputError(f"{self.path} is not a checkpoint ({error}); delete it to start again") from error
 
     def finish(self, journal: Journal) -> None:
         """Leave the journal and take the checkpoint away."""

@@ -94,7 +94,7 @@ class TrainingSettings:
 def _check(name: str, value: object) -> None:
     names = [f.name for f in fields(TrainingSettings)]
     if name not in names:
-        raise InvalidInputError(f"there is no setting {name!r}; there are {', '.join(names)}")
+        raise InvalidInputError(f"unknown setting {name!r}; choose one of {', '.join(names)}")
     if name in CHECKS:
         CHECKS[name](value)
         return
@@ -165,7 +165,7 @@ def train(
     if not spec.tensor_shapes:
         raise InvalidInputError(f"{spec.family} cannot be trained: it is a fixed filter")
     if settings.nodes and (not settings.start or settings.degradation != VIDEO):
-        raise InvalidInputError('nodes are trained from weights that are there: say start = "…", degradation = "video"')
+        raise InvalidInputError('nodes are trained from existing weights: set start = "…", degradation = "video"')
     start = _start_of(spec, settings)[0] if settings.start else None  # before anything that takes long
     if settings.nodes and start != spec:
         raise InvalidInputError(f"{settings.start} has no weights of {spec.canonical_id}, which nodes are trained from")

@@ -78,7 +78,7 @@ def compile_library(
         EngineError: the target is not known, a family has no kernel, or there is no compiler to link with.
     """
     if target not in TARGETS:
-        raise EngineError(f"no target is named {target!r}; there are {', '.join(TARGETS)}")
+        raise EngineError(f"unknown target {target!r}; choose one of {', '.join(TARGETS)}")
     kind = TARGETS[target]
     compiler = compiler or kind.compiler
     linker = shutil.which(compiler)

@@ -85,7 +85,7 @@ def plan_chroma(
 def _on_device(module: nn.Module, pixel_depth: int, device: str) -> ModuleKernel:
     target = torch.device(device)
     if target.type == "cuda" and not torch.cuda.is_available():
-        raise EngineError(f"device {device!r} was asked for, but torch sees no CUDA device here; use device 'cpu'")
+        raise EngineError(f"device {device!r} was requested, but torch finds no CUDA device here; use device 'cpu'")
     # Half has 11 bits of precision: enough for 10-bit code values, not for more.
     half = target.type == "cuda" and pixel_depth <= 10
     return ModuleKernel(module, SampleFormat(pixel_depth), target, torch.float16 if half else torch.float32)

@@ -180,7 +180,7 @@ def test_a_manifest_that_does_not_fit(native: Path, tmp_path: Path) -> None:
 
 def test_targets_and_compilers_that_are_not_there(tmp_path: Path) -> None:
     models = [(SPEC, load_weights(SPEC))]
-    with pytest.raises(EngineError, match="there are arm-64-linux, x86-64-linux"):
+    with pytest.raises(EngineError, match="choose one of arm-64-linux, x86-64-linux"):
         compile_library(models, (8,), "z80", tmp_path)
     with pytest.raises(EngineError, match="--cc names another"):
         compile_library(models, (8,), "arm-64-linux", tmp_path, "no-such-compiler")

@@ -154,7 +154,7 @@ def test_wrong_weights_and_missing_devices() -> None:
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no CUDA device here")
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="torch finds no CUDA device here")
 @pytest.mark.parametrize("spec", [s for s in list_models() if not s.clean], ids=lambda spec: spec.canonical_id)
 @pytest.mark.parametrize("depth", [8, 10, 16])
 def test_cuda_agrees(spec: ModelSpec, depth: int) -> None:
