@@ -1,4 +1,4 @@
-"""Generate the stubs next to the .proto, or check (`--check`) that those committed are what it generates.
+"""Generate the stubs from the .proto, or check (`--check`) that the committed ones are up to date.
 
 Generated code refuses a runtime older than its generator, so the generator is the oldest that serves the supported
 Pythons, and it lives in an environment of its own (`--tools DIR`, made when missing): its protobuf is older than ours.

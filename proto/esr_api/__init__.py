@@ -1,1 +1,1 @@
-"""The contract between server and client: messages and stubs generated from the .proto in the same folder."""
+"""The contract between server and client: messages, and stubs generated from the .proto file."""

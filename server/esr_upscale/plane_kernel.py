@@ -18,7 +18,7 @@ Plane: TypeAlias = NDArray[np.uint8] | NDArray[np.uint16]
 Weights: TypeAlias = Mapping[str, NDArray[np.float32]]
 """Tensors by their published names."""
 PlaneAllocator: TypeAlias = Callable[[tuple[int, int], np.dtype[Any]], NDArray[Any] | None]
-"""Gives memory for a result, of that shape and dtype with contiguous rows; or None, and the kernel takes its own."""
+"""Returns memory for a result of that shape and dtype, with contiguous rows; None makes the kernel use its own."""
 
 
 def digest(weights: Weights) -> str:
@@ -33,8 +33,8 @@ def own_memory(_shape: tuple[int, int], _dtype: np.dtype[Any]) -> None: ...
 
 
 FRAMES_AT_ONCE = 2
-"""The best number of frames to work on at the same time. Each has its share of the threads, which then meet less often,
-and one frame's other stages overlap with the other's kernels.
+"""Best number of frames to work on at the same time. Each frame gets a share of the threads, which then wait less often
+for each other. The work before and after the kernels of one frame overlaps with the kernels of the other.
 """
 
 
@@ -65,12 +65,12 @@ class PlaneKernel(Protocol):
     """Upscales one plane by a fixed scale, at a fixed pixel depth. Safe to call from several threads at once."""
 
     backend: str
-    """What runs it, as `esr_model_info` and `ListModels` say: `torch-cpu`, `torch-cuda`, `fused`."""
+    """Backend name in `esr_model_info` and `ListModels`: `torch-cpu`, `torch-cuda`, `fused`."""
 
     def __call__(self, plane: NDArray[Any], memory: PlaneAllocator = own_memory, concurrency: int = 1) -> NDArray[Any]:
         """Upscale `plane` (H, W), code values in 0 … 2ⁿ−1, to a (s·H, s·W) plane of the same dtype.
 
-        The new plane's rows may be padded. It lies in what `memory` gives, if the kernel asks and is given any. It is
-        one of `concurrency` that are worked on at the same time, and takes so much less of the kernel's threads.
+        The new plane's rows may be padded. It lies in the memory that `memory` returns, if the kernel asks for any.
+        `concurrency` planes are upscaled at the same time, and share the kernel's threads.
         """
         ...

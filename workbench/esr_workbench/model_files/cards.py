@@ -46,7 +46,7 @@ def new_card(
         model=spec.canonical_id,
         padding=spec.padding,
         recipe=recipe,
-        data=f"{count} luma tiles{emphases}; those that ask for credit are listed",
+        data=f"{count} luma tiles{emphases}; the works that require credit are listed",
         credits=read_credits(credits_file) if credits_file.is_file() else (),
         licence=licence or UNKNOWN_LICENCE,
         psnr={},

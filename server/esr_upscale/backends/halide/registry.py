@@ -1,6 +1,6 @@
-"""What a file of this package says of a family: how its pipeline is built.
+"""The entry of a family in this package: how its pipeline is built.
 
-A family's file has its name in `models/` and ends in `FAMILIES`, a tuple, which `halide_families` collects.
+A family's file has the same name as in `models/`, and ends in `FAMILIES`, a tuple that `halide_families` collects.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class HalideFamily:
     build: Callable[[ModelSpec, Weights, Job], Pipeline]
     """Builds the scheduled pipeline, not compiled yet."""
     in_code: bool = False
-    """Whether some weights are in the code instead of in the pipeline's constants."""
+    """True if some weights are in the code instead of the pipeline's constants."""
 
 
 @cache
