@@ -1,4 +1,4 @@
-"""The one file that speaks both protobuf and the values of this package."""
+"""Frames, packets and what describes them, to protobuf and back. With `_convert_stream` all that speaks both."""
 
 from __future__ import annotations
 
@@ -10,19 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esr_api.v1 import upscaler_pb2 as pb
-from esr_client._config import RawInput, RawOutput, StreamConfig, VideoFormat
-from esr_client._delivery import Delivery, DeliveryPolicy, Dropped, DropReason
+from esr_client._config import VideoFormat
 from esr_client._errors import ContractError, FrameError
 from esr_client._frame import Frame, Packet, StageSeconds, pixel_format
-from esr_client._results import ModelCard, ModelInfo, Negotiated, StreamStatistics, WeightsNode
-from esr_client._shared_memory import Offer, SlotPlanes
+from esr_client._shared_memory import SlotPlanes
 from esr_media.color import UNSPECIFIED, ChromaLocation, Color, ColorRange
 from esr_media.formats import plane_from_buffer
 
 _INT32_MAX = 2**31 - 1
-_FRAMES_PER_RESPONSE = 4
-
-# ---- values -----------------------------------------------------------------------------------------------------
 
 
 def rational(value: Fraction | None) -> pb.Rational | None:
@@ -85,7 +80,7 @@ def format_from(message: pb.VideoFormat) -> VideoFormat:
     )
 
 
-def _stages_from(message: pb.StageSeconds) -> StageSeconds:
+def stages_from(message: pb.StageSeconds) -> StageSeconds:
     return StageSeconds(message.decode, message.queue, message.luma, message.chroma, message.encode)
 
 
@@ -98,91 +93,6 @@ def format_of(frame: Frame) -> VideoFormat:
         sample_aspect_ratio=frame.sample_aspect_ratio,
         rotation=frame.rotation,
     )
-
-
-# ---- config -----------------------------------------------------------------------------------------------------
-
-
-def config_request(config: StreamConfig, offer: Offer | None = None) -> pb.UpscaleRequest:
-    """Return the first request of a stream."""
-    delivery = config.delivery
-    message = pb.UpscaleConfig(
-        model=config.model,
-        deinterlace=config.deinterlace,
-        delivery=pb.Delivery(policy=_POLICIES[delivery.policy], deadline_s=delivery.deadline_s or 0.0),
-        ladder=config.ladder,
-        target_fps=rational(config.target_fps),
-        source_quality=source_quality_to(config.source_quality),
-    )
-    source, sink = config.input, config.output
-    if isinstance(source, RawInput):
-        message.raw_input.CopyFrom(pb.RawInput(format=format_to(source.format), time_base=rational(source.time_base)))
-    else:
-        encoded_input = pb.EncodedInput(
-            codec=source.codec,
-            extradata=source.extradata,
-            time_base=rational(source.time_base),
-            format=format_to(source.format),
-            skip_undecodable=source.skip_undecodable,
-        )
-        message.encoded_input.CopyFrom(encoded_input)
-    if isinstance(sink, RawOutput):
-        message.raw_output.SetInParent()
-    else:
-        rate = rational(sink.frame_rate)
-        message.encoded_output.CopyFrom(
-            pb.EncodedOutput(codec=sink.codec, options=sink.options, frame_rate=rate, global_header=sink.global_header)
-        )
-    request = pb.UpscaleRequest(config=message)
-    if offer is not None:
-        request.config.shared_memory.CopyFrom(_offer_to(offer))
-        request.config.frames_per_response = _FRAMES_PER_RESPONSE
-    return request
-
-
-def source_quality_to(quantizer: float | None) -> pb.SourceQuality | None:
-    """Return the message for a known source quality."""
-    return None if quantizer is None else pb.SourceQuality(quantizer=quantizer)
-
-
-def _offer_to(offer: Offer) -> pb.SharedMemory:
-    return pb.SharedMemory(
-        pid=offer.pid,
-        fd=offer.fd,
-        name=offer.name,
-        input_slots=offer.layout.input_slots,
-        input_slot_bytes=offer.layout.input_slot_bytes,
-        output_slots=offer.layout.output_slots,
-        output_slot_bytes=offer.layout.output_slot_bytes,
-    )
-
-
-# ---- delivery ---------------------------------------------------------------------------------------------------
-
-_POLICIES = {
-    DeliveryPolicy.LOSSLESS: pb.DELIVERY_POLICY_LOSSLESS,
-    DeliveryPolicy.LATEST: pb.DELIVERY_POLICY_LATEST,
-    DeliveryPolicy.DEADLINE: pb.DELIVERY_POLICY_DEADLINE,
-}
-_POLICIES_BACK = {there: here for here, there in _POLICIES.items()} | {
-    pb.DELIVERY_POLICY_UNSPECIFIED: DeliveryPolicy.LOSSLESS
-}
-_REASONS = {pb.DROP_REASON_SUPERSEDED: DropReason.SUPERSEDED, pb.DROP_REASON_LATE: DropReason.LATE}
-
-
-def dropped_from(message: pb.Dropped) -> Dropped:
-    """Return the answer to a frame that was not upscaled.
-
-    Raises:
-        ContractError: it does not say why.
-    """
-    if message.reason not in _REASONS:
-        raise ContractError(f"the server dropped frame {message.sequence} for a reason that is not in the contract")
-    pts = message.pts if message.HasField("pts") else None
-    return Dropped(message.sequence, pts, _REASONS[message.reason])
-
-
-# ---- frames and packets -----------------------------------------------------------------------------------------
 
 
 def fill_frame(
@@ -255,7 +165,7 @@ def frame_from(
             interlaced=message.interlaced,
             corrupt=message.corrupt,
             sequence=message.sequence,
-            stages=_stages_from(message.stages),
+            stages=stages_from(message.stages),
             model=message.model,
             source_quantizer=message.source_quantizer if message.HasField("source_quantizer") else None,
             source_downscaler=message.source_downscaler,
@@ -285,78 +195,8 @@ def packet_from(message: pb.Packet) -> Packet:
         is_keyframe=message.is_keyframe,
         new_extradata=message.new_extradata,
         sequence=message.sequence,
-        stages=_stages_from(message.stages),
+        stages=stages_from(message.stages),
         model=message.model,
         source_quantizer=message.source_quantizer if message.HasField("source_quantizer") else None,
         source_downscaler=message.source_downscaler,
-    )
-
-
-# ---- results ----------------------------------------------------------------------------------------------------
-
-
-def negotiated_from(message: pb.Negotiated) -> Negotiated:
-    """Return the negotiated stream.
-
-    Raises:
-        ContractError: it lacks the time base, or has a delivery that is none.
-    """
-    time_base = fraction(message.time_base)
-    if time_base is None:
-        raise ContractError("the negotiated stream has no time base")
-    try:
-        policy = _POLICIES_BACK[message.delivery.policy]
-        delivery = Delivery(policy, message.delivery.deadline_s if policy is DeliveryPolicy.DEADLINE else None)
-    except (KeyError, ValueError) as error:
-        raise ContractError(f"the negotiated stream has an invalid delivery: {error}") from error
-    return Negotiated(
-        stream_id=message.stream_id,
-        model=message.model,
-        backend=message.backend,
-        scale=message.scale,
-        output_format=format_from(message.output_format),
-        time_base=time_base,
-        delivery=delivery,
-        ladder=tuple(message.ladder),
-        shared_memory=message.shared_memory,
-        shared_memory_refusal=message.shared_memory_refusal,
-    )
-
-
-def statistics_from(message: pb.StreamStatistics) -> StreamStatistics:
-    return StreamStatistics(
-        frames_in=message.frames_in,
-        frames_out=message.frames_out,
-        frames_failed=message.frames_failed,
-        packets_in=message.packets_in,
-        packets_out=message.packets_out,
-        packets_skipped=message.packets_skipped,
-        elapsed_s=message.elapsed_s,
-        stages=_stages_from(message.stages),
-        frames_dropped=message.frames_dropped,
-        model_switches=message.model_switches,
-    )
-
-
-def model_from(message: pb.ModelInfo) -> ModelInfo:
-    """One row of the list of models."""
-    return ModelInfo(
-        model=message.model,
-        alias=message.alias,
-        paper_id=message.paper_id,
-        family=message.family,
-        scale=message.scale,
-        parameters=message.parameters,
-        macs_per_pixel=message.macs_per_pixel,
-        psnr_db=dict(message.psnr_db),
-        backend=message.backend,
-        loaded=message.loaded,
-        seconds_per_frame=message.seconds_per_frame,
-        seconds_per_pixel=message.seconds_per_pixel,
-        network=message.network,
-        weights_sha256=message.weights_sha256,
-        card=ModelCard(
-            recipe=message.card.recipe, data=message.card.data, licence=message.card.licence, date=message.card.date
-        ),
-        nodes=tuple(WeightsNode(node.quantizer, node.downscaler) for node in message.nodes),
     )

@@ -15,7 +15,7 @@ from fractions import Fraction
 from typing import ClassVar, Generic, Protocol, TypeVar
 
 from esr_api.v1 import upscaler_pb2 as pb
-from esr_client import _convert
+from esr_client import _convert, _convert_stream
 from esr_client._config import Options, RawInput, RawOutput, StreamConfig
 from esr_client._delivery import DropCount, Dropped, OnDrop
 from esr_client._errors import ClosedError, ContractError, ErrorCode, FrameError
@@ -175,7 +175,7 @@ class StreamProtocol(Generic[ItemT]):
         self._window += 1
 
     def config_request(self) -> pb.UpscaleRequest:
-        return _convert.config_request(self._config, self._memory.offer)
+        return _convert_stream.config_request(self._config, self._memory.offer)
 
     def requests_for(self, item: ItemT) -> Iterator[pb.UpscaleRequest]:
         """Yield the requests for one item: a model switch that was requested before it, and the item.
@@ -239,7 +239,7 @@ class StreamProtocol(Generic[ItemT]):
             raise ContractError(f"the server sent {which or 'an empty response'} where {expected} was expected")
         match which:
             case "negotiated":
-                answer = _convert.negotiated_from(response.negotiated)
+                answer = _convert_stream.negotiated_from(response.negotiated)
                 self._memory.settle(answer.shared_memory)
                 refusal = answer.shared_memory_refusal or self._memory.refusal
                 self.negotiated = replace(answer, shared_memory_refusal=refusal)
@@ -251,9 +251,9 @@ class StreamProtocol(Generic[ItemT]):
                 self._memory.release_input(response.packet.sequence)
                 return [_convert.packet_from(response.packet)]  # type: ignore[list-item]
             case "dropped":
-                self._count_dropped(_convert.dropped_from(response.dropped))
+                self._count_dropped(_convert_stream.dropped_from(response.dropped))
             case "statistics":
-                self.statistics = _convert.statistics_from(response.statistics)
+                self.statistics = _convert_stream.statistics_from(response.statistics)
             case _:
                 raise ContractError("the server sent an empty response")
         return []

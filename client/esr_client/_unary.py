@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 from grpc_health.v1 import health_pb2
 
 from esr_api.v1 import upscaler_pb2 as pb
-from esr_client import _convert
+from esr_client import _convert, _convert_stream
 from esr_client._config import check_source_quality
 from esr_client._frame_types import FrameAdapters, FrameT
 from esr_client._results import ModelInfo, ServerStatus, ServingState
@@ -43,7 +43,7 @@ def image_call(
     adapter = adapters.adapter_for(frame)
     value = adapter.to_frame(frame)
     fmt = _convert.format_of(value)
-    quality = _convert.source_quality_to(source_quality)
+    quality = _convert_stream.source_quality_to(source_quality)
     request = pb.UpscaleImageRequest(model=model, format=_convert.format_to(fmt), source_quality=quality)
     _convert.fill_frame(request.frame, value, stream_format=fmt)
 
@@ -56,15 +56,15 @@ def image_call(
 
 
 def models_call() -> UnaryCall[pb.ListModelsRequest, pb.ListModelsResponse, tuple[ModelInfo, ...]]:
-    return UnaryCall(pb.ListModelsRequest(), lambda response: tuple(map(_convert.model_from, response.models)))
+    return UnaryCall(pb.ListModelsRequest(), lambda response: tuple(map(_convert_stream.model_from, response.models)))
 
 
 def load_call(model: str) -> UnaryCall[pb.LoadModelRequest, pb.LoadModelResponse, ModelInfo]:
-    return UnaryCall(pb.LoadModelRequest(model=model), lambda response: _convert.model_from(response.model))
+    return UnaryCall(pb.LoadModelRequest(model=model), lambda response: _convert_stream.model_from(response.model))
 
 
 def unload_call(model: str) -> UnaryCall[pb.UnloadModelRequest, pb.UnloadModelResponse, ModelInfo]:
-    return UnaryCall(pb.UnloadModelRequest(model=model), lambda response: _convert.model_from(response.model))
+    return UnaryCall(pb.UnloadModelRequest(model=model), lambda response: _convert_stream.model_from(response.model))
 
 
 def health_call(
