@@ -60,7 +60,7 @@ def unpack(frame: Frame) -> Components:
             if fmt.lsb:
                 part = part >> fmt.lsb
             elif part.strides[1] != part.itemsize:
-                part = np.ascontiguousarray(part)
+                part = part.copy(order="C")  # not ascontiguousarray: that leaves the stride of a single column
             parts.append(part)
     return Components(working_depth(fmt), parts[0], tuple(parts[1:]))
 
