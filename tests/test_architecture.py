@@ -43,11 +43,12 @@ IMPORTERS = {
     "asyncio": ("esr_server", "esr_client"),
     "esr_api.v1": ("esr_api", "esr_server.rpc", "esr_client"),
     "pyvips": ("esr_client.files.pictures",),
-    "mmap": ("esr_server.streaming.shared_memory", "esr_client._shared_memory"),
+    "mmap": ("esr_server.streaming.shared_memory", "esr_server.codecs", "esr_client._shared_memory"),
 }
 """Library → the packages that may import it; none where only tests may."""
 
 _SERVER = {
+    "esr_server.codecs",
     "esr_server.models",
     "esr_server.scheduling",
     "esr_server.streaming",
@@ -79,8 +80,10 @@ FORBIDDEN: dict[str, Collection[str]] = {
     "esr_workbench.pareto": ("esr_upscale.nets", "esr_upscale.media", "esr_workbench.training"),
     "esr_workbench.explain": ("esr_upscale.media", "esr_workbench.training"),
     "esr_server.models": _SERVER - {"esr_server.models"},
+    "esr_server.codecs": _SERVER - {"esr_server.codecs"},
     "esr_server.scheduling": _SERVER - {"esr_server.scheduling", "esr_server.models"},
-    "esr_server.streaming": _SERVER - {"esr_server.streaming", "esr_server.scheduling", "esr_server.models"},
+    "esr_server.streaming": _SERVER
+    - {"esr_server.streaming", "esr_server.scheduling", "esr_server.models", "esr_server.codecs"},
     "esr_server.streaming.stages": {"esr_server.scheduling"},
     "esr_server.telemetry": {"esr_server.rpc", "esr_server.scheduling", "esr_server.app"},
     "esr_server.telemetry.http": _SERVER - {"esr_server.telemetry"},

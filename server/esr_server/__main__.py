@@ -14,7 +14,14 @@ import typer
 
 from esr_api.address import HTTP_PORT, parse_address
 from esr_server.app import StartEndedError, serve
-from esr_server.config import CapacitySettings, Limits, SchedulerSettings, ServerSettings
+from esr_server.config import (
+    DEFAULT_ISOLATION,
+    CapacitySettings,
+    CodecIsolation,
+    Limits,
+    SchedulerSettings,
+    ServerSettings,
+)
 from esr_server.errors import ServiceError
 from esr_server.models.catalog import split_models
 from esr_server.telemetry import logs
@@ -95,6 +102,13 @@ def esr_serve(
     no_shared_memory: Annotated[
         bool, typer.Option("--no-shared-memory", help="Do not use shared memory for clients on this host.")
     ] = False,
+    codec_isolation: Annotated[
+        CodecIsolation,
+        typer.Option(help="Where decoders and encoders run: in a process for each, or in the server's."),
+    ] = DEFAULT_ISOLATION,
+    codec_timeout: Annotated[
+        float, typer.Option(help="Seconds that a codec in its own process may take for one packet or frame.")
+    ] = ServerSettings().codec_timeout_s,
     keepalive: Annotated[
         float, typer.Option(help="Seconds without traffic before the server pings a client.")
     ] = ServerSettings().keepalive_s,
@@ -129,6 +143,8 @@ def esr_serve(
             capacity=CapacitySettings(max_load=max_load),
             admin_token=os.environ.get(_TOKEN) or None,
             shared_memory=not no_shared_memory,
+            codec_isolation=codec_isolation,
+            codec_timeout_s=codec_timeout,
             keepalive_s=keepalive,
             grace_s=grace,
         )

@@ -15,7 +15,9 @@ from http import HTTPStatus
 from importlib.metadata import version
 
 from esr_server import malloc
-from esr_server.config import ServerSettings
+from esr_server.codecs.codec import Codecs, InProcessCodecs
+from esr_server.codecs.isolated import IsolatedCodecs
+from esr_server.config import CodecIsolation, ServerSettings
 from esr_server.models.catalog import Catalog
 from esr_server.models.pool import ModelPool
 from esr_server.models.served import ServedModel
@@ -61,7 +63,10 @@ class Server:
         frames_at_once = max(1, (os.cpu_count() or 1) // settings.engine.threads_of_frame)
         self.capacity: Capacity[ServedModel] = Capacity(settings.capacity, frames_at_once)
         self.metrics.watch_capacity(lambda: self.capacity.load, self._accepts)
-        self.grpc = GrpcServer(Services(settings, self.models, self.scheduler, self.capacity, self.metrics))
+        self.codecs = _open_codecs(settings)
+        self.grpc = GrpcServer(
+            Services(settings, self.models, self.scheduler, self.capacity, self.metrics, self.codecs)
+        )
         routes = {"/": self._status, "/metrics": self._metrics, "/healthz": self._healthz, "/readyz": self._readyz}
         self.http = HttpServer(settings.http, routes) if settings.http else None
 
@@ -74,6 +79,7 @@ class Server:
         await self.grpc.start()
         if self.http:
             self.http.start()
+        await asyncio.to_thread(self.codecs.start)
         await self.scheduler.load(self._load_models)
         self.scheduler.open()
         await self.grpc.say_serving()
@@ -92,6 +98,7 @@ class Server:
         if self.http:
             await asyncio.to_thread(self.http.close)
         self.scheduler.close()
+        await asyncio.to_thread(self.codecs.close)
         return finished
 
     def _accepts(self) -> Iterable[tuple[str, str, bool]]:
@@ -136,6 +143,13 @@ class Server:
             dataclasses.replace(self.settings.http, port=self.http.port) if self.http and self.settings.http else None
         )
         return f"gRPC on {', '.join(map(str, listen))}, " + (f"HTTP on http://{http}" if http else "no HTTP")
+
+
+def _open_codecs(settings: ServerSettings) -> Codecs:
+    limits = settings.limits
+    if settings.codec_isolation is CodecIsolation.NONE:
+        return InProcessCodecs()
+    return IsolatedCodecs(limits.max_frame_bytes, limits.max_output_frame_bytes, settings.codec_timeout_s)
 
 
 class StartEndedError(Exception):

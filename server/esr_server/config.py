@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 import os
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 
 from esr_api.address import GRPC_PORT, HTTP_PORT, Address
@@ -21,6 +23,18 @@ _GRPC_MAX_MESSAGE_BYTES = 2**31 - 1
 _LONGEST_KEEPALIVE_S = 86400.0
 _GRPC = Address("127.0.0.1", GRPC_PORT)
 _HTTP = Address("127.0.0.1", HTTP_PORT)
+
+
+class CodecIsolation(StrEnum):
+    """Where decoders and encoders run."""
+
+    NONE = "none"
+    """In the server's process."""
+    PROCESS = "process"
+    """Each in a process of its own."""
+
+
+DEFAULT_ISOLATION = CodecIsolation.PROCESS if sys.platform == "linux" else CodecIsolation.NONE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,11 +70,21 @@ class Limits:
     @property
     def max_receive_bytes(self) -> int:
         """Return the bytes of the largest request: a frame of the largest format, or a packet."""
-        return _message_bytes(max(_frame_bytes(self.max_pixels), self.max_packet_bytes))
+        return _message_bytes(max(self.max_frame_bytes, self.max_packet_bytes))
 
     @property
     def max_send_bytes(self) -> int:
-        return _message_bytes(_frame_bytes(self.max_output_pixels))
+        return _message_bytes(self.max_output_frame_bytes)
+
+    @property
+    def max_frame_bytes(self) -> int:
+        """Return the bytes of an input picture of the largest format, with padded rows."""
+        return _frame_bytes(self.max_pixels)
+
+    @property
+    def max_output_frame_bytes(self) -> int:
+        """Return the bytes of an output picture of the largest format, with padded rows."""
+        return _frame_bytes(self.max_output_pixels)
 
 
 def _message_bytes(payload_bytes: int) -> int:
@@ -132,6 +156,9 @@ class ServerSettings:
     """Token that LoadModel and UnloadModel need; None: both are refused."""
     shared_memory: bool = True
     """Whether clients on this host may pass frames in memory that they share."""
+    codec_isolation: CodecIsolation = DEFAULT_ISOLATION
+    codec_timeout_s: float = 20.0
+    """Seconds that a codec in a process of its own may take for one packet or frame."""
     config_timeout_s: float = 10.0
     """Seconds in which a new stream must send its config."""
     keepalive_s: float = 20.0
@@ -140,6 +167,10 @@ class ServerSettings:
     """Seconds that running streams get to finish after SIGTERM."""
 
     def __post_init__(self) -> None:
+        if self.codec_isolation is CodecIsolation.PROCESS and sys.platform != "linux":
+            raise ConfigError("codecs have processes of their own on Linux only; choose --codec-isolation none")
+        if not 0 < self.codec_timeout_s < math.inf:
+            raise ConfigError(f"codec timeout must be a number of seconds above 0, not {self.codec_timeout_s}")
         if not 0 <= self.grace_s < math.inf:
             raise ConfigError(f"grace must be a number of seconds from 0, such as 30, not {self.grace_s}")
         if not 1 <= self.keepalive_s <= _LONGEST_KEEPALIVE_S:

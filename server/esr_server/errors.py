@@ -12,6 +12,9 @@ ServiceError
 │   ├── OverloadedError the machine's time is promised to others
 │   └── TooDemandingError  the machine is too slow for it, other streams or none
 ├── UnauthenticatedError  an administrator's call without the token, ForbiddenError: no one is one here
+├── CodecProcessError a codec's process cannot be started
+│   ├── DecoderDiedError  the input made its decoder crash, hang, or take more memory than it may
+│   └── EncoderDiedError  an encoder crashed, did not answer, or took more memory than it may
 └── StageDiedError    something in a stage asked for the whole process to end
 
 `esr_server.rpc.errors` has the one table from these, and from the engine's, to status codes.
@@ -72,6 +75,18 @@ class UnauthenticatedError(ServiceError):
 
 class ForbiddenError(ServiceError):
     """A call for administrators, on a server that was given no token for them."""
+
+
+class CodecProcessError(ServiceError):
+    """A process for a codec cannot be started, or did not do its work."""
+
+
+class DecoderDiedError(CodecProcessError):
+    """The process of a decoder crashed, took too long, or took more memory than it may."""
+
+
+class EncoderDiedError(CodecProcessError):
+    """The process of an encoder crashed, took too long, or took more memory than it may."""
 
 
 class StageDiedError(ServiceError):

@@ -28,6 +28,9 @@ _CODES: tuple[tuple[type[Exception], StatusCode], ...] = (
     (service.OverloadedError, StatusCode.RESOURCE_EXHAUSTED),
     (service.TooDemandingError, StatusCode.INVALID_ARGUMENT),
     (service.ConfigError, StatusCode.INVALID_ARGUMENT),
+    (service.DecoderDiedError, StatusCode.DATA_LOSS),
+    (service.EncoderDiedError, StatusCode.INTERNAL),
+    (service.CodecProcessError, StatusCode.RESOURCE_EXHAUSTED),
     (service.UnauthenticatedError, StatusCode.UNAUTHENTICATED),
     (service.ForbiddenError, StatusCode.PERMISSION_DENIED),
 )

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from esr_media.formats import PIXEL_FORMATS
+from esr_server.codecs.codec import Codecs
 from esr_server.config import ServerSettings
 from esr_server.errors import ConfigError, ProtocolError, SharedMemoryError
 from esr_server.models.pool import ModelPool
@@ -45,6 +46,7 @@ class Services:
     scheduler: Scheduler
     capacity: Capacity[ServedModel]
     metrics: Metrics
+    codecs: Codecs
 
 
 class UpscaleHandler:
@@ -79,6 +81,7 @@ class UpscaleHandler:
                         limits,
                         memory.output,
                         lambda: services.scheduler.concurrency,
+                        services.codecs,
                     )
                 )
                 pipeline = StreamPipeline(

@@ -117,6 +117,10 @@ class Stages(Protocol):
         """Return the steps that give everything that is still held."""
         ...
 
+    def interrupt(self) -> None:
+        """Stop what a thread does in a codec as soon as possible. Any thread may call it."""
+        ...
+
     def close(self) -> None:
         """Release what the stages hold; nothing drives them any more."""
         ...

@@ -181,6 +181,7 @@ class StreamPipeline:
             if self._step is None or self._step.done():
                 self._encoders.submit(self._stages.close)  # codecs may take a while: not on the event loop
             else:
+                self._stages.interrupt()
                 self._step.add_done_callback(lambda _: self._stages.close())
             # Frames are large: what a traceback holds is let go now, and not when the garbage collector runs.
             left = [*self._inbox.clear(), *self._outbox.clear()]

@@ -10,9 +10,14 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import Protocol
+from functools import partial
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 from esr_media.packet import Packet
+from esr_server.codecs.codec import Codecs, EncodeStage, InProcessCodecs
 from esr_server.config import Limits
 from esr_server.errors import ProtocolError
 from esr_server.models.cost import MeasuredCost
@@ -20,9 +25,9 @@ from esr_server.streaming.delivery import Dropped, Gate
 from esr_server.streaming.items import Arrival, Encoding, Result, StageSeconds
 from esr_server.streaming.shared_memory import OutputBuffer
 from esr_upscale.frame import Frame
-from esr_upscale.media.decode import Decoder, DecoderSettings
+from esr_upscale.media.decode import DecoderSettings
 from esr_upscale.media.deinterlace import deinterlacer
-from esr_upscale.media.encode import EncodedFrame, Encoder, EncoderSettings
+from esr_upscale.media.encode import EncodedFrame, EncoderSettings
 from esr_upscale.models import Source
 from esr_upscale.source import SourceTracker
 from esr_upscale.upscaler import Upscaler
@@ -66,6 +71,16 @@ class _Ticket:
     """Where the frame comes from, as far as is known when its turn comes."""
 
 
+class _EncoderBuffer(OutputBuffer):
+    """Memory for a frame that goes to the encoder."""
+
+    def __init__(self, encoder: EncodeStage) -> None:
+        self._encoder = encoder
+
+    def allocate(self, shape: tuple[int, int], dtype: np.dtype[Any]) -> NDArray[Any] | None:
+        return self._encoder.allocate(shape, dtype)
+
+
 class StreamStages:
     """The stages of one stream, and the order of what is in them. Implements `Stages`."""
 
@@ -76,10 +91,12 @@ class StreamStages:
         limits: Limits,
         output: Callable[[], OutputBuffer] = OutputBuffer,
         concurrency: Callable[[], int] = lambda: 1,
+        codecs: Codecs | None = None,
     ) -> None:
         """Open the codecs. `model` is asked before each frame; all that it gives have one scale. `output` says of
         each raw frame that goes out where it may lie, `concurrency` how many frames share the processor with it, itself
-        included. These three are asked on the thread that upscales the frame.
+        included. These three are asked on the thread that upscales the frame. `codecs` opens decoder and encoder; None:
+        in this process.
 
         Raises:
             CodecOptionError: a codec, an option or a deinterlacer is not on the allow-list.
@@ -90,13 +107,19 @@ class StreamStages:
         self.packets_skipped = 0
         self._model = model
         self._limits = limits
-        self._output = OutputBuffer if config.encoder else output
         self._concurrency = concurrency
-        self._decoder = Decoder(config.decoder) if config.decoder else None
-        self._deinterlaces = bool(config.deinterlace)
+        codecs = codecs or InProcessCodecs()
+        # A decoder has its deinterlacer behind it, in its own process; that of raw frames is here.
         self._deinterlacer = deinterlacer(config.deinterlace)
+        self._decoder = codecs.decoder(config.decoder, config.deinterlace) if config.decoder else None
         self._source = SourceTracker(config.source_quantizer)
-        self._encoder = Encoder(config.encoder) if config.encoder else None
+        try:
+            self._encoder = codecs.encoder(config.encoder) if config.encoder else None
+        except BaseException:
+            if self._decoder:
+                self._decoder.close()
+            raise
+        self._output = output if self._encoder is None else partial(_EncoderBuffer, self._encoder)
         self._arrivals: dict[int | None, Arrival] = {}
         self._waiting: deque[_Ticket] = deque()
         self._encoding: dict[int, Result] = {}
@@ -142,9 +165,16 @@ class StreamStages:
         if self._decoder:
             last = Arrival(Packet(b""), self.packets_in, time.perf_counter())
             yield from self._decoded(self._decoder.flush(), last, 0.0, gate)
-        yield from self._upscaled(self._deinterlacer.flush(), gate)
+        else:
+            yield from self._deinterlaced(self._deinterlacer.flush(), gate)
         if encoder := self._encoder:
             yield Encoding(lambda: self._encoded(encoder.flush))
+
+    def interrupt(self) -> None:
+        """Stop a codec's call of another thread as soon as possible. Any thread may call it."""
+        for codec in (self._decoder, self._encoder):
+            if codec is not None:
+                codec.interrupt()
 
     def close(self) -> None:
         """Release decoder and encoder, and their threads. Call it when no thread drives the stages any more."""
@@ -158,7 +188,7 @@ class StreamStages:
             frame, ticket = self._raw_frame(arrival)
             ticket.stages = StageSeconds(queue=queued_s)
             self._waiting.append(ticket)
-            yield from self._upscaled(self._deinterlacer.push(frame), gate)
+            yield from self._deinterlaced(self._deinterlacer.push(frame), gate)
             return
         if not isinstance(arrival.item, Packet):
             raise ProtocolError("the config announced packets, but a raw frame came")
@@ -192,20 +222,18 @@ class StreamStages:
             decode_s = time.perf_counter() - started
             came = self._arrivals.pop(frame.pts, last)
             stages = StageSeconds(decode=decode_s, queue=queued_s)
-            self._waiting.append(_Ticket(self.frames_in, came.at_s, stages, came.due_s))
+            ticket = _Ticket(self.frames_in, came.at_s, stages, came.due_s, self._source.source_of(frame))
             self.frames_in += 1
-            yield from self._upscaled(self._deinterlacer.push(frame), gate)
+            yield from self._to_encoder(self._upscale(frame, ticket, gate))
             started = time.perf_counter()
         self.packets_skipped = self._decoder.packets_skipped
 
-    def _upscaled(self, frames: Iterable[Frame], gate: Gate) -> Iterator[Result | Encoding]:
-        """Upscale what comes out of the deinterlacer, whose time counts as decoding: both make frames of fields."""
+    def _deinterlaced(self, frames: Iterable[Frame], gate: Gate) -> Iterator[Result | Encoding]:
+        """Upscale raw frames that the deinterlacer gives; its time counts as decoding."""
         started = time.perf_counter()
         for frame in frames:
             ticket = self._waiting.popleft()
-            if self._deinterlaces:
-                decode_s = ticket.stages.decode + time.perf_counter() - started
-                ticket.stages = replace(ticket.stages, decode=decode_s)
+            ticket.stages = replace(ticket.stages, decode=time.perf_counter() - started)
             ticket.source = self._source.source_of(frame)
             yield from self._to_encoder(self._upscale(frame, ticket, gate))
             started = time.perf_counter()

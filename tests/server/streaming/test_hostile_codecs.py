@@ -14,7 +14,7 @@ import grpc
 import pytest
 
 from esr_api.v1 import upscaler_pb2 as pb
-from esr_server.config import SchedulerSettings
+from esr_server.config import CodecIsolation, SchedulerSettings
 from esr_upscale.frame import Frame
 from esr_upscale.media.encode import EncodedFrame, Encoder
 from tests.support.calls import Outcome, Stub, raw_config, raw_frame, stub_of, upscale
@@ -142,7 +142,8 @@ async def test_slow_encoders_hold_no_worker(monkeypatch: pytest.MonkeyPatch) -> 
         return push(encoder, frame)
 
     monkeypatch.setattr(Encoder, "push", push_slowly)
-    async with running(scheduler=SchedulerSettings(workers=workers)) as server, stub_of(server) as stub:
+    quick = {"scheduler": SchedulerSettings(workers=workers), "codec_isolation": CodecIsolation.NONE}
+    async with running(**quick) as server, stub_of(server) as stub:
         slow = [asyncio.create_task(upscale(stub, [_encoded("libx264"), *_frames(2)])) for _ in range(workers + 2)]
         for _ in slow:
             assert await asyncio.to_thread(busy.acquire, timeout=20), "an encoder waited for another one"

@@ -46,6 +46,9 @@ class Echo:
         self.frames_in += 1
         yield Result(Packet(b"last"), -1, 0.0, StageSeconds(), model="m")
 
+    def interrupt(self) -> None:
+        """Nothing to stop."""
+
     def close(self) -> None:
         """Nothing to release."""
 

@@ -1,0 +1,1 @@
+"""Decoders and encoders of streams: in this process, or each in a process of its own."""

@@ -1,0 +1,175 @@
+"""Frames, packets, settings and errors as JSON, and back. Values that come from a codec's process are checked here."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from dataclasses import asdict
+from fractions import Fraction
+
+from esr_media.color import ChromaLocation, Color, ColorRange
+from esr_media.packet import Packet
+from esr_server.codecs.channel import Head
+from esr_upscale import errors
+from esr_upscale.errors import EngineError, UpscaleError
+from esr_upscale.frame import Frame, KeyFrame, pixel_format, planes_from_buffers
+from esr_upscale.media.decode import DecoderSettings
+from esr_upscale.media.encode import EncoderSettings
+
+_ERRORS: dict[str, type[UpscaleError]] = {
+    kind.__name__: kind
+    for kind in (
+        errors.InvalidInputError,
+        errors.FrameError,
+        errors.UnsupportedFormatError,
+        errors.InterlacedError,
+        errors.CodecOptionError,
+        errors.FormatChangeError,
+        errors.LimitError,
+        errors.MediaDataError,
+        errors.EngineError,
+    )
+}
+"""What a codec raises on purpose."""
+
+Places = Sequence[tuple[int, int]]
+"""Of each plane: its offset and its stride in bytes."""
+
+
+def packet_to(packet: Packet) -> Head:
+    """Return all of a packet but its data."""
+    return {
+        "pts": packet.pts,
+        "dts": packet.dts,
+        "duration": packet.duration,
+        "key": packet.is_keyframe,
+        "extradata": _text(packet.new_extradata),
+    }
+
+
+def packet_from(head: Head, data: bytes) -> Packet:
+    """Return the packet of `head` and `data`."""
+    return Packet(data, head["pts"], head["dts"], head["duration"], bool(head["key"]), _bytes(head["extradata"]))
+
+
+def frame_to(frame: Frame, places: Places) -> Head:
+    """Return all of a frame but its samples, and where its planes lie."""
+    color = frame.color
+    return {
+        "format": frame.format.name,
+        "size": (frame.width, frame.height),
+        "planes": places,
+        "pts": frame.pts,
+        "duration": frame.duration,
+        "time_base": _pair(frame.time_base),
+        "color": (int(color.range), color.primaries, color.transfer, color.matrix, int(color.chroma_location)),
+        "sar": _pair(frame.sample_aspect_ratio),
+        "rotation": frame.rotation,
+        "flags": (frame.interlaced, frame.corrupt),
+        "key": (frame.key.codec, frame.key.bits) if frame.key else None,
+    }
+
+
+def frame_from(head: Head, memory: memoryview) -> Frame:
+    """View the frame whose planes lie in `memory`, without a copy.
+
+    Raises:
+        UpscaleError: the planes do not fit the format, the size or the memory.
+    """
+    fmt = pixel_format(head["format"])
+    width, height = head["size"]
+    buffers = []
+    for index, (offset, stride) in enumerate(head["planes"]):
+        rows, row_bytes = fmt.plane_shape(index, width, height)[0], fmt.row_bytes(index, width)
+        end = offset + stride * (rows - 1) + row_bytes
+        if offset < 0 or stride < row_bytes or end > len(memory):
+            raise errors.FrameError(f"plane {index} does not lie in its memory of {len(memory)} bytes")
+        buffers.append((memory[offset:end], stride))
+    color_range, primaries, transfer, matrix, location = head["color"]
+    time_base = _fraction(head["time_base"])
+    if time_base is None:
+        raise errors.FrameError("a frame must have a time base")
+    interlaced, corrupt = head["flags"]
+    return Frame(
+        fmt,
+        width,
+        height,
+        planes_from_buffers(fmt, width, height, buffers),
+        head["pts"],
+        head["duration"],
+        time_base,
+        Color(ColorRange(color_range), primaries, transfer, matrix, ChromaLocation(location)),
+        _fraction(head["sar"]),
+        head["rotation"],
+        bool(interlaced),
+        bool(corrupt),
+        KeyFrame(*head["key"]) if head["key"] else None,
+    )
+
+
+def decoder_to(settings: DecoderSettings, deinterlace: str) -> Head:
+    """Return a decoder's settings."""
+    color = settings.color
+    return asdict(settings) | {
+        "time_base": _pair(settings.time_base),
+        "extradata": _text(settings.extradata),
+        "color": color
+        and (int(color.range), color.primaries, color.transfer, color.matrix, int(color.chroma_location)),
+        "sample_aspect_ratio": _pair(settings.sample_aspect_ratio),
+        "deinterlace": deinterlace,
+    }
+
+
+def decoder_from(head: Head) -> tuple[DecoderSettings, str]:
+    """Return a decoder's settings, and the name of its deinterlacer."""
+    fields = dict(head)
+    deinterlace = fields.pop("deinterlace")
+    if fields["color"]:
+        color_range, primaries, transfer, matrix, location = fields["color"]
+        fields["color"] = Color(ColorRange(color_range), primaries, transfer, matrix, ChromaLocation(location))
+    fields["time_base"] = _fraction(fields["time_base"])
+    fields["sample_aspect_ratio"] = _fraction(fields["sample_aspect_ratio"])
+    fields["extradata"] = _bytes(fields["extradata"])
+    return DecoderSettings(**fields), deinterlace
+
+
+def encoder_to(settings: EncoderSettings) -> Head:
+    """Return an encoder's settings."""
+    return {
+        "codec": settings.codec,
+        "options": dict(settings.options),
+        "frame_rate": _pair(settings.frame_rate),
+        "global_header": settings.global_header,
+        "threads": settings.threads,
+    }
+
+
+def encoder_from(head: Head) -> EncoderSettings:
+    """Return an encoder's settings."""
+    return EncoderSettings(**head | {"frame_rate": _fraction(head["frame_rate"])})
+
+
+def error_to(error: UpscaleError) -> Head:
+    """Return an error by its class and message."""
+    return {"error": type(error).__name__, "message": str(error)}
+
+
+def error_from(head: Head) -> UpscaleError:
+    """Return the error of `head`; one of an unknown class is an EngineError."""
+    return _ERRORS.get(head["error"], EngineError)(str(head["message"]))
+
+
+def _pair(value: Fraction | None) -> tuple[int, int] | None:
+    return None if value is None else (value.numerator, value.denominator)
+
+
+def _fraction(pair: Sequence[int] | None) -> Fraction | None:
+    return None if pair is None else Fraction(pair[0], pair[1])
+
+
+def _text(data: bytes) -> str:
+    return base64.b64encode(data).decode()
+
+
+def _bytes(text: str) -> bytes:
+    return base64.b64decode(text)
