@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 
+from esr_media.limits import TIME_MAX
 from esr_upscale.errors import FrameError
 from esr_upscale.frame import Frame
 
@@ -21,7 +22,7 @@ class Clock:
         """Return the pts of frame number `index`.
 
         Raises:
-            FrameError: it is not after the one before.
+            FrameError: it is not after the one before, or larger than FFmpeg can add to.
         """
         if frame.pts is not None:
             pts = frame.pts
@@ -32,6 +33,11 @@ class Clock:
         else:
             ticks = 1 / (self._rate * self._last.time_base) if self._rate else Fraction(self._step)
             pts = self._pts + max(1, round(ticks))
+        if not -TIME_MAX <= pts <= TIME_MAX:
+            raise FrameError(
+                f"frame {index} has pts {pts}; an encoder needs one from {-TIME_MAX} to {TIME_MAX}, "
+                "send pts that begin nearer to 0, or shorter durations"
+            )
         if self._last is not None:
             if pts <= self._pts:
                 raise FrameError(

@@ -9,8 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from fractions import Fraction
 
-from esr_upscale.errors import CodecOptionError
+from esr_media.limits import INT32_MAX, INT64_MAX
+from esr_upscale.errors import CodecOptionError, FrameError
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,10 @@ class EncoderRow:
     max_frame_rate: int = 1000
     default_g: int | None = None
     """Largest distance of keyframes without `g`, where `keyint_min` may not be above it; None where it may."""
+    min_time_base: Fraction = Fraction(1, INT32_MAX)
+    max_time_base: Fraction = Fraction(INT32_MAX)
+    ticks_per_s: int | None = None
+    """Unit in which the encoder counts from the first pts on, in int64; None: it keeps the time base."""
 
 
 def _number(low: float, high: float) -> Values:
@@ -64,10 +70,13 @@ def _one_of(names: str) -> Values:
     return Values(f"one of {', '.join(values)}", lambda text: text in values)
 
 
-_BITRATE = Values(
-    "bits or bits per second, such as 4000000, 4000k or 4M",
-    lambda text: re.fullmatch(r"[0-9]{1,10}(\.[0-9]{1,3})?[kM]?", text) is not None,
-)
+def _is_bitrate(text: str) -> bool:
+    number = re.fullmatch(r"([0-9]{1,10}(?:\.[0-9]{1,3})?)([kM]?)", text)
+    return number is not None and float(number[1]) * _MULTIPLES[number[2]] <= INT32_MAX
+
+
+_MULTIPLES = {"": 1, "k": 1000, "M": 1_000_000}
+_BITRATE = Values(f"bits or bits per second up to {INT32_MAX}, such as 4000000, 4000k or 4M", _is_bitrate)
 _SWITCH = _integer(0, 1)
 
 _RATE = {"b": _BITRATE, "maxrate": _BITRATE, "bufsize": _BITRATE, "g": _integer(0, 100_000), "threads": _integer(1, 64)}
@@ -98,6 +107,8 @@ _X264 = {
 }
 _X265 = {
     **_RATE,
+    # Of its frame threads; it refuses more.
+    "threads": _integer(1, 16),
     **_STRUCTURE,
     "crf": _number(0, 51),
     "qp": _integer(0, 51),
@@ -150,7 +161,15 @@ _ROWS = (
         default_g=250,
     ),
     EncoderRow("libsvtav1", _SVT_AV1, even=False, reorders=False, min_side=_SAFE_SIDE, max_frame_rate=240),
-    EncoderRow("libvpx-vp9", _VP9, even=False, reorders=False),
+    EncoderRow(
+        "libvpx-vp9",
+        _VP9,
+        even=False,
+        reorders=False,
+        min_time_base=Fraction(1, 10**9),
+        max_time_base=Fraction(1),
+        ticks_per_s=10**7,
+    ),
 )
 
 ENCODERS = {row.name: row for row in _ROWS}
@@ -188,3 +207,35 @@ def check_options(row: EncoderRow, options: Mapping[str, str]) -> None:
                 f"option 'keyint_min' of {row.name} is at most 'g', the largest distance of keyframes, {most} here, "
                 f"not {options['keyint_min']}"
             )
+
+
+def check_time_base(row: EncoderRow, time_base: Fraction) -> None:
+    """Check the time base of frames.
+
+    Raises:
+        CodecOptionError: the encoder cannot count in it.
+    """
+    # libvpx looks at the denominator itself.
+    is_fine_enough = time_base.denominator <= 1 / row.min_time_base
+    if not (is_fine_enough and row.min_time_base <= time_base <= row.max_time_base):
+        raise CodecOptionError(
+            f"{row.name} takes time bases from {row.min_time_base} to {row.max_time_base} s with a denominator up to "
+            f"{1 / row.min_time_base}, not {time_base}; choose one such as 1/90000"
+        )
+
+
+def check_span(row: EncoderRow, index: int, ticks: int, time_base: Fraction) -> None:
+    """Check the time from the first frame to frame number `index`, in units of `time_base`.
+
+    Raises:
+        FrameError: the encoder cannot count so far.
+    """
+    if row.ticks_per_s is None:
+        return
+    # It multiplies before it divides, and adds the length of a frame, which is at most INT32_MAX.
+    most = INT64_MAX // (row.ticks_per_s * time_base).numerator - INT32_MAX
+    if ticks > most:
+        raise FrameError(
+            f"frame {index} comes {ticks} units of {time_base} s after the first; {row.name} counts up to {most}, "
+            "send pts that are nearer to each other"
+        )

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator
 from dataclasses import replace
@@ -11,15 +12,19 @@ import av
 import numpy as np
 import pytest
 from av.bitstream import BitStreamFilterContext
+from av.error import InvalidDataError
+from av.video.codeccontext import VideoCodecContext
 
 from esr_media.color import ChromaLocation, Color, ColorRange
+from esr_media.limits import TIME_MAX
 from esr_media.packet import Packet
-from esr_upscale.errors import CodecOptionError, FormatChangeError, FrameError
+from esr_upscale.errors import CodecOptionError, EngineError, FormatChangeError, FrameError
 from esr_upscale.frame import Frame
 from esr_upscale.media.decode import Decoder, DecoderSettings
 from esr_upscale.media.encode import EncodedFrame, Encoder, EncoderSettings
 from esr_upscale.media.encoders import ENCODERS
-from tests.support.threads import policies
+from tests.support.threads import count, policies
+from tests.support.waiting import eventually
 
 TIME_BASE = Fraction(1, 90000)
 VARIABLE = [-9000, -8000, 0, 10, 3600, 3601, 90000, 90001, 900000, 900900]
@@ -199,6 +204,102 @@ def test_time_bases_of_every_kind(samples: SimpleNamespace, codec: str) -> None:
         assert sorted(item.packet.pts or 0 for item in made) == [0, 3, 4]
 
 
+@pytest.mark.parametrize("time_base", [Fraction(1, 2**31 - 1), Fraction(2), Fraction(999_999_999, 10**9 + 7)], ids=str)
+def test_vp9_time_bases_are_refused_at_once(samples: SimpleNamespace, time_base: Fraction) -> None:
+    words = f"libvpx-vp9 takes time bases from 1/1000000000 to 1 s .*, not {time_base}; choose one such as 1/90000"
+    with pytest.raises(CodecOptionError, match=words):
+        Encoder(settings_for("libvpx-vp9", time_base=time_base))
+    with pytest.raises(CodecOptionError, match=words):
+        Encoder(settings_for("libvpx-vp9")).push(replace(samples.picture(0, 64, 80, "yuv420p"), time_base=time_base))
+
+
+EXTREMES = [[0, TIME_MAX], [-TIME_MAX, TIME_MAX], [-TIME_MAX, -TIME_MAX + 1], [TIME_MAX - 1, TIME_MAX]]
+
+
+@pytest.mark.parametrize("pts", EXTREMES, ids=str)
+@pytest.mark.parametrize("time_base", [TIME_BASE, Fraction(1, 10**9), Fraction(1, 10**9 - 1)], ids=str)
+@pytest.mark.parametrize("codec", ENCODERS)
+def test_extreme_pts(samples: SimpleNamespace, codec: str, time_base: Fraction, pts: list[int]) -> None:
+    frames = [replace(frame, time_base=time_base) for frame in pictures(samples, pts)]
+    most = 2**63 // (10**7 * time_base).numerator - 2**31
+    if codec == "libvpx-vp9" and pts[1] - pts[0] > most:
+        with pytest.raises(FrameError, match=rf"frame 1 comes \d+ units of .* after the first; {codec} counts up to"):
+            run(Encoder(settings_for(codec)), frames)
+    else:
+        assert sorted(item.packet.pts or 0 for item in run(Encoder(settings_for(codec)), frames)) == pts
+
+
+@pytest.mark.parametrize("codec", ENCODERS)
+@pytest.mark.parametrize("rate", [Fraction(1, 2**31 - 1), Fraction(2**31 - 1), Fraction(2**31 - 1, 2**31 - 2)], ids=str)
+def test_extreme_frame_rates(samples: SimpleNamespace, codec: str, rate: Fraction) -> None:
+    frames = [replace(frame, time_base=Fraction(1, 10**9 - 1)) for frame in pictures(samples, [0, 1])]
+    assert len(run(Encoder(settings_for(codec, frame_rate=rate)), frames)) == 2
+
+
+def test_a_pts_that_cannot_be_continued_is_refused(samples: SimpleNamespace) -> None:
+    first, second = pictures(samples, [1, None])
+    encoder = Encoder(settings_for("libx264"))
+    encoder.push(replace(first, duration=TIME_MAX))
+    with pytest.raises(FrameError, match=rf"frame 1 has pts {2**62}; .* to {TIME_MAX}, .*shorter durations"):
+        encoder.push(second)
+
+
+# ---- release --------------------------------------------------------------------------------------------------------
+
+
+class Cycle:
+    """An object that only the garbage collector frees."""
+
+    def __init__(self, *held: object) -> None:
+        self.held = (self, *held)
+
+
+@pytest.fixture
+def no_collector() -> Iterator[None]:
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+    gc.collect()
+
+
+@pytest.mark.usefixtures("no_collector")
+@pytest.mark.parametrize("codec", ["libx264", "libx265", "libsvtav1"])
+def test_close_releases_native_threads(samples: SimpleNamespace, codec: str) -> None:
+    """Its own error, with the frames of its traceback, and a cycle hold the encoder."""
+    before = count()
+    encoder = Encoder(EncoderSettings(codec, FAST[codec], threads=4))
+    encoder.push(*pictures(samples, [5]))
+    assert count() > before
+    with pytest.raises(FrameError) as error_info:
+        encoder.push(*pictures(samples, [4]))
+    held = Cycle(encoder, error_info.value)
+    encoder.close()
+    assert eventually(lambda: count() == before), held
+
+
+def _fail(context: VideoCodecContext, _frame: av.VideoFrame | None) -> None:
+    del context  # PyAV's own method has no frame of Python's that would hold it
+    raise InvalidDataError(1, "no packet")
+
+
+@pytest.mark.usefixtures("no_collector")
+def test_an_encoder_that_fails_is_released(samples: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its error is kept, and nothing calls `close`."""
+    before = count()
+    for fails_at_flush in (False, True):
+        encoder = Encoder(EncoderSettings("libsvtav1", FAST["libsvtav1"]))
+        encoder.push(*pictures(samples, [5]))
+        assert count() > before
+        frames = pictures(samples, [6])
+        with monkeypatch.context() as patch:
+            patch.setattr(VideoCodecContext, "encode", _fail)
+            with pytest.raises(EngineError) as error_info:
+                encoder.flush() if fails_at_flush else encoder.push(*frames)
+        held = Cycle(error_info.value)
+        assert eventually(lambda: count() == before), held
+
+
 # ---- tags -----------------------------------------------------------------------------------------------------------
 
 
@@ -335,11 +436,35 @@ def test_options_outside_the_allow_list(codec: str, option: str) -> None:
         ("libsvtav1", "preset", "1", "from 2 to 13"),
         ("libsvtav1", "preset", "-1", "from 2 to 13"),
         ("libvpx-vp9", "deadline", "", "best, good, realtime"),
+        ("libx265", "threads", "17", "from 1 to 16"),
+        ("libx264", "b", "2147483648", "up to 2147483647, such as 4000000"),
+        ("libsvtav1", "bufsize", "2148M", "up to 2147483647"),
+        ("libvpx-vp9", "minrate", "2147483.648k", "up to 2147483647"),
     ],
 )
 def test_values_that_are_not_right(codec: str, option: str, value: str, words: str) -> None:
     with pytest.raises(CodecOptionError, match=f"option '{option}' of {codec} is .*{words}"):
         Encoder(EncoderSettings(codec, {option: value}))
+
+
+@pytest.mark.parametrize(
+    ("codec", "options"),
+    [
+        ("libx265", {"preset": "ultrafast", "bf": "16"}),
+        ("libx265", {"refs": "16"}),
+        ("libvpx-vp9", {"bufsize": "400k"}),
+        ("libvpx-vp9", {"qmin": "30", "qmax": "20"}),
+        ("libsvtav1", {"crf": "31", "b": "4M"}),
+    ],
+)
+def test_options_are_tried_before_the_first_frame(codec: str, options: dict[str, str]) -> None:
+    with pytest.raises(CodecOptionError, match=f"{codec} refuses the options .* together: .*; begin with crf"):
+        Encoder(EncoderSettings(codec, options))
+
+
+def test_the_trial_leaves_the_profile_to_the_frames(samples: SimpleNamespace) -> None:
+    settings = EncoderSettings("libx265", {"preset": "ultrafast", "profile": "main10"})
+    assert len(run(Encoder(settings), pictures(samples, [0, 1], fmt="yuv420p10le"))) == 2
 
 
 def test_what_only_the_encoder_refuses_is_told(samples: SimpleNamespace) -> None:
