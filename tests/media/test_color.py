@@ -7,6 +7,7 @@ import pytest
 from esr_api.v1 import upscaler_pb2 as pb
 from esr_client import _convert
 from esr_media.color import ChromaLocation, Color, ColorRange
+from esr_server.errors import ConfigError
 from esr_server.rpc import convert
 
 
@@ -35,8 +36,17 @@ def test_both_sides_read_the_same(message: pb.Color, expected: Color) -> None:
     assert _convert.format_from(fmt).color == expected
 
 
-@pytest.mark.parametrize(("num", "den"), [(0, 0), (0, 1), (4, 0), (-(2**31), -1), (-4, 3)])
+@pytest.mark.parametrize(("num", "den"), [(0, 0), (0, 1), (4, 0)])
 def test_an_aspect_ratio_of_zero_is_unknown(num: int, den: int) -> None:
     fmt = pb.VideoFormat(sample_aspect_ratio=pb.Rational(num=num, den=den))
     assert convert.format_value(fmt).sample_aspect_ratio is None
+    assert _convert.format_from(fmt).sample_aspect_ratio is None
+
+
+@pytest.mark.parametrize(("num", "den"), [(-(2**31), -1), (-4, 3), (4, -3)])
+def test_a_negative_aspect_ratio(num: int, den: int) -> None:
+    """The server refuses it; the client, which a server of another version may send it to, takes it for unknown."""
+    fmt = pb.VideoFormat(sample_aspect_ratio=pb.Rational(num=num, den=den))
+    with pytest.raises(ConfigError, match=f"must be a positive ratio, such as 4/3, not {num}/{den}"):
+        convert.format_value(fmt)
     assert _convert.format_from(fmt).sample_aspect_ratio is None

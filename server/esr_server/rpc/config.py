@@ -9,12 +9,11 @@ from esr_api.v1 import upscaler_pb2 as pb
 from esr_media.slots import SlotLayout
 from esr_server.config import Limits
 from esr_server.errors import ConfigError, ProtocolError
-from esr_server.rpc import convert
+from esr_server.rpc import convert, numbers
 from esr_server.rpc.negotiation import StreamConfig
 from esr_server.streaming.delivery import Delivery, DeliveryPolicy
 from esr_server.streaming.shared_memory import Offer
 from esr_server.streaming.stages import StagesConfig
-from esr_upscale.errors import FrameError
 from esr_upscale.media.decode import DecoderSettings
 from esr_upscale.media.encode import EncoderSettings
 from esr_upscale.models.nodes import CLEAN, WORST
@@ -26,25 +25,20 @@ def stream_config(config: pb.UpscaleConfig, limits: Limits) -> StreamConfig:
     """Read what a client asks of a stream.
 
     Raises:
-        ProtocolError: no input; FrameError: a time base that cannot be.
-        ConfigError: a policy, deadline, rate or source quality that cannot be.
+        ProtocolError: no input.
+        ConfigError: a policy, deadline, ratio, colour tag or source quality that cannot be.
     """
     kind = config.WhichOneof("input")
     if kind is None:
         raise ProtocolError("a config needs raw_input or encoded_input; this one has neither")
     source = config.raw_input if kind == "raw_input" else config.encoded_input
-    ratio = source.time_base
-    if ratio.num < 1 or ratio.den < 1:
-        raise FrameError(
-            f"a time base must be a positive ratio of seconds, such as 1/90000, not {ratio.num}/{ratio.den}"
-        )
-    time_base = Fraction(ratio.num, ratio.den)
+    time_base = numbers.positive_ratio(source.time_base, "time_base", "1/90000")
     return StreamConfig(
         model=config.model,
         ladder=tuple(config.ladder),
         stages=StagesConfig(
             _decoder(config.encoded_input, time_base, limits) if kind == "encoded_input" else None,
-            _encoder(config.encoded_output) if config.WhichOneof("output") == "encoded_output" else None,
+            _encoder(config.encoded_output, time_base) if config.WhichOneof("output") == "encoded_output" else None,
             config.deinterlace,
             source_quantizer_of(config),
         ),
@@ -90,11 +84,12 @@ def _decoder(encoded: pb.EncodedInput, time_base: Fraction, limits: Limits) -> D
     )
 
 
-def _encoder(encoded: pb.EncodedOutput) -> EncoderSettings:
+def _encoder(encoded: pb.EncodedOutput, time_base: Fraction) -> EncoderSettings:
     return EncoderSettings(
         codec=encoded.codec,
         options=dict(encoded.options),
-        frame_rate=convert.ratio_or_none(encoded.frame_rate),
+        frame_rate=numbers.known_ratio(encoded.frame_rate, "frame_rate", "30000/1001"),
+        time_base=time_base,
         global_header=encoded.global_header,
     )
 
@@ -104,16 +99,15 @@ def _delivery(asked: pb.Delivery) -> Delivery:
         raise ConfigError(
             f"unknown delivery policy {asked.policy}; choose one of {', '.join(p.name for p in DeliveryPolicy)}"
         )
-    return Delivery(_POLICIES[asked.policy], asked.deadline_s or math.inf)
+    policy = _POLICIES[asked.policy]
+    # Of the other policies it says nothing, and frames are put in order by it: not even a NaN may come in.
+    return Delivery(policy, asked.deadline_s if policy is DeliveryPolicy.DEADLINE else math.inf)
 
 
 def _target_fps(config: pb.UpscaleConfig) -> float | None:
     if not config.HasField("target_fps"):
         return None
-    ratio = config.target_fps
-    if ratio.num < 1 or ratio.den < 1:
-        raise ConfigError(f"target_fps must be a positive ratio, such as 30000/1001, not {ratio.num}/{ratio.den}")
-    return ratio.num / ratio.den
+    return float(numbers.positive_ratio(config.target_fps, "target_fps", "30000/1001"))
 
 
 def memory_offer(message: pb.SharedMemory) -> Offer:

@@ -9,6 +9,7 @@ from esr_media.color import UNSPECIFIED, ChromaLocation, Color, ColorRange
 from esr_media.formats import PixelFormat
 from esr_media.packet import Packet
 from esr_server.models.served import ModelEntry, ServedModel
+from esr_server.rpc import numbers
 from esr_server.rpc.negotiation import StreamParams, VideoFormat
 from esr_server.streaming.delivery import DeliveryPolicy, Dropped
 from esr_server.streaming.items import Result, StageSeconds, StreamStatistics
@@ -17,35 +18,38 @@ from esr_upscale.errors import FrameError
 from esr_upscale.frame import Frame, pixel_format, planes_from_buffers
 
 
-def ratio_or_none(ratio: pb.Rational) -> Fraction | None:
-    """Return a ratio; None for "unknown": one that is not positive."""
-    return Fraction(ratio.num, ratio.den) if ratio.num > 0 and ratio.den > 0 else None
-
-
 def ratio_message(ratio: Fraction | None) -> pb.Rational:
     """A ratio as a message; None is "unknown"."""
     return pb.Rational(num=ratio.numerator, den=ratio.denominator) if ratio else pb.Rational()
 
 
 def color_info(color: pb.Color) -> Color:
-    """Colour tags; what is not set is unspecified, and so is a value that this version does not know."""
+    """Read colour tags; what is not set is unspecified, and so is a name that this version does not know.
+
+    Raises:
+        ConfigError: a code point that no bitstream can hold.
+    """
     return Color(
         ColorRange(color.range),
-        color.primaries or UNSPECIFIED,
-        color.transfer or UNSPECIFIED,
-        color.matrix or UNSPECIFIED,
+        numbers.code_point(color.primaries, "primaries") or UNSPECIFIED,
+        numbers.code_point(color.transfer, "transfer") or UNSPECIFIED,
+        numbers.code_point(color.matrix, "matrix") or UNSPECIFIED,
         ChromaLocation(color.chroma_location),
     )
 
 
 def format_value(message: pb.VideoFormat) -> VideoFormat:
-    """Read a format. Its pixel format need not be one that is known."""
+    """Read a format. Its pixel format need not be one that is known.
+
+    Raises:
+        ConfigError: a sample aspect ratio or colour tag that cannot be.
+    """
     return VideoFormat(
         message.pixel_format,
         message.width,
         message.height,
         color_info(message.color),
-        ratio_or_none(message.sample_aspect_ratio),
+        numbers.known_ratio(message.sample_aspect_ratio, "sample_aspect_ratio", "4/3"),
         message.rotation,
     )
 
@@ -54,7 +58,8 @@ def frame_value(message: pb.Frame, fmt: VideoFormat, time_base: Fraction, memory
     """View a frame message as a frame, without a copy of its planes, and count its payload bytes.
 
     Raises:
-        FrameError: size, planes, stride, place and format do not fit; ProtocolError: a slot that is not there.
+        FrameError: size, planes, stride, place and format do not fit, or a time that cannot be.
+        ProtocolError: a slot that is not there.
         UnsupportedFormatError: a pixel format that is not in the table.
     """
     row = pixel_format(fmt.pixel_format)
@@ -70,8 +75,8 @@ def frame_value(message: pb.Frame, fmt: VideoFormat, time_base: Fraction, memory
         fmt.width,
         fmt.height,
         planes_from_buffers(row, fmt.width, fmt.height, buffers),
-        pts=message.pts if message.HasField("pts") else None,
-        duration=message.duration if message.HasField("duration") else None,
+        pts=numbers.time_of(message, "pts"),
+        duration=numbers.duration_of(message),
         time_base=time_base,
         color=fmt.color,
         sample_aspect_ratio=fmt.sample_aspect_ratio,
@@ -99,12 +104,16 @@ def _slot_buffers(
 
 
 def packet_value(message: pb.Packet) -> Packet:
-    """A packet message as a packet."""
+    """Read a packet.
+
+    Raises:
+        FrameError: a time that cannot be.
+    """
     return Packet(
         message.data,
-        message.pts if message.HasField("pts") else None,
-        message.dts if message.HasField("dts") else None,
-        message.duration if message.HasField("duration") else None,
+        numbers.time_of(message, "pts"),
+        numbers.time_of(message, "dts"),
+        numbers.duration_of(message),
         message.is_keyframe,
         message.new_extradata,
     )

@@ -43,6 +43,33 @@ def _time_base(num: int, den: int) -> pb.UpscaleRequest:
     return request
 
 
+def _shaped(num: int, den: int) -> pb.UpscaleRequest:
+    request = raw_config()
+    request.config.raw_input.format.sample_aspect_ratio.CopyFrom(pb.Rational(num=num, den=den))
+    return request
+
+
+def _colored(**values: Any) -> pb.UpscaleRequest:
+    request = raw_config()
+    request.config.raw_input.format.color.CopyFrom(pb.Color(**values))
+    return request
+
+
+def _encoder(codec: str, num: int = 0, den: int = 0, **options: str) -> Callable[[], pb.UpscaleRequest]:
+    output = pb.EncodedOutput(codec=codec, options=options, frame_rate=pb.Rational(num=num, den=den))
+    return lambda: raw_config(64, 48, encoded_output=output)
+
+
+def _vp9_in(num: int, den: int) -> pb.UpscaleRequest:
+    request = _encoder("libvpx-vp9")()
+    request.config.raw_input.time_base.CopyFrom(pb.Rational(num=num, den=den))
+    return request
+
+
+def _endless_packet() -> pb.UpscaleRequest:
+    return pb.UpscaleRequest(packet=pb.Packet(data=b"x", duration=2**63 - 1))
+
+
 def _codec(**values: Any) -> pb.UpscaleRequest:
     encoded = pb.EncodedInput(time_base=pb.Rational(num=1, den=25), **values)
     return pb.UpscaleRequest(config=pb.UpscaleConfig(model="bicubic_x2", encoded_input=encoded))
@@ -87,6 +114,40 @@ CASES = {
     ),
     "time base of zero": Case((lambda: _time_base(0, 25),), INVALID, ("1/90000, not 0/25",)),
     "negative time base": Case((lambda: _time_base(1, -25),), INVALID, ("1/90000, not 1/-25",)),
+    "aspect ratio with a negative den": Case(
+        (lambda: _shaped(1, -(2**31)),), INVALID, ("sample_aspect_ratio must be", "4/3, not 1/-2147483648")
+    ),
+    "negative aspect ratio in mid-stream": Case(
+        (*GOOD, _frame(1, format=_shaped(-4, 3).config.raw_input.format)), INVALID, ("positive ratio", "not -4/3"), 1
+    ),
+    "frame rate with a negative den": Case(
+        (_encoder("libx264", 25, -(2**31)),), INVALID, ("frame_rate must be a positive", "30000/1001, not 25/-")
+    ),
+    "negative frame rate": Case((_encoder("libx264", -25, 1),), INVALID, ("30000/1001, not -25/1",)),
+    "negative target_fps": Case(
+        (_config(target_fps=pb.Rational(num=25, den=-1)),), INVALID, ("target_fps must be", "not 25/-1")
+    ),
+    "code point of two bytes": Case(
+        (lambda: _colored(primaries=256),), INVALID, ("primaries of a colour", "from 0 to 255, not 256")
+    ),
+    "pts that is FFmpeg's unknown": Case(
+        (*GOOD, _frame(1, pts=-(2**63))), INVALID, ("pts of frame 1 must be from -46116", "leave it out"), 1
+    ),
+    "duration that cannot be added": Case(
+        (*GOOD, _frame(1, duration=2**62)), INVALID, ("from 0 to 4611686018427387903, not 4611686018427387904",), 1
+    ),
+    "negative duration": Case((*GOOD, _frame(1, duration=-1)), INVALID, ("duration of frame 1", "not -1"), 1),
+    "packet of endless duration": Case(
+        (lambda: _codec(codec="h264"), _endless_packet), INVALID, ("duration of packet 0 must be from 0 to",)
+    ),
+    "threads of libx265": Case((_encoder("libx265", threads="64"),), INVALID, ("a whole number from 1 to 16",)),
+    "options of libx265 that do not go together": Case(
+        (_encoder("libx265", preset="ultrafast", bf="16"),), INVALID, ("libx265 refuses the options", "crf")
+    ),
+    "preset that is not real time": Case((_encoder("libsvtav1", preset="-1"),), INVALID, ("from 2 to 13, not '-1'",)),
+    "time base that VP9 cannot count in": Case(
+        (lambda: _vp9_in(1, 2**31 - 1),), INVALID, ("libvpx-vp9 takes time bases from 1/1000000000", "1/90000")
+    ),
     "unsupported pixel format": Case(
         (_config(pixel_format="yuv411p"),), INVALID, ("'yuv411p' is not supported", "yuv420p10le")
     ),
@@ -120,6 +181,17 @@ CASES = {
         ("stats", "crf"),
     ),
 }
+
+
+@pytest.mark.parametrize("ratio", [(0, 0), (0, 1), (1, 0), (0, -1), (-1, 0)], ids=str)
+async def test_a_ratio_of_zero_is_unknown(ratio: tuple[int, int]) -> None:
+    request = _encoder("libx264", *ratio)()
+    request.config.raw_input.format.sample_aspect_ratio.CopyFrom(pb.Rational(num=ratio[0], den=ratio[1]))
+    async with running() as server, stub_of(server) as stub:
+        outcome = await upscale(stub, [request, raw_frame(0, 64, 48)])
+    assert outcome.code is grpc.StatusCode.OK, outcome.details
+    assert outcome.negotiated is not None
+    assert outcome.negotiated.output_format.sample_aspect_ratio == pb.Rational()
 
 
 def _steady() -> list[pb.UpscaleRequest]:
