@@ -16,5 +16,8 @@ class _Ratio(Protocol):
 
 
 def to_fraction(ratio: _Ratio | None) -> Fraction | None:
-    """Return a ratio of PyAV's; None if it is not set, for which PyAV 18 has None and 19 a ratio that is false."""
-    return Fraction(ratio.numerator, ratio.denominator) if ratio else None
+    """Return a ratio of PyAV's; None if it is not positive, as in damaged files, or not set.
+
+    For one that is not set, PyAV 18 has None and 19 a ratio that is false.
+    """
+    return Fraction(ratio.numerator, ratio.denominator) if ratio and ratio.numerator * ratio.denominator > 0 else None

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
 from esr_api.v1 import upscaler_pb2 as pb
 from esr_client import _convert
 from esr_media.color import ChromaLocation, Color, ColorRange
+from esr_media.ratio import to_fraction
 from esr_server.errors import ConfigError
 from esr_server.rpc import convert
 
@@ -50,3 +53,8 @@ def test_a_negative_aspect_ratio(num: int, den: int) -> None:
     with pytest.raises(ConfigError, match=f"must be a positive ratio, such as 4/3, not {num}/{den}"):
         convert.format_value(fmt)
     assert _convert.format_from(fmt).sample_aspect_ratio is None
+
+
+@pytest.mark.parametrize("ratio", [(-4, 3), (4, -3), (0, 1)], ids=str)
+def test_a_ratio_of_pyav_that_is_not_positive(ratio: tuple[int, int]) -> None:
+    assert to_fraction(SimpleNamespace(numerator=ratio[0], denominator=ratio[1])) is None
