@@ -8,6 +8,7 @@ from dataclasses import asdict
 from fractions import Fraction
 
 from esr_media.color import ChromaLocation, Color, ColorRange
+from esr_media.limits import INT64_MAX
 from esr_media.packet import Packet
 from esr_server.codecs.channel import Head
 from esr_upscale import errors
@@ -49,7 +50,8 @@ def packet_to(packet: Packet) -> Head:
 
 def packet_from(head: Head, data: bytes) -> Packet:
     """Return the packet of `head` and `data`."""
-    return Packet(data, head["pts"], head["dts"], head["duration"], bool(head["key"]), _bytes(head["extradata"]))
+    pts, dts, duration = (_int64(head[name]) for name in ("pts", "dts", "duration"))
+    return Packet(data, pts, dts, duration, bool(head["key"]), _bytes(head["extradata"]))
 
 
 def frame_to(frame: Frame, places: Places) -> Head:
@@ -95,12 +97,12 @@ def frame_from(head: Head, memory: memoryview) -> Frame:
         width,
         height,
         planes_from_buffers(fmt, width, height, buffers),
-        head["pts"],
-        head["duration"],
+        _int64(head["pts"]),
+        _int64(head["duration"]),
         time_base,
         Color(ColorRange(color_range), primaries, transfer, matrix, ChromaLocation(location)),
         _fraction(head["sar"]),
-        head["rotation"],
+        _int64(head["rotation"]) or 0,
         bool(interlaced),
         bool(corrupt),
         KeyFrame(*head["key"]) if head["key"] else None,
@@ -135,18 +137,13 @@ def decoder_from(head: Head) -> tuple[DecoderSettings, str]:
 
 def encoder_to(settings: EncoderSettings) -> Head:
     """Return an encoder's settings."""
-    return {
-        "codec": settings.codec,
-        "options": dict(settings.options),
-        "frame_rate": _pair(settings.frame_rate),
-        "global_header": settings.global_header,
-        "threads": settings.threads,
-    }
+    return asdict(settings) | {"frame_rate": _pair(settings.frame_rate), "time_base": _pair(settings.time_base)}
 
 
 def encoder_from(head: Head) -> EncoderSettings:
     """Return an encoder's settings."""
-    return EncoderSettings(**head | {"frame_rate": _fraction(head["frame_rate"])})
+    fields = {"frame_rate": _fraction(head["frame_rate"]), "time_base": _fraction(head["time_base"])}
+    return EncoderSettings(**head | fields)
 
 
 def error_to(error: UpscaleError) -> Head:
@@ -157,6 +154,12 @@ def error_to(error: UpscaleError) -> Head:
 def error_from(head: Head) -> UpscaleError:
     """Return the error of `head`; one of an unknown class is an EngineError."""
     return _ERRORS.get(head["error"], EngineError)(str(head["message"]))
+
+
+def _int64(value: object) -> int | None:
+    if value is not None and (not isinstance(value, int) or abs(value) > INT64_MAX):
+        raise errors.FrameError(f"{value!r} is no number of 64 bits")
+    return value
 
 
 def _pair(value: Fraction | None) -> tuple[int, int] | None:
