@@ -318,7 +318,7 @@ class Source:
             data=bytes(packet),
             pts=packet.pts,
             dts=packet.dts,
-            duration=packet.duration or None,
+            duration=max(packet.duration or 0, 0) or None,
             is_keyframe=packet.is_keyframe,
             new_extradata=bytes(extradata),
         )
