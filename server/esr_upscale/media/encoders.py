@@ -51,8 +51,8 @@ def _number(low: float, high: float) -> Values:
     return Values(f"a number from {low:g} to {high:g}", lambda text: low <= _parse_number(float, text) <= high)
 
 
-def _integer(low: int, high: int) -> Values:
-    return Values(f"a whole number from {low} to {high}", lambda text: low <= _parse_number(int, text) <= high)
+def _integer(low: int, high: int, why: str = "") -> Values:
+    return Values(f"a whole number from {low} to {high}{why}", lambda text: low <= _parse_number(int, text) <= high)
 
 
 def _parse_number(kind: Callable[[str], float], text: str) -> float:
@@ -122,7 +122,7 @@ _SVT_AV1 = {
     "crf": _integer(0, 63),
     "qp": _integer(1, 63),
     # A picture of 1080p takes half a second or more at presets 1, 0 and −1.
-    "preset": _integer(2, 13),
+    "preset": _integer(2, 13, " (lower ones are too slow for a stream)"),
 }
 _VP9 = {
     **_RATE,

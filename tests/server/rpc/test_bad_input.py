@@ -144,7 +144,11 @@ CASES = {
     "options of libx265 that do not go together": Case(
         (_encoder("libx265", preset="ultrafast", bf="16"),), INVALID, ("libx265 refuses the options", "crf")
     ),
-    "preset that is not real time": Case((_encoder("libsvtav1", preset="-1"),), INVALID, ("from 2 to 13, not '-1'",)),
+    "preset that is not real time": Case(
+        (_encoder("libsvtav1", preset="-1"),),
+        INVALID,
+        ("from 2 to 13 (lower ones are too slow for a stream), not '-1'",),
+    ),
     "time base that VP9 cannot count in": Case(
         (lambda: _vp9_in(1, 2**31 - 1),), INVALID, ("libvpx-vp9 takes time bases from 1/1000000000", "1/90000")
     ),
