@@ -1,4 +1,4 @@
-"""What a stream is asked for, and what a server answers besides frames, to protobuf and back."""
+"""The config of a stream and the answers of a server without frames, to protobuf and back."""
 
 from __future__ import annotations
 

@@ -63,7 +63,10 @@ class Server:
         frames_at_once = max(1, (os.cpu_count() or 1) // settings.engine.threads_of_frame)
         self.capacity: Capacity[ServedModel] = Capacity(settings.capacity, frames_at_once)
         self.metrics.watch_capacity(lambda: self.capacity.load, self._accepts)
-        self.codecs = _open_codecs(settings)
+        self.codecs: Codecs = InProcessCodecs()
+        if settings.codec_isolation is CodecIsolation.PROCESS:
+            frame_bytes = settings.limits.max_frame_bytes, settings.limits.max_output_frame_bytes
+            self.codecs = IsolatedCodecs(*frame_bytes, settings.codec_timeout_s)
         self.grpc = GrpcServer(
             Services(settings, self.models, self.scheduler, self.capacity, self.metrics, self.codecs)
         )
@@ -143,13 +146,6 @@ class Server:
             dataclasses.replace(self.settings.http, port=self.http.port) if self.http and self.settings.http else None
         )
         return f"gRPC on {', '.join(map(str, listen))}, " + (f"HTTP on http://{http}" if http else "no HTTP")
-
-
-def _open_codecs(settings: ServerSettings) -> Codecs:
-    limits = settings.limits
-    if settings.codec_isolation is CodecIsolation.NONE:
-        return InProcessCodecs()
-    return IsolatedCodecs(limits.max_frame_bytes, limits.max_output_frame_bytes, settings.codec_timeout_s)
 
 
 class StartEndedError(Exception):

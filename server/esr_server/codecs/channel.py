@@ -57,7 +57,6 @@ class Channel:
         return head, bytes(self._read(data_bytes, deadline_s))
 
     def close(self) -> None:
-        """Close this end."""
         self._connection.close()
 
     def _read(self, count: int, deadline_s: float) -> bytearray:

@@ -113,7 +113,7 @@ class FrameSlots:
         os.ftruncate(self.file, count * self.slot_bytes)
         # Memory behind the end of a file ends the process that reads it: the codec's must not cut it off.
         fcntl.fcntl(self.file, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
-        self._mapping = mmap.mmap(self.file, count * self.slot_bytes)
+        self._mapping: mmap.mmap | None = mmap.mmap(self.file, count * self.slot_bytes)
         self._free = list(range(count))  # a heap: low slots first, so that few are touched
         self._lock = threading.Lock()
 
@@ -123,7 +123,6 @@ class FrameSlots:
             return heapq.heappop(self._free)
 
     def free(self, slot: int) -> None:
-        """Take a slot back."""
         with self._lock:
             heapq.heappush(self._free, slot)
 
@@ -132,6 +131,7 @@ class FrameSlots:
 
         Otherwise the slot is free again when the last array that lies in it is gone.
         """
+        assert self._mapping is not None, "the codec is closed"
         samples = np.frombuffer(self._mapping, np.uint8, self.slot_bytes, slot * self.slot_bytes)
         with self._lock:
             is_last = not self._free
@@ -142,6 +142,7 @@ class FrameSlots:
     def close(self) -> None:
         """Close the file. Its memory is there until the last array that lies in it is gone."""
         os.close(self.file)
+        self._mapping = None  # it has a descriptor of its own, which a traceback could hold
 
 
 @dataclass(frozen=True, slots=True)
@@ -323,6 +324,7 @@ class IsolatedEncoder:
 
     def close(self) -> None:
         self._process.close()
+        self._samples = self._samples[:0].copy()
 
     def _packets(self, head: Head, patience: int = 1) -> list[EncodedFrame]:
         answer, payload = self._process.ask(head, patience=patience)

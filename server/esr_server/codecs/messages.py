@@ -110,7 +110,7 @@ def frame_from(head: Head, memory: memoryview) -> Frame:
 
 
 def decoder_to(settings: DecoderSettings, deinterlace: str) -> Head:
-    """Return a decoder's settings."""
+    """Return the settings as JSON; a field that JSON cannot hold raises when they are sent."""
     color = settings.color
     return asdict(settings) | {
         "time_base": _pair(settings.time_base),
@@ -136,12 +136,10 @@ def decoder_from(head: Head) -> tuple[DecoderSettings, str]:
 
 
 def encoder_to(settings: EncoderSettings) -> Head:
-    """Return an encoder's settings."""
     return asdict(settings) | {"frame_rate": _pair(settings.frame_rate), "time_base": _pair(settings.time_base)}
 
 
 def encoder_from(head: Head) -> EncoderSettings:
-    """Return an encoder's settings."""
     fields = {"frame_rate": _fraction(head["frame_rate"]), "time_base": _fraction(head["time_base"])}
     return EncoderSettings(**head | fields)
 

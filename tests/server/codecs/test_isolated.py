@@ -148,7 +148,7 @@ def test_errors_of_packets_are_the_same(codecs: IsolatedCodecs) -> None:
     assert len(decoded(stage, packets_of("libx264", frames(3)))) == 3
 
 
-def test_interlaced_frames_are_refused_or_made_progressive(codecs: IsolatedCodecs) -> None:
+def test_interlaced_is_refused_or_made_progressive(codecs: IsolatedCodecs) -> None:
     clip = encode("mpeg2video", interlaced=True, pts=range(6), bf="0")
     packets = [Packet(p.data, p.pts, p.dts) for p in clip.packets]
     settings = DecoderSettings("mpeg2video", clip.time_base, clip.extradata)
@@ -313,7 +313,7 @@ async def test_a_crash_ends_its_own_stream_only(*, encodes: bool, code: grpc.Sta
         assert await comes_true(lambda: not codec_processes())
 
 
-async def test_a_cancelled_stream_leaves_no_process_that_hangs() -> None:
+async def test_cancelling_ends_a_process_that_hangs() -> None:
     async with running(codec_isolation=CodecIsolation.PROCESS) as server, stub_of(server) as stub:
         call = stub.Upscale()
         await call.write(raw_config(encoded_output=coded_output()))
@@ -324,3 +324,45 @@ async def test_a_cancelled_stream_leaves_no_process_that_hangs() -> None:
         call.cancel()
         assert await comes_true(lambda: not codec_processes())
         assert await comes_true(lambda: not server.scheduler.active)
+
+
+async def test_100_crashes_cost_other_streams_nothing() -> None:
+    """Decoders crash one after the other; a lossless stream and what the server holds stay as they were."""
+    clip = encode("h264")
+    async with running(codec_isolation=CodecIsolation.PROCESS) as server, stub_of(server) as stub:
+
+        async def crash() -> None:
+            call = stub.Upscale()
+            await call.write(clip.config())
+            await call.read()
+            (process,) = codec_processes()
+            process.send_signal(signal.SIGSEGV)
+            await call.write(clip.requests()[0])
+            assert await call.code() is grpc.StatusCode.DATA_LOSS
+
+        await crash()  # connects the channel
+        assert await comes_true(lambda: not codec_processes())
+        before = len(os.listdir("/proc/self/fd")), threading.active_count()
+        crashed = asyncio.Event()
+
+        async def stream_frames() -> tuple[int, Any]:
+            call, count = stub.Upscale(), 0
+            await call.write(raw_config())
+            await call.read()
+            while not crashed.is_set():
+                await call.write(raw_frame(count))
+                assert (await call.read()).frame.sequence == count
+                count += 1
+            await call.done_writing()
+            return count, (await call.read()).statistics
+
+        others = asyncio.create_task(stream_frames())
+        for _ in range(100):
+            await crash()
+        crashed.set()
+        count, statistics = await others
+        assert (statistics.frames_in, statistics.frames_out) == (count, count)
+        assert count > 100
+        assert await comes_true(lambda: not codec_processes())
+        assert await comes_true(lambda: len(os.listdir("/proc/self/fd")) <= before[0])
+        assert threading.active_count() <= before[1] + 1  # one encoder thread closes stages
