@@ -11,20 +11,32 @@ import math
 import socket
 import struct
 import time
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 Head: TypeAlias = dict[str, Any]
 
 _LENGTHS = struct.Struct("<II")
-_MOST_HEAD_BYTES = 64 << 20
-_MOST_DATA_BYTES = 1 << 30
+_CHUNK_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Most:
+    """How long a message may be that comes in, in bytes."""
+
+    head: int
+    data: int
+
+
+FROM_SERVER = Most(64 << 20, 1 << 30)
+"""Packets and extradata have the server's own limits."""
 
 
 class Channel:
     """One end of a connected stream socket. One thread sends and receives at a time."""
 
-    def __init__(self, connection: socket.socket) -> None:
-        self._connection = connection
+    def __init__(self, connection: socket.socket, most: Most = FROM_SERVER) -> None:
+        self._connection, self._most = connection, most
 
     def send(self, head: Head, data: bytes = b"", deadline_s: float = math.inf) -> None:
         """Send a message.
@@ -49,9 +61,12 @@ class Channel:
             ValueError: it is not a message.
         """
         head_bytes, data_bytes = _LENGTHS.unpack(self._read(_LENGTHS.size, deadline_s))
-        if head_bytes > _MOST_HEAD_BYTES or data_bytes > _MOST_DATA_BYTES:
+        if head_bytes > self._most.head or data_bytes > self._most.data:
             raise ValueError(f"a message of {head_bytes} + {data_bytes} bytes is too long")
-        head = json.loads(self._read(head_bytes, deadline_s))
+        try:
+            head = json.loads(self._read(head_bytes, deadline_s))
+        except RecursionError:
+            raise ValueError("a message is nested too deeply") from None
         if not isinstance(head, dict):
             raise ValueError("a message must be a JSON object")
         return head, bytes(self._read(data_bytes, deadline_s))
@@ -60,14 +75,14 @@ class Channel:
         self._connection.close()
 
     def _read(self, count: int, deadline_s: float) -> bytearray:
-        data = bytearray(count)
-        view = memoryview(data)
-        while view:
+        # It grows with what comes: a length alone takes no memory.
+        data = bytearray()
+        while len(data) < count:
             self._wait_until(deadline_s)
-            received = self._connection.recv_into(view)
+            received = self._connection.recv(min(count - len(data), _CHUNK_BYTES))
             if not received:
                 raise EOFError("the other end is closed")
-            view = view[received:]
+            data += received
         return data
 
     def _wait_until(self, deadline_s: float) -> None:

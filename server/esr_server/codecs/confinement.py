@@ -1,4 +1,4 @@
-"""What the process of a codec may not do: see the server's other memory, outlive it, or take all memory.
+"""What the process of a codec may not do: gain privileges, outlive what started it, or take all memory.
 
 Linux only, as the processes are.
 """

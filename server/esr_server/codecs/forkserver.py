@@ -6,6 +6,7 @@ process serves that connection. The descriptor of the new process (pidfd) goes b
 
 from __future__ import annotations
 
+import errno
 import gc
 import logging
 import mmap
@@ -20,7 +21,7 @@ from esr_server.codecs.channel import Channel
 from esr_server.codecs.confinement import confine
 from esr_server.codecs.worker import serve
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("esr_server.codecs")  # __name__ is __main__ here
 
 
 def main(control: socket.socket) -> None:
@@ -40,7 +41,12 @@ def main(control: socket.socket) -> None:
                 request, descriptors, _, _ = socket.recv_fds(control, 1, 2)
                 if not request:
                     return
-                _start(control, selector, *descriptors)
+                if len(descriptors) == 2:
+                    _start(control, selector, *descriptors)
+                    continue
+                for descriptor in descriptors:  # the others did not fit into this process
+                    os.close(descriptor)
+                control.sendall(str(errno.EMFILE).encode())
 
 
 def _start(control: socket.socket, selector: selectors.BaseSelector, connection: int, memory: int) -> None:
@@ -55,10 +61,19 @@ def _start(control: socket.socket, selector: selectors.BaseSelector, connection:
             os.close(connection)
             os.close(memory)
     if pid == 0:
+        # What other codecs have is not for this one.
+        for key in list(selector.get_map().values()):
+            os.close(key.fd)
+        control.detach()
         selector.close()
-        control.close()
         _run(parent, connection, memory)
-    descriptor = os.pidfd_open(pid)
+    try:
+        descriptor = os.pidfd_open(pid)
+    except OSError as error:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        control.sendall(str(error.errno).encode())
+        return
     selector.register(descriptor, selectors.EVENT_READ, pid)
     socket.send_fds(control, [b"0"], [descriptor])
 
@@ -81,7 +96,7 @@ def _reap(selector: selectors.BaseSelector, descriptor: int, pid: int) -> None:
     os.close(descriptor)
     code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     if code < 0 and code != -signal.SIGKILL:
-        _log.error("the process of a codec died of %s", signal.Signals(-code).name)
+        _log.error("the process of a codec died of signal %d (%s)", -code, signal.strsignal(-code))
 
 
 if __name__ == "__main__":

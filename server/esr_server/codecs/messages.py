@@ -8,13 +8,13 @@ from dataclasses import asdict
 from fractions import Fraction
 
 from esr_media.color import ChromaLocation, Color, ColorRange
-from esr_media.limits import INT64_MAX
+from esr_media.limits import CODE_POINT_MAX, INT64_MAX
 from esr_media.packet import Packet
 from esr_server.codecs.channel import Head
 from esr_upscale import errors
 from esr_upscale.errors import EngineError, UpscaleError
 from esr_upscale.frame import Frame, KeyFrame, pixel_format, planes_from_buffers
-from esr_upscale.media.decode import DecoderSettings
+from esr_upscale.media.decode import DECODERS, DecoderSettings
 from esr_upscale.media.encode import EncoderSettings
 
 _ERRORS: dict[str, type[UpscaleError]] = {
@@ -32,6 +32,9 @@ _ERRORS: dict[str, type[UpscaleError]] = {
     )
 }
 """What a codec raises on purpose."""
+
+_MOST_MESSAGE = 500
+"""Letters of an error that come from a codec's process."""
 
 Places = Sequence[tuple[int, int]]
 """Of each plane: its offset and its stride in bytes."""
@@ -87,7 +90,8 @@ def frame_from(head: Head, memory: memoryview) -> Frame:
         if offset < 0 or stride < row_bytes or end > len(memory):
             raise errors.FrameError(f"plane {index} does not lie in its memory of {len(memory)} bytes")
         buffers.append((memory[offset:end], stride))
-    color_range, primaries, transfer, matrix, location = head["color"]
+    color_range, primaries, transfer, matrix, location = (_within(point, CODE_POINT_MAX) for point in head["color"])
+    key = head["key"] and KeyFrame(_one_of(DECODERS, head["key"][0]), _within(head["key"][1], INT64_MAX))
     time_base = _fraction(head["time_base"])
     if time_base is None:
         raise errors.FrameError("a frame must have a time base")
@@ -105,7 +109,7 @@ def frame_from(head: Head, memory: memoryview) -> Frame:
         _int64(head["rotation"]) or 0,
         bool(interlaced),
         bool(corrupt),
-        KeyFrame(*head["key"]) if head["key"] else None,
+        key or None,
     )
 
 
@@ -151,13 +155,25 @@ def error_to(error: UpscaleError) -> Head:
 
 def error_from(head: Head) -> UpscaleError:
     """Return the error of `head`; one of an unknown class is an EngineError."""
-    return _ERRORS.get(head["error"], EngineError)(str(head["message"]))
+    return _ERRORS.get(head["error"], EngineError)(str(head["message"])[:_MOST_MESSAGE])
 
 
 def _int64(value: object) -> int | None:
     if value is not None and (not isinstance(value, int) or abs(value) > INT64_MAX):
-        raise errors.FrameError(f"{value!r} is no number of 64 bits")
+        raise errors.FrameError(f"{value!r} is no number of 64 bits"[:_MOST_MESSAGE])
     return value
+
+
+def _within(value: object, most: int) -> int:
+    if not isinstance(value, int) or not 0 <= value <= most:
+        raise errors.FrameError(f"a number must be from 0 to {most}")
+    return value
+
+
+def _one_of(names: Sequence[str], value: object) -> str:
+    if value not in names:
+        raise errors.FrameError(f"a name must be one of {', '.join(names)}")
+    return str(value)
 
 
 def _pair(value: Fraction | None) -> tuple[int, int] | None:

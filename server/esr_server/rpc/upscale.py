@@ -74,7 +74,8 @@ class UpscaleHandler:
         writer = ResponseWriter(self._context)
         with ExitStack() as to_the_end:
             with services.capacity.reserve(params.demand) as reservation, await self._memory(config) as memory:
-                stages = await services.scheduler.run(
+                # Opening a codec may take long, and no worker's thread is kept that long.
+                stages = await services.scheduler.load(
                     lambda: StreamStages(
                         config.stages,
                         lambda: reservation.rung,

@@ -65,8 +65,8 @@ class Result:
 
 
 @dataclass(frozen=True, slots=True)
-class Encoding:
-    """Work of an encoder, which may take long. The caller runs it, on any thread, before it drives on."""
+class CodecStep:
+    """Work of a codec, which may take long. The caller runs it, on any thread, before it drives on."""
 
     run: Callable[[], list[Result]]
 
@@ -99,7 +99,7 @@ class Stages(Protocol):
     packets_in: int
     packets_skipped: int
 
-    def push(self, arrival: Arrival, gate: Gate) -> Iterator[Result | Encoding]:
+    def push(self, arrival: Arrival, gate: Gate) -> Iterator[Result | CodecStep]:
         """Take one item in; return its steps. Each `next` does the work of one, and gives its result or work of the
         encoder. `gate` is asked before a frame is upscaled.
         """
@@ -113,7 +113,7 @@ class Stages(Protocol):
         """Take in a frame that was dropped while it waited for its turn."""
         ...
 
-    def flush(self, gate: Gate) -> Iterator[Result | Encoding]:
+    def flush(self, gate: Gate) -> Iterator[Result | CodecStep]:
         """Return the steps that give everything that is still held."""
         ...
 

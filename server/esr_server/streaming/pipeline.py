@@ -21,7 +21,7 @@ from esr_server.config import SchedulerSettings
 from esr_server.errors import LostFrameError, StageDiedError, clear_frames
 from esr_server.scheduling.executor import StreamExecutor
 from esr_server.streaming.delivery import Delivery, DeliveryPolicy, Dropped, DropReason, gate
-from esr_server.streaming.items import Arrival, Encoding, Result, Stages, StreamStatistics
+from esr_server.streaming.items import Arrival, CodecStep, Result, Stages, StreamStatistics
 from esr_server.streaming.queue import DroppingQueue
 from esr_upscale.frame import Frame
 from esr_upscale.plane_kernel import FRAMES_AT_ONCE
@@ -90,7 +90,7 @@ class StreamPipeline:
             DroppingQueue(1, marker_of_result) if policy is DeliveryPolicy.LATEST else DroppingQueue(ready)
         )
         self._gate = gate(delivery, lambda: len(self._inbox) > 0)
-        self._in_flight: deque[Future[Result | Encoding | None]] = deque()
+        self._in_flight: deque[Future[Result | CodecStep | None]] = deque()
         self._step: Future[Any] | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._statistics = StreamStatistics()
@@ -260,10 +260,10 @@ class StreamPipeline:
                     self._outbox.append(result, counts=not isinstance(result.item, Dropped))
         self._outbox.notify()
 
-    async def _drive(self, steps: Iterator[Result | Encoding], due_s: float) -> None:
+    async def _drive(self, steps: Iterator[Result | CodecStep], due_s: float) -> None:
         """Advance one item's steps to their end, one at a time."""
         while (step := await self._finished(self._executor.submit(lambda: next(steps, None), due_s))) is not None:
-            results = await self._finished(self._encoders.submit(step.run)) if isinstance(step, Encoding) else [step]
+            results = await self._finished(self._encoders.submit(step.run)) if isinstance(step, CodecStep) else [step]
             for result in results:
                 put = self._outbox.put_marker if isinstance(result.item, Dropped) else self._outbox.put
                 await put(result)

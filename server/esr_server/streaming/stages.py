@@ -6,6 +6,7 @@ codecs may be upscaled side by side.
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -22,7 +23,7 @@ from esr_server.config import Limits
 from esr_server.errors import ProtocolError
 from esr_server.models.cost import MeasuredCost
 from esr_server.streaming.delivery import Dropped, Gate
-from esr_server.streaming.items import Arrival, Encoding, Result, StageSeconds
+from esr_server.streaming.items import Arrival, CodecStep, Result, StageSeconds
 from esr_server.streaming.shared_memory import OutputBuffer
 from esr_upscale.frame import Frame
 from esr_upscale.media.decode import DecoderSettings
@@ -126,7 +127,7 @@ class StreamStages:
         self._encoder_frames = 0
         self._encode_s = 0.0
 
-    def push(self, arrival: Arrival, gate: Gate) -> Iterator[Result | Encoding]:
+    def push(self, arrival: Arrival, gate: Gate) -> Iterator[Result | CodecStep]:
         """Take one item in; return its steps. `gate` is asked before a frame is upscaled.
 
         Raises:
@@ -156,7 +157,7 @@ class StreamStages:
         self.frames_in += 1
         return Result(arrival.item, arrival.sequence, arrival.at_s, StageSeconds(), arrival.due_s)
 
-    def flush(self, gate: Gate) -> Iterator[Result | Encoding]:
+    def flush(self, gate: Gate) -> Iterator[Result | CodecStep]:
         """Return the steps that give everything that stages still hold at the end of the stream.
 
         Raises:
@@ -168,7 +169,7 @@ class StreamStages:
         else:
             yield from self._deinterlaced(self._deinterlacer.flush(), gate)
         if encoder := self._encoder:
-            yield Encoding(lambda: self._encoded(encoder.flush))
+            yield CodecStep(lambda: self._encoded(encoder.flush))
 
     def interrupt(self) -> None:
         """Stop a codec's call of another thread as soon as possible. Any thread may call it."""
@@ -182,7 +183,7 @@ class StreamStages:
             if codec is not None:
                 codec.close()
 
-    def _push(self, arrival: Arrival, gate: Gate) -> Iterator[Result | Encoding]:
+    def _push(self, arrival: Arrival, gate: Gate) -> Iterator[Result | CodecStep]:
         queued_s = time.perf_counter() - arrival.at_s
         if self._decoder is None:
             frame, ticket = self._raw_frame(arrival)
@@ -214,21 +215,29 @@ class StreamStages:
 
     def _decoded(
         self, frames: Iterable[Frame], last: Arrival, queued_s: float, gate: Gate
-    ) -> Iterator[Result | Encoding]:
+    ) -> Iterator[Result | CodecStep]:
         """Number the decoder's frames, time each, and give each the arrival of the packet that had its pts."""
         assert self._decoder is not None
-        started = time.perf_counter()
-        for frame in frames:
-            decode_s = time.perf_counter() - started
+        unread, decoded = iter(frames), deque[tuple[Frame, float]]()
+
+        def decode() -> list[Result]:
+            started = time.perf_counter()
+            decoded.extend((frame, time.perf_counter() - started) for frame in itertools.islice(unread, 1))
+            return []
+
+        while True:
+            yield CodecStep(decode)
+            if not decoded:
+                break
+            frame, decode_s = decoded.popleft()
             came = self._arrivals.pop(frame.pts, last)
             stages = StageSeconds(decode=decode_s, queue=queued_s)
             ticket = _Ticket(self.frames_in, came.at_s, stages, came.due_s, self._source.source_of(frame))
             self.frames_in += 1
             yield from self._to_encoder(self._upscale(frame, ticket, gate))
-            started = time.perf_counter()
         self.packets_skipped = self._decoder.packets_skipped
 
-    def _deinterlaced(self, frames: Iterable[Frame], gate: Gate) -> Iterator[Result | Encoding]:
+    def _deinterlaced(self, frames: Iterable[Frame], gate: Gate) -> Iterator[Result | CodecStep]:
         """Upscale raw frames that the deinterlacer gives; its time counts as decoding."""
         started = time.perf_counter()
         for frame in frames:
@@ -270,7 +279,7 @@ class StreamStages:
             done.source,
         )
 
-    def _to_encoder(self, result: Result) -> Iterator[Result | Encoding]:
+    def _to_encoder(self, result: Result) -> Iterator[Result | CodecStep]:
         if self._encoder is None or isinstance(result.item, Dropped):
             yield result
             return
@@ -279,7 +288,7 @@ class StreamStages:
         # Without the picture: an encoder may hold many back.
         self._encoding[self._encoder_frames] = replace(result, item=Packet(b""))
         self._encoder_frames += 1
-        yield Encoding(lambda: self._encoded(lambda: encoder.push(frame)))
+        yield CodecStep(lambda: self._encoded(lambda: encoder.push(frame)))
 
     def _encoded(self, encode: Callable[[], list[EncodedFrame]]) -> list[Result]:
         """Give each packet what is known of its frame. Time of calls that gave no packet goes to the next ones."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import sys
 import threading
+import warnings
 from collections.abc import Iterator
 from contextlib import closing
 from fractions import Fraction
@@ -22,8 +24,8 @@ from esr_media.formats import pixel_format
 from esr_media.packet import Packet
 from esr_server.codecs.codec import Codecs, DecodeStage, InProcessCodecs
 from esr_server.codecs.isolated import IsolatedCodecs
-from esr_server.config import CodecIsolation
-from esr_server.errors import DecoderDiedError, EncoderDiedError
+from esr_server.config import CodecIsolation, SchedulerSettings
+from esr_server.errors import CodecProcessError, ConfigError, DecoderDiedError, EncoderDiedError
 from esr_upscale.errors import CodecOptionError, InterlacedError, LimitError, MediaDataError, UpscaleError
 from esr_upscale.frame import Frame
 from esr_upscale.media.decode import DecoderSettings
@@ -49,10 +51,14 @@ def codecs() -> Iterator[IsolatedCodecs]:
     isolated.close()
 
 
+def starters() -> list[psutil.Process]:
+    """Processes that start those of codecs."""
+    return [p for p in psutil.Process().children() if any("forkserver" in part for part in p.cmdline())]
+
+
 def codec_processes() -> list[psutil.Process]:
     """Processes of codecs that this process has."""
-    starters = [p for p in psutil.Process().children() if any("forkserver" in part for part in p.cmdline())]
-    return [child for starter in starters for child in starter.children() if child.status() != psutil.STATUS_ZOMBIE]
+    return [child for starter in starters() for child in starter.children() if child.status() != psutil.STATUS_ZOMBIE]
 
 
 def frames(count: int = 4, fmt: str = "yuv420p", size: tuple[int, int] = (96, 64)) -> list[Frame]:
@@ -161,8 +167,8 @@ def test_interlaced_is_refused_or_made_progressive(codecs: IsolatedCodecs) -> No
         assert all(np.array_equal(a, b) for a, b in zip(one[-1], other[-1], strict=True))
 
 
-@pytest.mark.parametrize("number", [signal.SIGSEGV, signal.SIGKILL, signal.SIGFPE])
-def test_a_crash_is_an_error(codecs: IsolatedCodecs, number: signal.Signals) -> None:
+@pytest.mark.parametrize("number", [signal.SIGSEGV, signal.SIGKILL, signal.SIGFPE, 35])
+def test_a_crash_is_an_error(codecs: IsolatedCodecs, number: int) -> None:
     decoder = codecs.decoder(DecoderSettings("h264", Fraction(1, 50)), "")
     (process,) = codec_processes()
     process.send_signal(number)
@@ -188,6 +194,39 @@ def test_a_process_that_does_not_answer_is_stopped() -> None:
     encoder.close()
     assert eventually(lambda: not codec_processes())
     codecs.close()
+
+
+def test_a_forkserver_that_hangs_is_replaced() -> None:
+    codecs = IsolatedCodecs(FRAME_BYTES, FRAME_BYTES, 1.0)
+    codecs.start()
+    known = {p.pid for p in psutil.Process().children()}
+    (starter,) = [p for p in starters() if p.pid == max(known)]
+    starter.suspend()
+    with pytest.raises(CodecProcessError, match="no process can be started for a codec: timed out"):
+        codecs.encoder(EncoderSettings("libx264"))
+    encoder = codecs.encoder(EncoderSettings("libx264"))
+    assert len(encoder.push(frames(1)[0]) + encoder.flush()) == 1
+    encoder.close()
+    codecs.close()
+
+
+def test_a_stage_that_is_never_closed_leaves_nothing(codecs: IsolatedCodecs) -> None:
+    codecs.start()
+    before = len(os.listdir("/proc/self/fd"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)  # of the socket
+        for _ in range(10):
+            codecs.encoder(EncoderSettings("libx264"))
+        gc.collect()
+    assert eventually(lambda: not codec_processes())
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_system_without_memfd_is_told_at_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(os, "memfd_create")
+    codecs = IsolatedCodecs(FRAME_BYTES, FRAME_BYTES, 1.0)
+    with pytest.raises(ConfigError, match="choose --codec-isolation none"):
+        codecs.start()
 
 
 def test_interrupt_ends_a_call_of_another_thread(codecs: IsolatedCodecs) -> None:
@@ -313,6 +352,22 @@ async def test_a_crash_ends_its_own_stream_only(*, encodes: bool, code: grpc.Sta
         assert await comes_true(lambda: not codec_processes())
 
 
+async def test_a_decoder_that_hangs_holds_no_worker() -> None:
+    clip = encode("h264")
+    quick = {"scheduler": SchedulerSettings(workers=1), "codec_isolation": CodecIsolation.PROCESS}
+    async with running(**quick) as server, stub_of(server) as stub:
+        call = stub.Upscale()
+        await call.write(clip.config())
+        await call.read()
+        (process,) = codec_processes()
+        process.suspend()
+        await call.write(clip.requests()[0])
+        outcome = await asyncio.wait_for(upscale(stub, [raw_config(), *map(raw_frame, range(5))]), 15)
+        assert len(outcome.frames) == 5
+        call.cancel()
+        assert await comes_true(lambda: not codec_processes())
+
+
 async def test_cancelling_ends_a_process_that_hangs() -> None:
     async with running(codec_isolation=CodecIsolation.PROCESS) as server, stub_of(server) as stub:
         call = stub.Upscale()
@@ -365,4 +420,5 @@ async def test_100_crashes_cost_other_streams_nothing() -> None:
         assert count > 100
         assert await comes_true(lambda: not codec_processes())
         assert await comes_true(lambda: len(os.listdir("/proc/self/fd")) <= before[0])
-        assert threading.active_count() <= before[1] + 1  # one encoder thread closes stages
+        # Two pools have a thread for each stream that ran at the same time.
+        assert threading.active_count() <= before[1] + 3

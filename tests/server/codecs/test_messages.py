@@ -90,9 +90,24 @@ def test_a_plane_outside_its_memory(change: tuple[int, int]) -> None:
 
 @pytest.mark.parametrize(
     "changes",
-    [{"size": (0, 8)}, {"size": (8, 2**31)}, {"size": ("8", 8)}, {"format": "x"}, {"planes": []}, {"time_base": None},
-     {"time_base": (1, 0)}, {"color": 1}, {"key": [1]}, {"pts": "1"}, {"duration": 2**63}, {"rotation": 0.5}],
-)  # fmt: skip
+    [
+        {"size": (0, 8)},
+        {"size": (8, 2**31)},
+        {"size": ("8", 8)},
+        {"format": "x"},
+        {"planes": []},
+        {"time_base": None},
+        {"time_base": (1, 0)},
+        {"color": 1},
+        {"color": (0, 256, 2, 2, 0)},
+        {"key": [1]},
+        {"key": ["h264", -1]},
+        {"key": ["x", 1]},
+        {"pts": "1"},
+        {"duration": 2**63},
+        {"rotation": 0.5},
+    ],
+)
 def test_frames_that_cannot_be(changes: Head) -> None:
     frame, data = _frame()
     with pytest.raises((UpscaleError, ValueError, TypeError, ZeroDivisionError)):
@@ -117,6 +132,11 @@ def test_channel() -> None:
         other.receive()
     left.sendall(b"\2\0\0\0\0\0\0\0[]")
     with pytest.raises(ValueError, match="a JSON object"):
+        other.receive()
+    one.send({"a": []})
+    left.sendall(b"\xa0\x86\1\0\0\0\0\0" + b"[" * 100_000)
+    assert other.receive() == ({"a": []}, b"")
+    with pytest.raises(ValueError, match="nested too deeply"):
         other.receive()
     one.close()
     with pytest.raises(EOFError):

@@ -18,7 +18,7 @@ from esr_server.config import SchedulerSettings
 from esr_server.errors import DrainingError, LostFrameError, ProtocolError, StageDiedError
 from esr_server.scheduling.scheduler import Scheduler
 from esr_server.streaming.delivery import Delivery, DeliveryPolicy, Dropped, DropReason, Gate
-from esr_server.streaming.items import Arrival, Encoding, Result, StageSeconds
+from esr_server.streaming.items import Arrival, CodecStep, Result, StageSeconds
 from esr_server.streaming.pipeline import StreamPipeline
 from esr_upscale.frame import Frame, pixel_format
 from tests.support.frames import noise_planes
@@ -31,7 +31,7 @@ class Echo:
     is_frame_to_frame = False
     frames_in = packets_in = packets_skipped = 0
 
-    def push(self, arrival: Arrival, gate: Gate) -> Iterator[Result | Encoding]:
+    def push(self, arrival: Arrival, gate: Gate) -> Iterator[Result | CodecStep]:
         self.frames_in += 1
         yield _result(arrival)
 
@@ -42,7 +42,7 @@ class Echo:
         self.frames_in += 1
         return _result(arrival)
 
-    def flush(self, gate: Gate) -> Iterator[Result | Encoding]:
+    def flush(self, gate: Gate) -> Iterator[Result | CodecStep]:
         self.frames_in += 1
         yield Result(Packet(b"last"), -1, 0.0, StageSeconds(), model="m")
 
@@ -58,14 +58,14 @@ class FrameEcho(Echo):
 
     is_frame_to_frame = True
 
-    def push(self, arrival: Arrival, gate: Gate) -> Iterator[Result | Encoding]:
+    def push(self, arrival: Arrival, gate: Gate) -> Iterator[Result | CodecStep]:
         self.frames_in += 1
         return self.steps(arrival)
 
-    def steps(self, arrival: Arrival) -> Iterator[Result | Encoding]:
+    def steps(self, arrival: Arrival) -> Iterator[Result | CodecStep]:
         yield _result(arrival)
 
-    def flush(self, gate: Gate) -> Iterator[Result | Encoding]:
+    def flush(self, gate: Gate) -> Iterator[Result | CodecStep]:
         yield from ()
 
 
@@ -139,11 +139,11 @@ async def test_a_stage_that_dies_ends_the_stream_in_order(
     class Broken(base):  # type: ignore[misc, valid-type]
         """Fails at item 3."""
 
-        def push(self, arrival: Arrival, gate: Gate) -> Iterator[Result | Encoding]:
-            steps: Iterator[Result | Encoding] = super().push(arrival, gate)
+        def push(self, arrival: Arrival, gate: Gate) -> Iterator[Result | CodecStep]:
+            steps: Iterator[Result | CodecStep] = super().push(arrival, gate)
             return self.broken() if arrival.sequence == 3 else steps
 
-        def broken(self) -> Iterator[Result | Encoding]:
+        def broken(self) -> Iterator[Result | CodecStep]:
             raise error
             yield
 
@@ -162,12 +162,12 @@ async def test_frames_without_codecs_are_upscaled_in_pairs() -> None:
         def __init__(self) -> None:
             self.meeting = threading.Barrier(2)
 
-        def push(self, arrival: Arrival, gate: Gate) -> Iterator[Result | Encoding]:
+        def push(self, arrival: Arrival, gate: Gate) -> Iterator[Result | CodecStep]:
             if arrival.sequence == 6:
                 raise ProtocolError("six is not a number")
             return super().push(arrival, gate)
 
-        def steps(self, arrival: Arrival) -> Iterator[Result | Encoding]:
+        def steps(self, arrival: Arrival) -> Iterator[Result | CodecStep]:
             self.meeting.wait(10)
             yield _result(arrival)
 
@@ -184,7 +184,7 @@ async def test_what_ends_first_waits_for_what_came_before() -> None:
     release, second = threading.Event(), threading.Event()
 
     class Turned(FrameEcho):
-        def steps(self, arrival: Arrival) -> Iterator[Result | Encoding]:
+        def steps(self, arrival: Arrival) -> Iterator[Result | CodecStep]:
             if arrival.sequence == 0:
                 assert release.wait(10)
             second.set()
@@ -210,7 +210,7 @@ async def test_a_slow_push_runs_on_a_thread_in_order() -> None:
         def is_slow_to_take(self, arrival: Arrival) -> bool:
             return arrival.sequence % 3 == 0
 
-        def push(self, arrival: Arrival, gate: Gate) -> Iterator[Result | Encoding]:
+        def push(self, arrival: Arrival, gate: Gate) -> Iterator[Result | CodecStep]:
             self.took.append((arrival.sequence, threading.current_thread() is threading.main_thread()))
             return super().push(arrival, gate)
 
@@ -225,7 +225,7 @@ async def test_a_slow_push_runs_on_a_thread_in_order() -> None:
 
 async def test_a_frame_that_a_stage_keeps_is_no_good_end() -> None:
     class Forgetful(Echo):
-        def push(self, arrival: Arrival, gate: Gate) -> Iterator[Result | Encoding]:
+        def push(self, arrival: Arrival, gate: Gate) -> Iterator[Result | CodecStep]:
             self.frames_in += 1
             if arrival.sequence != 2:
                 yield _result(arrival)
@@ -256,7 +256,7 @@ async def test_a_ready_frame_that_is_overtaken_is_dropped() -> None:
         def __init__(self) -> None:
             self.step_ends = threading.Semaphore(0)
 
-        def steps(self, arrival: Arrival) -> Iterator[Result | Encoding]:
+        def steps(self, arrival: Arrival) -> Iterator[Result | CodecStep]:
             self.step_ends.release()
             yield _result(arrival)
 
@@ -283,17 +283,17 @@ async def test_a_frame_that_waits_for_a_thread_is_overtaken() -> None:
     """The gate, which is asked on the thread, has to know of the frame that came meanwhile."""
 
     class Gated(FrameEcho):
-        def push(self, arrival: Arrival, gate: Gate) -> Iterator[Result | Encoding]:
+        def push(self, arrival: Arrival, gate: Gate) -> Iterator[Result | CodecStep]:
             self.frames_in += 1
             return self.gated(arrival, gate)
 
-        def gated(self, arrival: Arrival, gate: Gate) -> Iterator[Result | Encoding]:
+        def gated(self, arrival: Arrival, gate: Gate) -> Iterator[Result | CodecStep]:
             reason = gate(0.0, 0.0)
             assert isinstance(arrival.item, Frame)
             yield replace(_result(arrival), item=Dropped(arrival.item.pts, reason) if reason else arrival.item)
 
     class Holding(Echo):
-        def push(self, arrival: Arrival, gate: Gate) -> Iterator[Result | Encoding]:
+        def push(self, arrival: Arrival, gate: Gate) -> Iterator[Result | CodecStep]:
             started.set()
             assert release.wait(10)
             yield from super().push(arrival, gate)
@@ -335,7 +335,7 @@ async def test_what_is_done_between_two_frames() -> None:
         def __init__(self) -> None:
             self.steps_taken: list[int] = []
 
-        def steps(self, arrival: Arrival) -> Iterator[Result | Encoding]:
+        def steps(self, arrival: Arrival) -> Iterator[Result | CodecStep]:
             self.steps_taken.append(arrival.sequence)
             yield _result(arrival)
 
@@ -404,10 +404,10 @@ async def test_closing_leaves_no_task_and_no_thread_at_work(base: type[Echo]) ->
     started, release, closed = threading.Event(), threading.Event(), threading.Event()
 
     class Slow(base):  # type: ignore[misc, valid-type]
-        def push(self, arrival: Arrival, gate: Gate) -> Iterator[Result | Encoding]:
+        def push(self, arrival: Arrival, gate: Gate) -> Iterator[Result | CodecStep]:
             return self.slowly(super().push(arrival, gate))
 
-        def slowly(self, steps: Iterator[Result | Encoding]) -> Iterator[Result | Encoding]:
+        def slowly(self, steps: Iterator[Result | CodecStep]) -> Iterator[Result | CodecStep]:
             started.set()
             release.wait(5)
             yield from steps
@@ -434,7 +434,7 @@ async def test_after_the_end_nothing_is_held() -> None:
     things: list[weakref.ref[Payload]] = []
 
     class Failing(FrameEcho):
-        def steps(self, arrival: Arrival) -> Iterator[Result | Encoding]:
+        def steps(self, arrival: Arrival) -> Iterator[Result | CodecStep]:
             thing = Payload()
             things.append(weakref.ref(thing))
             started.set()

@@ -15,7 +15,7 @@ from esr_server.config import Limits
 from esr_server.errors import ProtocolError
 from esr_server.models.cost import Cost, MeasuredCost
 from esr_server.streaming.delivery import Dropped, DropReason, open_gate
-from esr_server.streaming.items import Arrival, Encoding, Result, StageSeconds
+from esr_server.streaming.items import Arrival, CodecStep, Result, StageSeconds
 from esr_server.streaming.stages import StagesConfig, StreamStages
 from esr_upscale.engine import EngineSettings, LoadedModel
 from esr_upscale.errors import LimitError
@@ -58,10 +58,10 @@ def _all(stages: StreamStages, items: Sequence[Frame | Packet]) -> list[Result]:
     return list(_results(itertools.chain(ready, stages.flush(open_gate))))
 
 
-def _results(ready: Iterable[Result | Encoding]) -> Iterator[Result]:
+def _results(ready: Iterable[Result | CodecStep]) -> Iterator[Result]:
     """Run the encoder's work where it comes."""
     for each in ready:
-        yield from each.run() if isinstance(each, Encoding) else (each,)
+        yield from each.run() if isinstance(each, CodecStep) else (each,)
 
 
 def _packets(media: Elementary) -> list[Packet]:
