@@ -82,8 +82,7 @@ class Server:
         await self.grpc.start()
         if self.http:
             self.http.start()
-        await asyncio.to_thread(self.codecs.start)
-        await self.scheduler.load(self._load_models)
+        await asyncio.gather(asyncio.to_thread(self.codecs.start), self.scheduler.load(self._load_models))
         self.scheduler.open()
         await self.grpc.say_serving()
 

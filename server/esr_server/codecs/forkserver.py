@@ -29,6 +29,7 @@ def main(control: socket.socket) -> None:
     # Signals of a terminal or a supervisor are for the server, which ends its streams in order.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
+    control.sendall(b"r")
     gc.collect()
     gc.freeze()  # pages of objects that are never collected stay shared with the forks
     with selectors.DefaultSelector() as selector:

@@ -19,6 +19,9 @@ from esr_server.codecs.frame_slots import FrameSlots
 from esr_server.codecs.messages import error_from
 from esr_server.errors import CodecProcessError, DecoderDiedError, EncoderDiedError
 
+_START_TIMEOUT_S = 60.0
+"""For a Python that imports FFmpeg on a busy machine; half a second on a quiet one."""
+
 
 class ForkServer:
     """The process that starts processes. It is started again if it dies. Safe to use from any thread."""
@@ -78,7 +81,7 @@ class ForkServer:
                 return control
             control.close()
         ours, theirs = socket.socketpair()
-        ours.settimeout(self._timeout_s)
+        ours.settimeout(_START_TIMEOUT_S)
         with theirs:
             # It finds this package where this process found it, and gets no token. numpy needs one thread there.
             environment = {name: value for name, value in os.environ.items() if not name.startswith("ESR_")}
@@ -86,6 +89,9 @@ class ForkServer:
             command = [sys.executable, "-m", "esr_server.codecs.forkserver", str(theirs.fileno())]
             process = subprocess.Popen(command, pass_fds=[theirs.fileno()], env=environment, stdin=subprocess.DEVNULL)
         self._running = ours, process
+        if not ours.recv(1):
+            raise EOFError("what starts them did not come up")
+        ours.settimeout(self._timeout_s)
         return ours
 
 

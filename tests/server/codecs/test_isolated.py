@@ -185,29 +185,25 @@ def test_a_crash_is_an_error(codecs: IsolatedCodecs, number: int) -> None:
 
 
 def test_a_process_that_does_not_answer_is_stopped() -> None:
-    codecs = IsolatedCodecs(FRAME_BYTES, FRAME_BYTES, 2.0)
-    encoder = codecs.encoder(EncoderSettings("libx264"))
-    (process,) = codec_processes()
-    process.suspend()
-    with pytest.raises(EncoderDiedError, match=r"the encoder did not answer in 2 s, and was stopped"):
-        encoder.push(frames(1)[0])
-    encoder.close()
-    assert eventually(lambda: not codec_processes())
-    codecs.close()
+    with closing(IsolatedCodecs(FRAME_BYTES, FRAME_BYTES, 5.0)) as codecs:
+        with closing(codecs.encoder(EncoderSettings("libx264"))) as encoder:
+            (process,) = codec_processes()
+            process.suspend()
+            with pytest.raises(EncoderDiedError, match=r"the encoder did not answer in 5 s, and was stopped"):
+                encoder.push(frames(1)[0])
+        assert eventually(lambda: not codec_processes())
 
 
 def test_a_forkserver_that_hangs_is_replaced() -> None:
-    codecs = IsolatedCodecs(FRAME_BYTES, FRAME_BYTES, 1.0)
-    codecs.start()
-    known = {p.pid for p in psutil.Process().children()}
-    (starter,) = [p for p in starters() if p.pid == max(known)]
-    starter.suspend()
-    with pytest.raises(CodecProcessError, match="no process can be started for a codec: timed out"):
-        codecs.encoder(EncoderSettings("libx264"))
-    encoder = codecs.encoder(EncoderSettings("libx264"))
-    assert len(encoder.push(frames(1)[0]) + encoder.flush()) == 1
-    encoder.close()
-    codecs.close()
+    known = {process.pid for process in starters()}
+    with closing(IsolatedCodecs(FRAME_BYTES, FRAME_BYTES, 5.0)) as codecs:
+        codecs.start()
+        (starter,) = [process for process in starters() if process.pid not in known]
+        starter.suspend()
+        with pytest.raises(CodecProcessError, match="no process can be started for a codec: timed out"):
+            codecs.encoder(EncoderSettings("libx264"))
+        with closing(codecs.encoder(EncoderSettings("libx264"))) as encoder:
+            assert len(encoder.push(frames(1)[0]) + encoder.flush()) == 1
 
 
 def test_a_stage_that_is_never_closed_leaves_nothing(codecs: IsolatedCodecs) -> None:
