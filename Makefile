@@ -45,6 +45,7 @@ bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks.kernels --json benchmarks/results/kernels.json
 	$(BIN)/python -m benchmarks.stream --json benchmarks/results/stream.json
 	$(BIN)/python -m benchmarks.realtime --json benchmarks/results/realtime.json
+	$(BIN)/python -m benchmarks.isolation --json benchmarks/results/isolation.json
 
 docs: $(VENV)/.docs
 	$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going -c docs . build/docs

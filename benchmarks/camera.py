@@ -33,7 +33,7 @@ class Take:
 
     @property
     def latencies_s(self) -> list[float]:
-        """Of each frame that came back, from the tick of the camera."""
+        """Return the latency of each frame that came back, from the tick of the camera."""
         return [received - self.shot_s[pts] for pts, received in self.received_s.items()]
 
     def on_time(self, since_s: float = 0.0, until_s: float = float("inf")) -> tuple[int, int]:

@@ -77,7 +77,7 @@ def _series(key: str, peer: Peer, spec: ModelSpec, plane: NDArray[np.uint8], thr
 
 
 def series_of(spec: ModelSpec, plane: NDArray[np.uint8], threads: int, others: bool) -> list[Series]:
-    """All that is timed of a model: its kernel on one thread, on all, and on a plane four times as large; its peers."""
+    """Time a model: its kernel on one thread, on all, and on a plane four times as large; its peers."""
     name = spec.alias or spec.canonical_id
     large = np.tile(plane, (2, 2))
     series = [
@@ -142,7 +142,7 @@ def whole_frame(width: int, height: int, threads: int, rounds: int) -> dict[str,
 
 
 def load_seconds(names: Iterable[str], threads: int) -> dict[str, float]:
-    """How long a model's kernel takes to be ready, in a process of its own, libraries imported before."""
+    """Return the seconds until a model's kernel is ready, in a process of its own, libraries imported before."""
     code = (
         "import sys, time, halide\n"
         "from esr_upscale.models import load_weights, resolve\n"

@@ -44,7 +44,7 @@ class Overload:
     """When they were gone."""
 
     def figures(self) -> dict[str, float]:
-        """What the table of real time has of it."""
+        """Return what the table of real time has of it."""
         return {
             "overload.streams": len(self.takes),
             "overload.refused": sum(bool(take.refusal) for take in self.takes),
@@ -109,7 +109,7 @@ def place_that_stays(takes: Sequence[Take]) -> int | None:
 
 
 def _left_best_s(take: Take) -> list[float]:
-    """When frames came back from another model than the best."""
+    """Return when frames came back from another model than the best."""
     return [at_s for at_s, model in take.models if not model.startswith(LADDER[0])]
 
 
@@ -194,7 +194,7 @@ def _plot_bad(axes: Axes, seconds: NDArray[np.float64], run: Overload, edges: ND
 
 
 def _cost_s(served: Serving) -> float:
-    """What a frame of 960×540 costs the best model there."""
+    """Return what a frame of 960×540 costs the best model there."""
     with esr_client.connect(served.target) as client:
         (best,) = (model for model in client.models() if model.alias == LADDER[0])
     cost_s = best.seconds_for(960, 540)

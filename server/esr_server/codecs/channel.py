@@ -21,21 +21,21 @@ _CHUNK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Most:
+class MessageLimits:
     """How long a message may be that comes in, in bytes."""
 
     head: int
     data: int
 
 
-FROM_SERVER = Most(64 << 20, 1 << 30)
+FROM_SERVER = MessageLimits(64 << 20, 1 << 30)
 """Packets and extradata have the server's own limits."""
 
 
 class Channel:
     """One end of a connected stream socket. One thread sends and receives at a time."""
 
-    def __init__(self, connection: socket.socket, most: Most = FROM_SERVER) -> None:
+    def __init__(self, connection: socket.socket, most: MessageLimits = FROM_SERVER) -> None:
         self._connection, self._most = connection, most
 
     def send(self, head: Head, data: bytes = b"", deadline_s: float = math.inf) -> None:

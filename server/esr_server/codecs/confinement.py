@@ -22,7 +22,7 @@ def confine(parent: int) -> None:
     """
     libc = ctypes.CDLL(None, use_errno=True)
     for option, value in ((_PR_SET_PDEATHSIG, signal.SIGKILL), (_PR_SET_DUMPABLE, 0), (_PR_SET_NO_NEW_PRIVS, 1)):
-        if libc.prctl(option, ctypes.c_ulong(value), 0, 0, 0):
+        if libc.prctl(option, *map(ctypes.c_ulong, (value, 0, 0, 0))):
             raise OSError(ctypes.get_errno(), f"prctl({option}) failed")
     if os.getppid() != parent:  # it ended before the kernel was told
         os.kill(os.getpid(), signal.SIGKILL)

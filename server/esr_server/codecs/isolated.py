@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from esr_media.limits import INT64_MAX
 from esr_media.packet import Packet
 from esr_media.slots import PLANE_ALIGNMENT, align_up
 from esr_server.codecs.channel import Head
@@ -84,7 +85,7 @@ class IsolatedDecoder:
                 self._slots.free(slot)
                 raise
             try:
-                self._skipped, is_last = _count(answer["skipped"], 2**63), bool(answer["last"])
+                self._skipped, is_last = _count(answer["skipped"], INT64_MAX), bool(answer["last"])
                 frame = self._frame(answer["frame"], slot) if "frame" in answer else None
                 count += 1
                 if count > _MOST_FRAMES or (frame is None and not is_last):
@@ -145,7 +146,7 @@ class IsolatedEncoder:
         return self._place(copy)
 
     def flush(self) -> list[EncodedFrame]:
-        return self._packets({"do": "flush"}, patience=_FLUSH_FACTOR)
+        return self._packets({"do": "flush"}, timeout_factor=_FLUSH_FACTOR)
 
     def interrupt(self) -> None:
         self._process.kill()
@@ -154,8 +155,8 @@ class IsolatedEncoder:
         self._process.close()
         self._samples = self._samples[:0].copy()
 
-    def _packets(self, head: Head, patience: int = 1) -> list[EncodedFrame]:
-        answer, payload = self._process.ask(head, patience=patience)
+    def _packets(self, head: Head, timeout_factor: int = 1) -> list[EncodedFrame]:
+        answer, payload = self._process.ask(head, timeout_factor=timeout_factor)
         try:
             encoded, start = [], 0
             for packet in answer["packets"]:

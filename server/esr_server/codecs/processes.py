@@ -14,7 +14,7 @@ import weakref
 from contextlib import suppress
 from dataclasses import dataclass
 
-from esr_server.codecs.channel import Channel, Head, Most
+from esr_server.codecs.channel import Channel, Head, MessageLimits
 from esr_server.codecs.frame_slots import FrameSlots
 from esr_server.codecs.messages import error_from
 from esr_server.errors import CodecProcessError, DecoderDiedError, EncoderDiedError
@@ -45,7 +45,7 @@ class ForkServer:
                     socket.send_fds(control, [b"f"], [theirs.fileno(), memory])
                 answer, descriptors, _, _ = socket.recv_fds(control, 16, 1)
                 if not answer:
-                    raise EOFError("what starts them has ended")
+                    raise EOFError("the fork server ended")
             except (OSError, EOFError) as error:
                 # Its answer may still come, and would be taken for that to the next request.
                 self._end(0.0)
@@ -62,14 +62,14 @@ class ForkServer:
         with self._lock:
             self._end(self._timeout_s)
 
-    def _end(self, patience_s: float) -> None:
+    def _end(self, timeout_s: float) -> None:
         if self._running is None:
             return
         control, process = self._running
         self._running = None
         control.close()
         try:
-            process.wait(patience_s)
+            process.wait(timeout_s)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
@@ -90,22 +90,22 @@ class ForkServer:
             process = subprocess.Popen(command, pass_fds=[theirs.fileno()], env=environment, stdin=subprocess.DEVNULL)
         self._running = ours, process
         if not ours.recv(1):
-            raise EOFError("what starts them did not come up")
+            raise EOFError("the fork server did not start")
         ours.settimeout(self._timeout_s)
         return ours
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class CodecKind:
     """Which codec a process has, and what it means for the stream if it dies."""
 
     noun: str
     error: type[CodecProcessError]
-    most: Most
+    most: MessageLimits
 
 
-DECODER = Kind("decoder", DecoderDiedError, Most(1 << 20, 0))
-ENCODER = Kind("encoder", EncoderDiedError, Most(1 << 20, 1 << 29))
+DECODER = CodecKind("decoder", DecoderDiedError, MessageLimits(1 << 20, 0))
+ENCODER = CodecKind("encoder", EncoderDiedError, MessageLimits(1 << 20, 1 << 29))
 
 
 def end_process(pidfd: int) -> None:
@@ -118,7 +118,9 @@ def end_process(pidfd: int) -> None:
 class CodecProcess:
     """A process with one codec. One thread asks it at a time; any thread may kill it."""
 
-    def __init__(self, forkserver: ForkServer, memory: FrameSlots, kind: Kind, timeout_s: float, head: Head) -> None:
+    def __init__(
+        self, forkserver: ForkServer, memory: FrameSlots, kind: CodecKind, timeout_s: float, head: Head
+    ) -> None:
         """Start the process, and have it open the codec of `head`.
 
         Raises:
@@ -136,14 +138,14 @@ class CodecProcess:
             self.close()
             raise
 
-    def ask(self, head: Head, data: bytes = b"", patience: int = 1) -> tuple[Head, bytes]:
-        """Send a request; return the answer. It may take `patience` times the timeout.
+    def ask(self, head: Head, data: bytes = b"", timeout_factor: int = 1) -> tuple[Head, bytes]:
+        """Send a request; return the answer. It may take `timeout_factor` times the timeout.
 
         Raises:
             UpscaleError: what the codec raised.
             CodecProcessError: the process died, or did not answer in time; it is killed then.
         """
-        limit_s = self._timeout_s * patience
+        limit_s = self._timeout_s * timeout_factor
         deadline_s = time.monotonic() + limit_s
         try:
             self._channel.send(head, data, deadline_s)

@@ -218,18 +218,18 @@ class StreamStages:
     ) -> Iterator[Result | CodecStep]:
         """Number the decoder's frames, time each, and give each the arrival of the packet that had its pts."""
         assert self._decoder is not None
-        unread, decoded = iter(frames), deque[tuple[Frame, float]]()
+        source, timed = iter(frames), deque[tuple[Frame, float]]()
 
         def decode() -> list[Result]:
             started = time.perf_counter()
-            decoded.extend((frame, time.perf_counter() - started) for frame in itertools.islice(unread, 1))
+            timed.extend((frame, time.perf_counter() - started) for frame in itertools.islice(source, 1))
             return []
 
         while True:
             yield CodecStep(decode)
-            if not decoded:
+            if not timed:
                 break
-            frame, decode_s = decoded.popleft()
+            frame, decode_s = timed.popleft()
             came = self._arrivals.pop(frame.pts, last)
             stages = StageSeconds(decode=decode_s, queue=queued_s)
             ticket = _Ticket(self.frames_in, came.at_s, stages, came.due_s, self._source.source_of(frame))

@@ -94,11 +94,17 @@ class Deinterlacer:
         yield from self._ready(self._graph)
 
     def flush(self) -> Iterator[Frame]:
-        """Give the frames that are left."""
+        """Give the frames that are left.
+
+        Raises:
+            EngineError: the filter kept one.
+        """
         graph, self._graph, self._shape = self._graph, None, ""
         if graph is not None:
             graph.vpush(None)
             yield from self._ready(graph)
+            if self._waiting:
+                raise EngineError(f"the bwdif filter kept {len(self._waiting)} frames")
 
     def _ready(self, graph: Graph) -> Iterator[Frame]:
         # bwdif gives one frame for each, in order: the one that has waited longest is the one that comes out. So its

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from esr_media.color import Color, ColorRange
 from esr_media.formats import PIXEL_FORMATS, ColorModel
-from esr_upscale.errors import CodecOptionError, InterlacedError, UnsupportedFormatError
+from esr_upscale.errors import CodecOptionError, EngineError, InterlacedError, UnsupportedFormatError
 from esr_upscale.frame import Frame
+from esr_upscale.media import deinterlace
 from esr_upscale.media.decode import Decoder, DecoderSettings
 from esr_upscale.media.deinterlace import DEINTERLACERS, Deinterlacer, FrameStage, RefuseInterlaced, deinterlacer
 
@@ -187,3 +188,23 @@ def test_the_table_of_names() -> None:
     assert isinstance(deinterlacer("bwdif"), Deinterlacer)
     with pytest.raises(CodecOptionError, match=r"'yadif'.*'bwdif'"):
         deinterlacer("yadif")
+
+
+class SwallowingGraph:
+    """A test double: a filter that gives nothing back, which the real one never did."""
+
+    def vpush(self, _frame: Any) -> None:
+        """Keep the frame."""
+
+    def vpull(self) -> Any:
+        """Give none."""
+        raise av.error.EOFError(0, "end of file")
+
+
+def test_a_frame_that_the_filter_keeps_is_an_error(samples: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deinterlace, "_bwdif", lambda *_: SwallowingGraph())
+    stage = Deinterlacer()
+    frame = replace(samples.picture(0, 64, 48, "yuv420p"), interlaced=True)
+    assert list(stage.push(frame)) == []
+    with pytest.raises(EngineError, match="the bwdif filter kept 1 frames"):
+        list(stage.flush())
