@@ -208,6 +208,7 @@ def test_a_forkserver_that_hangs_is_replaced() -> None:
 
 def test_a_stage_that_is_never_closed_leaves_nothing(codecs: IsolatedCodecs) -> None:
     codecs.start()
+    gc.collect()  # what tests before this one held
     before = len(os.listdir("/proc/self/fd"))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)  # of the socket
@@ -215,7 +216,7 @@ def test_a_stage_that_is_never_closed_leaves_nothing(codecs: IsolatedCodecs) -> 
             codecs.encoder(EncoderSettings("libx264"))
         gc.collect()
     assert eventually(lambda: not codec_processes())
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(os.listdir("/proc/self/fd")) <= before
 
 
 def test_a_system_without_memfd_is_told_at_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -294,11 +295,12 @@ def test_nothing_is_left_of_many_streams(codecs: IsolatedCodecs) -> None:
     packets = packets_of("libx264", frames(3))
     cycle()
     assert eventually(lambda: not codec_processes())
+    gc.collect()  # what tests before this one held
     descriptors = len(os.listdir("/proc/self/fd"))
     for _ in range(20):
         cycle()
     assert eventually(lambda: not codec_processes())
-    assert len(os.listdir("/proc/self/fd")) == descriptors
+    assert len(os.listdir("/proc/self/fd")) <= descriptors
 
 
 # ---- through gRPC
